@@ -1,0 +1,36 @@
+# make help lists the targets.
+
+GO       ?= go
+FUZZTIME ?= 30s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+.DEFAULT_GOAL := help
+.PHONY: run build test lint bench fuzz clean help
+
+run: build ## build, then run everything embedded: prints a key and a redis-cli line to paste
+	./bin/respgate dev
+
+build: ## build bin/respgate
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/respgate ./cmd/proxy
+
+test: ## install what this machine lacks, then run every test with -race
+	@scripts/need redis-server redis-cli redis-benchmark promtool
+	$(GO) test -race ./...
+
+lint: ## vet, format and the rules of .golangci.yml
+	@scripts/lint
+
+bench: build ## compare with direct Redis and the peers, as one table
+	@scripts/need redis-server redis-cli redis-benchmark nutcracker haproxy
+	$(GO) run ./bench
+
+fuzz: ## run every fuzz target for FUZZTIME (30s) each
+	@scripts/fuzz $(FUZZTIME)
+
+clean: ## remove what the other targets made (not the store in var/)
+	rm -rf bin dist
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,410 @@
+package loop
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+)
+
+// Conn is one connection of a loop. Its methods must be called on the loop's
+// goroutine.
+type Conn struct {
+	loop    *Loop
+	handler Handler
+	stream  *stream // nil for a plain socket
+	fd      int     // -1 for a stream
+	err     error   // why it closes
+
+	out     queue
+	in      []byte // received and not consumed
+	inChunk *chunk // what in lies in, when it is small
+	want    int
+
+	state     connState
+	first     bool // flushed before the others
+	dirty     bool // in the loop's list of connections to flush
+	queued    bool // in the loop's list of connections to deliver to
+	paused    bool
+	eof       bool // the peer will send no more
+	readable  bool // the poller watches for input
+	writable  bool // the poller watches for room
+	linger    bool // half-close before releasing
+	lingerEnd *Timer
+}
+
+type connState uint8
+
+const (
+	open connState = iota
+	draining
+	closing
+	lingering
+	released
+)
+
+// Adopt makes nc one of the loop's connections, owned by it from now on also
+// when Adopt fails; open returns its handler. A plain TCP or Unix connection is
+// served by the poller, any other by goroutines. Connections with first set are
+// written to before the others. It must be called on the loop's goroutine.
+func (l *Loop) Adopt(nc net.Conn, first bool, open func(*Conn) Handler) error {
+	c := &Conn{loop: l, fd: -1, first: first}
+	switch nc := nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		fd, err := detach(nc.(syscall.Conn))
+		_ = nc.Close() // fd is a duplicate
+		if err != nil {
+			return fmt.Errorf("event loop: %w", err)
+		}
+		if err := l.poll.add(fd); err != nil {
+			closeFD(fd)
+			return fmt.Errorf("event loop: %w", err)
+		}
+		c.fd, c.readable = fd, true
+		for fd >= len(l.byFD) {
+			l.byFD = append(l.byFD, make([]*Conn, len(l.byFD)+64)...)
+		}
+		l.byFD[fd] = c
+	default:
+		c.stream = newStream(nc)
+	}
+	l.conns[c] = struct{}{}
+	l.protect(nil, func() { c.handler = open(c) })
+	if c.handler == nil {
+		c.release()
+		return ErrPanic
+	}
+	if c.stream != nil {
+		c.stream.start(c)
+	}
+	return nil
+}
+
+// Attach is Adopt from any goroutine: the connection is adopted in one of the
+// loop's next turns, or closed when that cannot be.
+func (l *Loop) Attach(nc net.Conn, open func(*Conn) Handler) {
+	posted := l.Post(func() {
+		if err := l.Adopt(nc, false, open); err != nil {
+			l.log.Warn("connection not served", "error", err)
+		}
+	})
+	if !posted {
+		_ = nc.Close()
+	}
+}
+
+// Write appends a copy of b to the output, which is sent at the end of the turn.
+func (c *Conn) Write(b []byte) {
+	if c.state != open {
+		return
+	}
+	c.out.append(b, &c.loop.chunks)
+	c.markDirty()
+}
+
+// Unsent returns how many bytes of output the kernel has not taken yet.
+func (c *Conn) Unsent() int {
+	if c.stream != nil {
+		return c.out.size + c.stream.busy
+	}
+	return c.out.size
+}
+
+// Tail returns a copy of the last n unsent bytes, or of as many as have
+// certainly not been sent. It may be called until the handler's Closed has
+// returned.
+func (c *Conn) Tail(n int) []byte {
+	n = min(n, c.out.size)
+	tail := make([]byte, 0, n)
+	skip := c.out.size - n
+	for k := c.out.head; k != nil; k = k.next {
+		b := k.buf[k.r:k.w]
+		drop := min(max(skip, 0), len(b))
+		skip -= drop
+		tail = append(tail, b[drop:]...)
+	}
+	return tail
+}
+
+// Want says how many bytes, counted from the first unconsumed one, the handler
+// needs before it can go on. It is a hint for sizing the buffer, which grows
+// only as bytes arrive.
+func (c *Conn) Want(n int) { c.want = n }
+
+// Pause stops the delivery of input until Resume; the kernel's buffers then
+// fill up and slow the peer down.
+func (c *Conn) Pause() { c.paused = true }
+
+// Resume undoes Pause. Input kept meanwhile is delivered before the turn ends.
+func (c *Conn) Resume() {
+	if !c.paused {
+		return
+	}
+	c.paused = false
+	if c.state != open {
+		return
+	}
+	if len(c.in) > 0 && !c.queued {
+		c.queued = true
+		c.loop.ready = append(c.loop.ready, c)
+	}
+	if c.stream != nil {
+		c.stream.more(c)
+		return
+	}
+	c.watch()
+}
+
+// Close closes the connection at the end of the turn, without sending what is
+// still unsent. The handler's Closed is called with err.
+func (c *Conn) Close(err error) {
+	if c.state >= closing {
+		return
+	}
+	c.state = closing
+	c.err = err
+	c.loop.closing = append(c.loop.closing, c)
+}
+
+// CloseAfterFlush takes no more input and output, sends what has been written
+// and closes. The handler's Closed is called with nil.
+func (c *Conn) CloseAfterFlush() {
+	if c.state != open {
+		return
+	}
+	c.state = draining
+	c.dropInput()
+	c.markDirty()
+}
+
+func (c *Conn) markDirty() {
+	if c.dirty {
+		return
+	}
+	c.dirty = true
+	if c.first {
+		c.loop.first = append(c.loop.first, c)
+	} else {
+		c.loop.dirty = append(c.loop.dirty, c)
+	}
+}
+
+// report handles what the poller reported. Reports may be stale: the read or
+// write that follows tells the truth.
+func (c *Conn) report(e *event) {
+	defer c.loop.recover(c)
+	if e.writable() && c.writable && c.state <= draining {
+		c.flush()
+	}
+	if !e.readable() {
+		return
+	}
+	switch {
+	case c.state == lingering:
+		c.discardInput()
+	case e.failed() && (c.paused || c.eof || c.state == draining):
+		c.Close(io.ErrUnexpectedEOF)
+	case c.paused || c.eof || c.state != open:
+		c.watch()
+	default:
+		c.read()
+	}
+}
+
+// read takes what the socket has, once, and delivers it.
+func (c *Conn) read() {
+	buf := c.readBuffer()
+	n, err := readFD(c.fd, buf[len(c.in):])
+	switch {
+	case isAgain(err):
+		return
+	case err != nil:
+		c.Close(err)
+	case n == 0:
+		c.endOfInput()
+	default:
+		c.consume(buf[:len(c.in)+n])
+	}
+}
+
+func (c *Conn) endOfInput() {
+	c.eof = true
+	c.handler.Data(nil)
+	c.watch()
+}
+
+// deliver offers kept input again after a pause.
+func (c *Conn) deliver() {
+	defer c.loop.recover(c)
+	if !c.paused && c.state == open && len(c.in) > 0 {
+		c.consume(c.in)
+	}
+	if c.stream != nil {
+		c.stream.more(c)
+	}
+}
+
+func (c *Conn) consume(b []byte) {
+	c.want = 0
+	n := c.handler.Data(b)
+	if c.state == open {
+		c.keep(b[n:])
+	}
+}
+
+// readBuffer returns a buffer that begins with the kept input and has room for
+// more. Little input is kept apart and read on in the loop's large buffer; much
+// is read straight into its place.
+func (c *Conn) readBuffer() []byte {
+	if len(c.in) <= chunkSize/2 {
+		copy(c.loop.rbuf, c.in)
+		return c.loop.rbuf
+	}
+	if len(c.in) == cap(c.in) {
+		c.grow()
+	}
+	return c.in[:cap(c.in)]
+}
+
+// grow at least doubles the room, so that all copying together stays linear,
+// but not beyond what the handler wants.
+func (c *Conn) grow() {
+	size := 2 * cap(c.in)
+	if c.want > len(c.in) {
+		size = min(size, c.want)
+	}
+	in := make([]byte, len(c.in), size)
+	copy(in, c.in)
+	c.dropInput()
+	c.in = in
+}
+
+// keep keeps rest, which lies in c.in or in the loop's buffer, for later.
+func (c *Conn) keep(rest []byte) {
+	switch {
+	case len(rest) == 0:
+		c.dropInput()
+	case len(rest) > chunkSize && c.inChunk == nil && cap(c.in) >= len(rest):
+		c.in = c.in[:copy(c.in[:len(rest)], rest)]
+	case len(rest) > chunkSize:
+		in := make([]byte, len(rest), max(readSize, len(rest)))
+		copy(in, rest)
+		c.dropInput()
+		c.in = in
+	default:
+		if c.inChunk == nil {
+			c.inChunk = c.loop.chunks.get()
+		}
+		c.in = c.inChunk.buf[:copy(c.inChunk.buf[:], rest)]
+	}
+}
+
+func (c *Conn) dropInput() {
+	if c.inChunk != nil {
+		c.loop.chunks.put(c.inChunk)
+		c.inChunk = nil
+	}
+	c.in = nil
+}
+
+// flush sends output until it is all sent or the socket takes no more.
+func (c *Conn) flush() {
+	if c.state > draining {
+		return
+	}
+	if c.stream != nil {
+		c.stream.flush(c)
+		return
+	}
+	for c.out.size > 0 {
+		n, err := c.writeOnce()
+		if err != nil && !isAgain(err) {
+			c.Close(err)
+			return
+		}
+		c.out.discard(n, &c.loop.chunks)
+		if isAgain(err) {
+			break
+		}
+	}
+	if c.out.size == 0 {
+		c.flushed()
+	}
+	c.watch()
+}
+
+func (c *Conn) flushed() {
+	if c.state == draining {
+		c.linger = !c.eof && c.fd >= 0
+		c.Close(nil)
+		return
+	}
+	c.loop.drained = append(c.loop.drained, c)
+}
+
+func (c *Conn) writeOnce() (int, error) {
+	if head := c.out.head; head.next == nil {
+		return writeFD(c.fd, head.buf[head.r:head.w])
+	}
+	var pieces [maxPieces][]byte
+	return writevFD(c.fd, c.out.vector(pieces[:0]))
+}
+
+// watch tells the poller what to report, where that has changed. Input is
+// unwatched only once it has been reported in vain: most pauses end before.
+func (c *Conn) watch() {
+	if c.fd < 0 || c.state >= closing {
+		return
+	}
+	readable := !c.paused && !c.eof && c.state == open
+	writable := c.out.size > 0
+	if readable == c.readable && writable == c.writable {
+		return
+	}
+	if err := c.loop.poll.modify(c.fd, c.readable, c.writable, readable, writable); err != nil {
+		c.Close(err)
+		return
+	}
+	c.readable, c.writable = readable, writable
+}
+
+// finish tells the handler that the connection is gone and lets go of it.
+func (c *Conn) finish() {
+	c.loop.protect(nil, func() { c.handler.Closed(c.err) })
+	c.out.reset(&c.loop.chunks)
+	c.dropInput()
+	if c.linger && shutdownWrite(c.fd) == nil {
+		c.state = lingering
+		if !c.readable {
+			_ = c.loop.poll.modify(c.fd, false, c.writable, true, false)
+		}
+		c.lingerEnd = c.loop.After(lingerTime, c.release)
+		return
+	}
+	c.release()
+}
+
+// discardInput reads and throws away what a lingering peer still sends.
+func (c *Conn) discardInput() {
+	n, err := readFD(c.fd, c.loop.rbuf)
+	if n == 0 && !isAgain(err) {
+		c.lingerEnd.Stop()
+		c.release()
+	}
+}
+
+func (c *Conn) release() {
+	if c.state == released {
+		return
+	}
+	c.state = released
+	c.lingerEnd.Stop()
+	if c.stream != nil {
+		c.stream.close(c)
+	} else {
+		c.loop.poll.remove(c.fd)
+		c.loop.byFD[c.fd] = nil
+		closeFD(c.fd)
+	}
+	delete(c.loop.conns, c)
+}

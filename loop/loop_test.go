@@ -1,0 +1,243 @@
+package loop
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+)
+
+// echo answers what it is sent, a line at a time.
+type echo struct {
+	conn   *Conn
+	closed chan error
+}
+
+func (e *echo) Data(b []byte) int {
+	if len(b) == 0 {
+		e.conn.CloseAfterFlush()
+		return 0
+	}
+	end := bytes.LastIndexByte(b, '\n') + 1
+	if bytes.Contains(b[:end], []byte("panic")) {
+		panic("asked to")
+	}
+	e.conn.Write(b[:end])
+	return end
+}
+func (e *echo) Drained()         {}
+func (e *echo) Closed(err error) { e.closed <- err }
+
+func startLoop(t *testing.T) *Loop {
+	t.Helper()
+	l, err := New(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { l.Run(); close(done) }()
+	t.Cleanup(func() { l.Stop(); <-done })
+	return l
+}
+
+// tcpPair returns both ends of a loopback connection.
+func tcpPair(t *testing.T) (client, server net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client, err = net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if server, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	_ = client.SetDeadline(time.Now().Add(20 * time.Second))
+	return client, server
+}
+
+func pipePair(t *testing.T) (client, server net.Conn) {
+	client, server = net.Pipe()
+	t.Cleanup(func() { client.Close() })
+	_ = client.SetDeadline(time.Now().Add(20 * time.Second))
+	return client, server
+}
+
+// transports are the two ways in which a loop is fed.
+var transports = map[string]func(*testing.T) (client, server net.Conn){"socket": tcpPair, "stream": pipePair}
+
+func attachEcho(l *Loop, nc net.Conn) chan error {
+	closed := make(chan error, 1)
+	l.Attach(nc, func(c *Conn) Handler { return &echo{conn: c, closed: closed} })
+	return closed
+}
+
+func TestEchoKeepsBytesInOrder(t *testing.T) {
+	for name, pair := range transports {
+		for _, size := range []int{1, 100, chunkSize - 1, chunkSize, 3*chunkSize + 7, 4 << 20} {
+			t.Run(name, func(t *testing.T) {
+				client, server := pair(t)
+				attachEcho(startLoop(t), server)
+				want := make([]byte, size)
+				for i := range want {
+					want[i] = byte('a' + i%23)
+				}
+				want[size-1] = '\n'
+				go func() { _, _ = client.Write(want) }()
+				got := make([]byte, size)
+				if _, err := io.ReadFull(client, got); err != nil {
+					t.Fatalf("reading the echo of %d bytes: %v", size, err)
+				}
+				if !bytes.Equal(got, want) {
+					t.Errorf("the echo of %d bytes differs", size)
+				}
+			})
+		}
+	}
+}
+
+func TestPeerThatSendsNoMoreGetsItsReplies(t *testing.T) {
+	client, server := tcpPair(t)
+	closed := attachEcho(startLoop(t), server)
+	if _, err := client.Write([]byte("one\ntwo\n")); err != nil {
+		t.Fatal(err)
+	}
+	_ = client.(*net.TCPConn).CloseWrite()
+	got, err := io.ReadAll(client)
+	if err != nil || string(got) != "one\ntwo\n" {
+		t.Errorf("got %q, %v; want both lines and the end", got, err)
+	}
+	if err := <-closed; err != nil {
+		t.Errorf("closed with %v, want nil", err)
+	}
+}
+
+func TestPanicClosesOneConnectionOnly(t *testing.T) {
+	for name, pair := range transports {
+		t.Run(name, func(t *testing.T) {
+			l := startLoop(t)
+			bad, badServer := pair(t)
+			good, goodServer := pair(t)
+			closed := attachEcho(l, badServer)
+			attachEcho(l, goodServer)
+			_, _ = bad.Write([]byte("panic\n"))
+			if err := <-closed; !errors.Is(err, ErrPanic) {
+				t.Errorf("closed with %v, want %v", err, ErrPanic)
+			}
+			go func() { _, _ = good.Write([]byte("still here\n")) }()
+			got := make([]byte, len("still here\n"))
+			if _, err := io.ReadFull(good, got); err != nil || string(got) != "still here\n" {
+				t.Errorf("the other connection got %q, %v", got, err)
+			}
+		})
+	}
+}
+
+// once closes its connection after the first bytes, leaving more unread.
+type once struct{ *echo }
+
+func (o once) Data(b []byte) int {
+	o.conn.Write([]byte("bye\n"))
+	o.conn.CloseAfterFlush()
+	return len(b)
+}
+
+func TestLastReplyArrivesThoughInputIsUnread(t *testing.T) {
+	client, server := tcpPair(t)
+	l := startLoop(t)
+	closed := make(chan error, 1)
+	if _, err := client.Write(make([]byte, 300<<10)); err != nil {
+		t.Fatal(err)
+	}
+	l.Attach(server, func(c *Conn) Handler { return once{&echo{conn: c, closed: closed}} })
+	got, err := io.ReadAll(client)
+	if err != nil || string(got) != "bye\n" {
+		t.Errorf("got %q, %v; want the farewell and the end, not a reset", got, err)
+	}
+	<-closed
+}
+
+func TestPausedInputIsKept(t *testing.T) {
+	for name, pair := range transports {
+		t.Run(name, func(t *testing.T) {
+			client, server := pair(t)
+			l := startLoop(t)
+			var conn *Conn
+			l.Attach(server, func(c *Conn) Handler {
+				conn = c
+				c.Pause()
+				return &echo{conn: c, closed: make(chan error, 1)}
+			})
+			go func() { _, _ = client.Write([]byte("early\n")) }()
+			l.Do(func() {})
+			l.Do(func() { conn.Resume() })
+			got := make([]byte, 6)
+			if _, err := io.ReadFull(client, got); err != nil || string(got) != "early\n" {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestTimers(t *testing.T) {
+	l := startLoop(t)
+	fired := make(chan string, 3)
+	l.Do(func() {
+		l.After(2*time.Millisecond, func() { fired <- "second" })
+		l.After(time.Millisecond, func() { fired <- "first" })
+		l.After(time.Millisecond, func() { fired <- "stopped" }).Stop()
+	})
+	for _, want := range []string{"first", "second"} {
+		if got := <-fired; got != want {
+			t.Errorf("timer %q fired, want %q", got, want)
+		}
+	}
+}
+
+func TestStoppedLoopClosesItsConnections(t *testing.T) {
+	client, server := tcpPair(t)
+	l, err := New(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { l.Run(); close(done) }()
+	closed := attachEcho(l, server)
+	l.Do(func() {})
+	l.Stop()
+	<-done
+	if err := <-closed; !errors.Is(err, ErrStopped) {
+		t.Errorf("closed with %v, want %v", err, ErrStopped)
+	}
+	if _, err := client.Read(make([]byte, 1)); err == nil {
+		t.Error("the client still has its connection")
+	}
+	if l.Post(func() { t.Error("called after the end") }) {
+		t.Error("Post to a stopped loop returned true")
+	}
+}
+
+func TestQueueTail(t *testing.T) {
+	c := &Conn{loop: &Loop{}, fd: -1, state: open}
+	var all []byte
+	for i := range 3 * chunkSize {
+		all = append(all, byte(i))
+	}
+	c.out.append(all, &c.loop.chunks)
+	c.out.discard(100, &c.loop.chunks)
+	for _, n := range []int{0, 1, chunkSize, 2*chunkSize + 5, len(all) - 100} {
+		if got, want := c.Tail(n), all[len(all)-n:]; !bytes.Equal(got, want) {
+			t.Errorf("Tail(%d) differs", n)
+		}
+	}
+	if got := len(c.Tail(len(all))); got != len(all)-100 {
+		t.Errorf("Tail beyond the unsent bytes has %d, want %d", got, len(all)-100)
+	}
+}

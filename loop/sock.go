@@ -1,0 +1,69 @@
+package loop
+
+import (
+	"errors"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxPieces is how many pieces of output one writev takes.
+const maxPieces = 64
+
+// errAgain says that a socket has nothing to read or no room to write.
+var errAgain error = unix.EAGAIN
+
+func isAgain(err error) bool {
+	return err == errAgain //nolint:errorlint // rawIO returns it as it is
+}
+
+// readFD reads from a non-blocking socket. Like writeFD and writevFD it does
+// not tell the scheduler, since it cannot block.
+func readFD(fd int, b []byte) (int, error) {
+	return rawIO(unix.SYS_READ, fd, unsafe.Pointer(unsafe.SliceData(b)), len(b))
+}
+
+func writeFD(fd int, b []byte) (int, error) {
+	return rawIO(unix.SYS_WRITE, fd, unsafe.Pointer(unsafe.SliceData(b)), len(b))
+}
+
+func writevFD(fd int, pieces [][]byte) (int, error) {
+	var iov [maxPieces]unix.Iovec
+	for i, b := range pieces {
+		iov[i].Base = unsafe.SliceData(b)
+		iov[i].SetLen(len(b))
+	}
+	return rawIO(unix.SYS_WRITEV, fd, unsafe.Pointer(&iov[0]), len(pieces))
+}
+
+func rawIO(trap uintptr, fd int, p unsafe.Pointer, n int) (int, error) {
+	for {
+		r, _, errno := syscall.RawSyscall(trap, uintptr(fd), uintptr(p), uintptr(n))
+		switch errno {
+		case 0:
+			return int(r), nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return 0, errAgain
+		default:
+			return 0, errno
+		}
+	}
+}
+
+func shutdownWrite(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }
+
+func closeFD(fd int) { _ = unix.Close(fd) }
+
+// detach returns a duplicate of conn's descriptor, which is non-blocking.
+func detach(conn syscall.Conn) (fd int, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	ctl := raw.Control(func(s uintptr) {
+		fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 3)
+	})
+	return fd, errors.Join(err, ctl)
+}

@@ -1,0 +1,92 @@
+// Package tenant holds the immutable values that the other packages pass round:
+// who a client is, what it may do and where its commands go. It imports the
+// standard library only, so that every floor above can name these values.
+package tenant
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrNotFound says that the store was asked and has no such thing. It is the
+// one store error that authentication must tell from "the store is away".
+var ErrNotFound = errors.New("not found")
+
+// Organization is a customer: it owns instances and keys.
+type Organization struct {
+	ID        string // 12 characters of base62
+	Name      string // see ValidateName
+	CreatedAt time.Time
+}
+
+// Instance is one Redis that an organization's clients reach through respgate.
+type Instance struct {
+	ID        string // 12 characters of base62
+	Org       string // the organization's name
+	Name      string // see ValidateName
+	URL       Secret // redis://user:password@host:port/db
+	CreatedAt time.Time
+}
+
+// Label is the instance's name in metrics and logs: "org/instance".
+func (i Instance) Label() string { return i.Org + "/" + i.Name }
+
+// Limits bound how fast a key may send commands. The zero value follows the
+// proxy's defaults.
+type Limits struct {
+	Rate  *int  // commands per second; nil follows the default, 0 is unlimited
+	Burst *int  // commands at once; nil is as many as Rate
+	Reset int64 // grows by one with each request to refill the key's bucket
+}
+
+// Key is an API key as it is stored: never with its secret.
+type Key struct {
+	ID         string // the 12 characters between rg_ and the secret
+	SecretHash [32]byte
+	Org        string
+	Instances  []string // names; the first is the key's own, never empty
+	Name       string
+	Limits     Limits
+	Commands   string // Redis ACL rules; "" is the default set
+	CreatedAt  time.Time
+	ExpiresAt  time.Time // zero: never
+	RevokedAt  time.Time // zero: live
+}
+
+// Route says where a client's commands go.
+type Route struct {
+	InstanceID string
+	Label      string // "org/instance"
+	Instance   string // the name that AUTH's user name selects
+	URL        Secret
+}
+
+// Grant is everything authentication needs to know about one key: the key and
+// the instances it opens, in the order of Key.Instances.
+type Grant struct {
+	Key    Key
+	Routes []Route
+}
+
+// Changes lists what a store changed after a given sequence number.
+type Changes struct {
+	Seq      int64    // ask for the changes after this one next time
+	Keys     []string // ids of keys that changed themselves or by an instance they open
+	Deleted  []string // labels of instances that are gone
+	Complete bool     // false: history was cut short, everything cached is suspect
+}
+
+// Counts are the totals shown as gauges.
+type Counts struct {
+	Organizations, Users, Instances, Keys int
+}
+
+// Principal is an authenticated client: one key on one of its instances.
+// Principals are never changed; a changed key makes a new one.
+type Principal struct {
+	KeyID    string
+	Org      string
+	Route    Route
+	Limits   Limits
+	Commands *CommandSet
+}
