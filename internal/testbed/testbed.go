@@ -1,0 +1,136 @@
+// Package testbed starts the real servers that tests run against, on free
+// loopback ports, and stops them when the test ends.
+package testbed
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// startTime bounds how long a server may take to answer.
+const startTime = 20 * time.Second
+
+// Binary returns the path of a command, or fails the test saying which Debian
+// package brings it.
+func Binary(tb testing.TB, name, debianPackage string) string {
+	tb.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		tb.Fatalf("%s is missing: run 'apt-get install %s', or 'make test', which does", name, debianPackage)
+	}
+	return path
+}
+
+// FreeAddr returns a loopback address that nobody listens on.
+func FreeAddr(tb testing.TB) string {
+	tb.Helper()
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
+}
+
+// Eventually waits until cond holds and fails the test after timeout.
+func Eventually(tb testing.TB, timeout time.Duration, what string, cond func() bool) {
+	tb.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(timeout); !cond(); <-tick.C {
+		if time.Now().After(deadline) {
+			tb.Fatalf("not within %v: %s", timeout, what)
+		}
+	}
+}
+
+// Server is a redis-server. It keeps no data on disk.
+type Server struct {
+	Addr     string
+	Password string // what --requirepass was given, if anything
+
+	tb   testing.TB
+	args []string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process is gone
+	out  output
+}
+
+// output keeps what a server prints.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// Redis starts a redis-server with further arguments, such as "--requirepass",
+// "x", and waits until it answers. It is killed when the test ends.
+func Redis(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+	s := &Server{tb: tb, args: args, Addr: FreeAddr(tb)}
+	for i, a := range args {
+		if a == "--requirepass" && i+1 < len(args) {
+			s.Password = args[i+1]
+		}
+	}
+	s.Start()
+	tb.Cleanup(s.Kill)
+	return s
+}
+
+// Start starts the server again, at the address it had.
+func (s *Server) Start() {
+	s.tb.Helper()
+	_, port, _ := net.SplitHostPort(s.Addr)
+	dir := s.tb.TempDir()
+	args := append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", dir}, s.args...)
+	s.cmd = exec.CommandContext(context.Background(), Binary(s.tb, "redis-server", "redis-server"), args...) //nolint:gosec // a test's own arguments
+	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
+	if err := s.cmd.Start(); err != nil {
+		s.tb.Fatal(err)
+	}
+	s.done = make(chan struct{})
+	go func(cmd *exec.Cmd, done chan struct{}) { _ = cmd.Wait(); close(done) }(s.cmd, s.done)
+	client := s.Client()
+	Eventually(s.tb, startTime, "redis-server answers", func() bool {
+		select {
+		case <-s.done:
+			s.tb.Fatalf("redis-server ended at once:\n%s", s.out.String())
+		default:
+		}
+		return client.Ping(context.Background()).Err() == nil
+	})
+}
+
+// Client returns a client of the server itself, closed when the test ends.
+func (s *Server) Client() *redis.Client {
+	c := redis.NewClient(&redis.Options{Addr: s.Addr, Password: s.Password, MaxRetries: -1})
+	s.tb.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Kill ends the server at once (SIGKILL) and waits until it is gone.
+func (s *Server) Kill() {
+	_ = s.cmd.Process.Signal(os.Kill)
+	<-s.done
+}
