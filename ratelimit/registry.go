@@ -1,0 +1,112 @@
+// Package ratelimit holds the token buckets of the API keys. A key has one
+// bucket, which all its connections on all event loops share.
+package ratelimit
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+	"weak"
+
+	"github.com/respgate/respgate/tenant"
+)
+
+// Defaults are the limits of the keys that have none of their own.
+type Defaults struct {
+	RPS   int // commands per second; 0 is unlimited
+	Burst int // commands at once; 0 is as many as RPS
+}
+
+// Registry holds the buckets by key id. It is safe for concurrent use.
+type Registry struct {
+	defaults atomic.Pointer[Defaults]
+
+	mu      sync.Mutex // taken after a bucket's own
+	buckets map[string]entry
+}
+
+// entry always leads to the key's bucket while anybody has it, so that a key
+// never has two; kept is what makes a bucket that is not full outlive the
+// connections that drew on it.
+type entry struct {
+	bucket weak.Pointer[Bucket]
+	kept   *Bucket
+}
+
+// New returns a registry without buckets.
+func New(d Defaults) *Registry {
+	r := &Registry{buckets: map[string]entry{}}
+	r.defaults.Store(&d)
+	return r
+}
+
+// SetDefaults changes the defaults, at once also for the buckets that follow
+// them. What is in a bucket stays there.
+func (r *Registry) SetDefaults(d Defaults) {
+	r.defaults.Store(&d)
+	for _, b := range r.all() {
+		b.mu.Lock()
+		b.adjust()
+		b.mu.Unlock()
+	}
+}
+
+// Bucket returns the bucket of the key, with limits l from now on. A new bucket
+// is full; one that exists keeps its tokens when its limits change, and is
+// refilled, once, when l.Reset has grown.
+func (r *Registry) Bucket(keyID string, l tenant.Limits) *Bucket {
+	r.mu.Lock()
+	b := r.buckets[keyID].bucket.Value()
+	if b == nil {
+		b = newBucket(r, keyID, l)
+		r.buckets[keyID] = entry{bucket: weak.Make(b)}
+	}
+	r.mu.Unlock()
+	b.follow(l)
+	return b
+}
+
+// Sweep drops the buckets that are full and that nobody has: a new one would be
+// the same. It looks at every bucket; once a minute is often enough.
+func (r *Registry) Sweep(now time.Time) {
+	for _, b := range r.all() {
+		b.release(now)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, e := range r.buckets {
+		if e.bucket.Value() == nil {
+			delete(r.buckets, id)
+		}
+	}
+}
+
+// Len returns how many buckets there are.
+func (r *Registry) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.buckets)
+}
+
+func (r *Registry) all() []*Bucket {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]*Bucket, 0, len(r.buckets))
+	for _, e := range r.buckets {
+		if b := e.bucket.Value(); b != nil {
+			all = append(all, b)
+		}
+	}
+	return all
+}
+
+// keep says whether the registry holds on to b by itself.
+func (r *Registry) keep(b *Bucket, yes bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := entry{bucket: weak.Make(b)}
+	if yes {
+		e.kept = b
+	}
+	r.buckets[b.key] = e
+}
