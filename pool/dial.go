@@ -1,0 +1,212 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/respgate/respgate/resp"
+)
+
+// DialConfig bounds how a backend is dialled.
+type DialConfig struct {
+	Attempts   int           // how often a round tries
+	RetryDelay time.Duration // between two tries, jittered by a fifth either way
+	Timeout    time.Duration // for one try, handshake included
+}
+
+// Hello is what a backend says of itself.
+type Hello struct {
+	Version string // such as "7.0.15"; "" when it does not say
+	Mode    string // standalone, sentinel or cluster
+	Role    string // master or replica
+}
+
+// DialObserver hears how each try to connect ended: "ok", "refused", "timeout",
+// "auth" or "error".
+type DialObserver interface {
+	DialResult(label, result string)
+}
+
+// Dialer connects to backends.
+type Dialer struct {
+	cfg DialConfig
+	log *slog.Logger
+	obs DialObserver
+}
+
+// NewDialer returns a dialer that logs each failed try and reports all to obs,
+// which may be nil.
+func NewDialer(cfg DialConfig, log *slog.Logger, obs DialObserver) *Dialer {
+	return &Dialer{cfg: cfg, log: log, obs: obs}
+}
+
+// Dial makes one round of up to attempts tries. The connection it returns has
+// answered a PING and speaks protocol proto in database db. A refusal by the
+// backend's own words (ReplyError to SELECT or AUTH) ends the round at once.
+func (d *Dialer) Dial(ctx context.Context, label string, b Backend, db, proto, attempts int) (net.Conn, Hello, error) {
+	for try := 1; ; try++ {
+		conn, hello, err := d.try(ctx, b, db, proto)
+		if d.obs != nil {
+			d.obs.DialResult(label, result(err))
+		}
+		if err == nil {
+			return conn, hello, nil
+		}
+		d.log.Warn("backend connection failed", "tenant", label, "db", db, "attempt", try, "attempts", attempts, "reason", reason(err))
+		var refused ReplyError
+		if try >= attempts || errors.As(err, &refused) && refused.Code() != "LOADING" {
+			return nil, Hello{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, Hello{}, ctx.Err()
+		case <-time.After(Jitter(d.cfg.RetryDelay)):
+		}
+	}
+}
+
+// Jitter returns d, longer or shorter by up to a fifth, so that many waiters do
+// not come back together.
+func Jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64())) //nolint:gosec // no secret
+}
+
+func result(err error) string {
+	var reply ReplyError
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.As(err, &reply) && (reply.Code() == "WRONGPASS" || reply.Code() == "NOAUTH" || reply.Code() == "NOPERM"):
+		return "auth"
+	case reason(err) == "connection refused":
+		return "refused"
+	case reason(err) == "timed out":
+		return "timeout"
+	}
+	return "error"
+}
+
+func (d *Dialer) try(ctx context.Context, b Backend, db, proto int) (net.Conn, Hello, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, b.Network, b.Addr)
+	if err != nil {
+		return nil, Hello{}, err
+	}
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	hello, err := handshake(conn, b, db, proto)
+	if err == nil && !stop() {
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = conn.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, Hello{}, err
+	}
+	return conn, hello, nil
+}
+
+// handshake authenticates, selects the protocol and the database, and ends with
+// an answered PING. Servers before Redis 6 do not know HELLO.
+func handshake(conn net.Conn, b Backend, db, proto int) (Hello, error) {
+	hello := []string{"HELLO", strconv.Itoa(proto)}
+	auth := []string{"AUTH"}
+	if b.Username != "" {
+		auth = append(auth, b.Username)
+	}
+	if auth = append(auth, b.Password.Reveal()); b.Password != "" {
+		user := b.Username
+		if user == "" {
+			user = "default"
+		}
+		hello = append(hello, "AUTH", user, b.Password.Reveal())
+	}
+	reply, err := exchange(conn, hello...)
+	var refused ReplyError
+	if errors.As(err, &refused) && proto == 2 && refused.Code() == "ERR" {
+		err = nil
+		if b.Password != "" {
+			_, err = exchange(conn, auth...)
+		}
+	}
+	if err != nil {
+		return Hello{}, err
+	}
+	if db != 0 {
+		if _, err := exchange(conn, "SELECT", strconv.Itoa(db)); err != nil {
+			return Hello{}, err
+		}
+	}
+	pong, err := exchange(conn, "PING")
+	if err != nil {
+		return Hello{}, err
+	}
+	if string(pong) != "+PONG\r\n" {
+		return Hello{}, errors.New("backend does not answer PING with PONG")
+	}
+	return parseHello(string(reply)), nil
+}
+
+// maxHandshakeReply bounds what a backend may answer during the handshake.
+const maxHandshakeReply = 64 << 10
+
+// exchange sends one command and reads its one reply, whole. An error reply is
+// returned as a ReplyError.
+func exchange(conn net.Conn, args ...string) ([]byte, error) {
+	if _, err := conn.Write(resp.AppendCommand(nil, args...)); err != nil {
+		return nil, err
+	}
+	var framer resp.ReplyFramer
+	var reply []byte
+	framed := 0
+	buf := make([]byte, 4096)
+	for {
+		n, err := conn.Read(buf)
+		reply = append(reply, buf[:n]...)
+		if n == 0 && err != nil {
+			return nil, err
+		}
+		used, done, err := framer.Next(reply[framed:])
+		framed += used
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("backend speaks no RESP: %w", err)
+		case done && framed < len(reply):
+			return nil, errors.New("backend sent more than one reply")
+		case done && reply[0] == '-':
+			return nil, ReplyError(strings.TrimSuffix(string(reply[1:]), "\r\n"))
+		case done:
+			return reply, nil
+		case len(reply) > maxHandshakeReply:
+			return nil, errors.New("backend sent too long a reply")
+		}
+	}
+}
+
+// parseHello picks what it knows from the reply to HELLO, in which names and
+// values follow each other, in RESP2 as well as in RESP3.
+func parseHello(reply string) (h Hello) {
+	lines := strings.Split(reply, "\r\n")
+	for i := 0; i+2 < len(lines); i++ {
+		switch lines[i] {
+		case "version":
+			h.Version = lines[i+2]
+		case "mode":
+			h.Mode = lines[i+2]
+		case "role":
+			h.Role = lines[i+2]
+		}
+	}
+	return h
+}

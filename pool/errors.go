@@ -1,0 +1,62 @@
+package pool
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// Error says that a command got no reply from its backend.
+type Error struct {
+	Sent   bool   // the command may have been executed
+	Reason string // for the client: names no address and no secret
+}
+
+// Error implements error with the words a client is told after "-ERR ".
+func (e *Error) Error() string {
+	if e.Sent {
+		return "backend connection lost: the command may have been executed"
+	}
+	return "backend unavailable: " + e.Reason
+}
+
+// ReplyError is an error that the backend answered during the handshake.
+type ReplyError string
+
+// Error implements error with the backend's own words.
+func (e ReplyError) Error() string { return string(e) }
+
+// Code returns the error's first word.
+func (e ReplyError) Code() string {
+	code, _, _ := strings.Cut(string(e), " ")
+	return code
+}
+
+// reason says in few words why a backend cannot be had, without its address.
+func reason(err error) string {
+	var reply ReplyError
+	var dns *net.DNSError
+	switch {
+	case err == nil:
+		return "not connected"
+	case errors.As(err, &reply):
+		return "it answered " + reply.Code()
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, os.ErrDeadlineExceeded), isTimeout(err):
+		return "timed out"
+	case errors.As(err, &dns):
+		return "its name cannot be resolved"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return "connection closed"
+	}
+	return "cannot connect"
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}

@@ -1,0 +1,373 @@
+package pool
+
+import (
+	"errors"
+	"io"
+
+	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/resp"
+)
+
+// Owner is a client whose commands ride on links. Its methods are called on
+// the loop's goroutine.
+type Owner interface {
+	// Replies is given replies to the owner's commands, in order: done of
+	// them end in b, and with partial set, b ends within the next one. b is
+	// the caller's and valid during the call.
+	Replies(b []byte, done int, partial bool)
+	// Failed says that the owner's oldest command on this link gets no reply.
+	Failed(err *Error)
+}
+
+// Meter counts what one instance's backend does. It is called on the loop's
+// goroutine.
+type Meter interface {
+	// Answered counts n replies to the same command after nanos each.
+	Answered(id command.ID, nanos int64, n int)
+	// Waited counts a command that waited nanos for a connection.
+	Waited(nanos int64)
+	// Refused counts an error reply by its first word; code is valid during
+	// the call.
+	Refused(id command.ID, code []byte)
+}
+
+// Conn is what a link sends through; *loop.Conn is one.
+type Conn interface {
+	Write(b []byte)
+	Unsent() int
+	// Tail returns a copy of the last n unsent bytes, or of as many as have
+	// certainly not been sent.
+	Tail(n int) []byte
+	Close(err error)
+}
+
+// maxBacklog bounds the bytes of the commands that wait for a connection.
+const maxBacklog = 64 << 20
+
+// fullAt is how many unsent bytes make a link full.
+const fullAt = 4 << 20
+
+// state is where a link is in its life.
+type state uint8
+
+const (
+	idle    state = iota // no connection and none wanted
+	dialing              // commands wait for the connection
+	up
+	broken // a round of dialling failed: commands fail at once, probes go on
+)
+
+// errGarbage closes a connection whose bytes cannot be matched to requests.
+var errGarbage = errors.New("unexpected data from backend")
+
+// Link is one shared connection to a backend, or the wish for one: it dials
+// when it is used and dials again when it is lost. Many clients' commands ride
+// on it, and each reply goes to the client whose turn it is. Its methods must be
+// called on its loop's goroutine.
+type Link struct {
+	key     Key
+	meter   Meter
+	nanos   func() int64 // the loop's clock
+	redial  func(*Link)  // starts a round of dialling
+	onIdle  func(*Link)  // the last client has left
+	conn    Conn
+	state   state
+	framer  resp.ReplyFramer
+	q       ring   // commands sent, and behind them those in the backlog
+	backlog []byte // commands waiting for a connection
+	cause   error  // why the link is broken
+	partial bool   // part of the oldest command's reply has been handed out
+	moved   int64  // when bytes last came or went, nanoseconds of the loop's clock
+	clients int
+	waiting []func(error) // want to know when the link is up, or cannot be
+	roomy   []func()      // want to know when the link is no longer full
+	hello   Hello
+}
+
+// Acquire counts a client of the link, Release undoes it: a link without
+// clients is closed when it has been idle for long enough.
+func (l *Link) Acquire() { l.clients++ }
+
+// Release is the opposite of Acquire.
+func (l *Link) Release() {
+	l.clients--
+	if l.clients == 0 {
+		l.onIdle(l)
+	}
+}
+
+// Hello returns what the backend said of itself when last connected.
+func (l *Link) Hello() Hello { return l.hello }
+
+// Connected reports whether what is sent now goes out at once.
+func (l *Link) Connected() bool { return l.state == up }
+
+// Send sends the command id, whose bytes are raw, for owner. pos names the
+// command for Cut. An error says that it was not sent, nor ever will be.
+func (l *Link) Send(owner Owner, raw []byte, id command.ID, now int64) (pos uint64, err *Error) {
+	switch l.state {
+	case up:
+		if l.q.len() == 0 {
+			l.moved = now
+		}
+		l.conn.Write(raw)
+	case broken:
+		return 0, &Error{Reason: reason(l.cause)}
+	default:
+		if len(l.backlog)+len(raw) > maxBacklog {
+			return 0, &Error{Reason: "too many commands wait for a connection"}
+		}
+		l.backlog = append(l.backlog, raw...)
+		l.dial()
+	}
+	l.q.push(request{owner: owner, at: now, size: uint32(len(raw)), cmd: id}) //nolint:gosec // a command is at most 1 GiB
+	return l.q.tail - 1, nil
+}
+
+// Cut has the replies up to the command at pos handed out apart from later
+// ones, so that the owner can put an answer of its own between them.
+func (l *Link) Cut(pos uint64) {
+	if pos-l.q.head < l.q.tail-l.q.head {
+		l.q.at(pos).cut = true
+	}
+}
+
+// Full reports whether the backend takes bytes more slowly than they come.
+func (l *Link) Full() bool { return l.state == up && l.conn.Unsent() > fullAt }
+
+// WhenRoom has fn called once when the link is no longer full.
+func (l *Link) WhenRoom(fn func()) { l.roomy = append(l.roomy, fn) }
+
+// WhenUp has fn called, perhaps at once, when the link is up, or with the reason
+// why it cannot be: an *Error, or the backend's own ReplyError.
+func (l *Link) WhenUp(fn func(error)) {
+	switch l.state {
+	case up:
+		fn(nil)
+	case broken:
+		fn(l.refusal())
+	default:
+		l.waiting = append(l.waiting, fn)
+		l.dial()
+	}
+}
+
+func (l *Link) dial() {
+	if l.state == idle {
+		l.state = dialing
+		l.redial(l)
+	}
+}
+
+// refusal is what clients are told of the failed round.
+func (l *Link) refusal() error {
+	var reply ReplyError
+	if errors.As(l.cause, &reply) {
+		return reply
+	}
+	return &Error{Reason: reason(l.cause)}
+}
+
+// Up gives the link a connection that owes nothing.
+func (l *Link) Up(conn Conn, hello Hello) {
+	l.conn, l.hello, l.state, l.cause = conn, hello, up, nil
+	l.framer = resp.ReplyFramer{}
+	l.moved = l.nanos()
+	for pos := l.q.head; pos != l.q.tail; pos++ {
+		q := l.q.at(pos)
+		l.meter.Waited(l.moved - q.at)
+		q.at = l.moved
+	}
+	if len(l.backlog) > 0 {
+		conn.Write(l.backlog)
+		l.backlog = nil
+	}
+	l.wake(nil)
+}
+
+// Down says that a round of dialling has failed: what waited fails.
+func (l *Link) Down(cause error) {
+	l.state, l.cause, l.backlog = broken, cause, nil
+	failed := l.take()
+	refused := &Error{Reason: reason(cause)}
+	for _, owner := range failed {
+		owner.Failed(refused)
+	}
+	l.wake(l.refusal())
+}
+
+func (l *Link) wake(err error) {
+	waiting, roomy := l.waiting, l.roomy
+	l.waiting, l.roomy = nil, nil
+	for _, fn := range waiting {
+		fn(err)
+	}
+	for _, fn := range roomy {
+		fn()
+	}
+}
+
+// take empties the queue and returns the owners, a request each.
+func (l *Link) take() []Owner {
+	owners := make([]Owner, 0, l.q.len())
+	for l.q.len() > 0 {
+		owners = append(owners, l.q.at(l.q.head).owner)
+		l.q.pop()
+	}
+	l.partial = false
+	return owners
+}
+
+// Data implements loop.Handler: it hands the replies in b to their owners,
+// consecutive ones of the same owner in one piece.
+func (l *Link) Data(b []byte) int {
+	if len(b) == 0 {
+		l.conn.Close(io.EOF)
+		return 0
+	}
+	now := l.nanos()
+	l.moved = now
+	run := run{link: l, now: now}
+	off := 0
+	for off < len(b) {
+		n, done, err := l.framer.Next(b[off:])
+		if err != nil || n > 0 && l.q.len() == 0 {
+			l.conn.Close(errGarbage)
+			break
+		}
+		if n == 0 {
+			break
+		}
+		q := l.q.at(l.q.head)
+		if run.owner != q.owner {
+			run.deliver(b[run.start:off], false)
+			run.owner, run.start = q.owner, off
+		}
+		piece := b[off : off+n]
+		off += n
+		if !done {
+			run.deliver(b[run.start:off], true)
+			l.partial = true
+			break
+		}
+		l.partial = false
+		run.answered(q, piece)
+		cut := q.cut
+		l.q.pop()
+		if cut {
+			run.deliver(b[run.start:off], false)
+			run.start = off
+		}
+	}
+	run.deliver(b[min(run.start, off):off], false)
+	run.count()
+	return off
+}
+
+// run gathers consecutive replies: those of one owner for delivery, those to
+// one command sent at one time for the metrics.
+type run struct {
+	link  *Link
+	owner Owner
+	start int // where in the input the owner's replies begin
+	done  int // how many of them end there
+	now   int64
+	cmd   command.ID
+	at    int64
+	n     int // replies to cmd sent at at
+}
+
+func (r *run) answered(q *request, reply []byte) {
+	r.done++
+	if r.n > 0 && (r.cmd != q.cmd || r.at != q.at) {
+		r.count()
+	}
+	r.cmd, r.at = q.cmd, q.at
+	r.n++
+	if k := r.link.framer.Kind(); k == '-' || k == '!' {
+		r.link.meter.Refused(q.cmd, resp.ErrorCode(reply))
+	}
+}
+
+func (r *run) count() {
+	if r.n > 0 {
+		r.link.meter.Answered(r.cmd, r.now-r.at, r.n)
+		r.n = 0
+	}
+}
+
+func (r *run) deliver(b []byte, partial bool) {
+	if len(b) > 0 {
+		r.owner.Replies(b, r.done, partial)
+		r.start += len(b)
+		r.done = 0
+	}
+}
+
+// Drained implements loop.Handler.
+func (l *Link) Drained() {
+	if len(l.roomy) > 0 {
+		l.wake(nil)
+	}
+}
+
+// Closed implements loop.Handler: the connection is lost. Commands of which a
+// byte was sent fail, since they may have been executed; so do the unsent ones
+// of the same clients, for a later command must not run when it is unknown
+// whether an earlier one did. The others wait for the next connection.
+func (l *Link) Closed(error) {
+	if l.state != up {
+		return
+	}
+	tail := l.conn.Tail(l.conn.Unsent())
+	unsent := l.q.tail
+	size := 0
+	for unsent > l.q.head && size+int(l.q.at(unsent-1).size) <= len(tail) {
+		unsent--
+		size += int(l.q.at(unsent).size)
+	}
+	tail = tail[len(tail)-size:]
+	l.conn, l.state = nil, idle
+
+	var failed []failure
+	lost := map[Owner]bool{}
+	kept := ring{}
+	for pos := l.q.head; pos != l.q.tail; pos++ {
+		q := l.q.at(pos)
+		sent := pos < unsent
+		raw := tail[:0]
+		if !sent {
+			raw, tail = tail[:q.size], tail[q.size:]
+		}
+		switch {
+		case sent:
+			lost[q.owner] = true
+			failed = append(failed, failure{q.owner, &Error{Sent: true}})
+		case lost[q.owner]:
+			failed = append(failed, failure{q.owner, &Error{Reason: "connection closed"}})
+		default:
+			kept.push(*q)
+			l.backlog = append(l.backlog, raw...)
+		}
+	}
+	l.q = kept
+	l.partial = false
+	if l.q.len() > 0 || l.clients > 0 {
+		l.dial()
+	}
+	for _, f := range failed {
+		f.owner.Failed(f.err)
+	}
+	if len(l.roomy) > 0 {
+		roomy := l.roomy
+		l.roomy = nil
+		for _, fn := range roomy {
+			fn()
+		}
+	}
+}
+
+type failure struct {
+	owner Owner
+	err   *Error
+}

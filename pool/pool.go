@@ -1,0 +1,186 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/respgate/respgate/loop"
+)
+
+// Lane keeps commands apart that must not wait for each other.
+type Lane uint8
+
+// The lanes of shared links.
+const (
+	Plain   Lane = iota
+	Scripts      // a script may run for long, and is killed from elsewhere
+)
+
+// Key names a link: links of equal keys are the same link.
+type Key struct {
+	Instance string // the instance's id
+	Label    string // its name in metrics and logs
+	Backend  Backend
+	DB       int
+	Proto    int // 2 or 3
+	Lane     Lane
+}
+
+// LinkObserver counts open links.
+type LinkObserver interface {
+	LinkOpened(label, kind string)
+	LinkClosed(label, kind string)
+}
+
+// Config is how a pool keeps its links.
+type Config struct {
+	Dial         DialConfig
+	IdleTimeout  time.Duration // an unused link is closed after this
+	StallTimeout time.Duration // a link that owes and moves nothing for this long is suspected
+}
+
+// Pool owns the links of one event loop. Its methods must be called on the
+// loop's goroutine.
+type Pool struct {
+	ctx    context.Context // ends dialling
+	cfg    Config
+	loop   *loop.Loop
+	dialer *Dialer
+	obs    LinkObserver
+	meter  func(label string) Meter
+	log    *slog.Logger
+	links  map[Key]*Link
+}
+
+// New returns the pool of loop l. Dialling ends with ctx. meter returns where
+// an instance's replies are counted.
+func New(ctx context.Context, cfg Config, l *loop.Loop, dialer *Dialer, obs LinkObserver, meter func(label string) Meter, log *slog.Logger) *Pool {
+	return &Pool{ctx: ctx, cfg: cfg, loop: l, dialer: dialer, obs: obs, meter: meter, log: log, links: map[Key]*Link{}}
+}
+
+// Start begins the pool's watch over idle and stalled links.
+func (p *Pool) Start() { p.watch() }
+
+// Shared returns the link for key, which connects when it is first used.
+func (p *Pool) Shared(key Key) *Link {
+	if l := p.links[key]; l != nil {
+		return l
+	}
+	l := &Link{key: key, meter: p.meter(key.Label), nanos: p.loop.Nanos, redial: p.redial, onIdle: func(*Link) {}}
+	p.links[key] = l
+	return l
+}
+
+// redial runs a round of dialling. While the link is broken, a round is a
+// single probe, and probes go on as long as the link has clients.
+func (p *Pool) redial(l *Link) {
+	attempts := p.cfg.Dial.Attempts
+	if l.state == broken {
+		attempts = 1
+	}
+	go func() {
+		nc, hello, err := p.dialer.Dial(p.ctx, l.key.Label, l.key.Backend, l.key.DB, l.key.Proto, attempts)
+		posted := p.loop.Post(func() { p.dialled(l, nc, hello, err) })
+		if !posted && nc != nil {
+			_ = nc.Close()
+		}
+	}()
+}
+
+// dialled runs on the loop when a round has ended.
+func (p *Pool) dialled(l *Link, nc net.Conn, hello Hello, err error) {
+	if err == nil {
+		err = p.adopt(l, nc, hello)
+	}
+	if err == nil {
+		return
+	}
+	l.Down(err)
+	var refused ReplyError
+	if errors.As(err, &refused) && l.clients == 0 {
+		delete(p.links, l.key)
+		return
+	}
+	p.loop.After(Jitter(p.cfg.Dial.RetryDelay), func() { p.probe(l) })
+}
+
+func (p *Pool) probe(l *Link) {
+	switch {
+	case l.state != broken:
+	case l.clients > 0:
+		p.redial(l)
+	default:
+		l.state = idle // the next client dials
+	}
+}
+
+func (p *Pool) adopt(l *Link, nc net.Conn, hello Hello) error {
+	var conn *loop.Conn
+	err := p.loop.Adopt(nc, true, func(c *loop.Conn) loop.Handler {
+		conn = c
+		return &tenure{Link: l, conn: c, obs: p.obs}
+	})
+	if err != nil {
+		return err
+	}
+	if l.state == broken {
+		p.log.Info("backend reachable again", "tenant", l.key.Label)
+	}
+	p.obs.LinkOpened(l.key.Label, "shared")
+	l.Up(conn, hello)
+	return nil
+}
+
+// tenure is a link for as long as it has one connection.
+type tenure struct {
+	*Link
+	conn *loop.Conn
+	obs  LinkObserver
+}
+
+// Closed implements loop.Handler.
+func (t *tenure) Closed(err error) {
+	t.obs.LinkClosed(t.key.Label, "shared")
+	if t.Link.conn == Conn(t.conn) {
+		t.Link.Closed(err)
+	}
+}
+
+// watch looks after the links once a second.
+func (p *Pool) watch() {
+	now := p.loop.Nanos()
+	for key, l := range p.links {
+		quiet := time.Duration(now - l.moved)
+		switch {
+		case l.state == up && l.q.len() > 0 && quiet > p.cfg.StallTimeout:
+			l.moved = now
+			p.suspect(l)
+		case l.state == up && l.q.len() == 0 && quiet > p.cfg.IdleTimeout:
+			conn := l.conn
+			l.conn, l.state = nil, idle
+			conn.Close(nil)
+		case l.state == idle && l.clients == 0 && quiet > p.cfg.IdleTimeout:
+			delete(p.links, key)
+		}
+	}
+	p.loop.After(time.Second, p.watch)
+}
+
+// suspect closes a silent link if its backend does not answer elsewhere either.
+func (p *Pool) suspect(l *Link) {
+	conn := l.conn
+	go func() {
+		nc, _, err := p.dialer.Dial(p.ctx, l.key.Label, l.key.Backend, 0, 2, 1)
+		var alive ReplyError // BUSY and LOADING are signs of life
+		if err == nil {
+			_ = nc.Close()
+		}
+		if err == nil || errors.As(err, &alive) {
+			return
+		}
+		p.loop.Post(func() { conn.Close(err) })
+	}()
+}

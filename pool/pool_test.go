@@ -1,0 +1,178 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/loop"
+	"github.com/respgate/respgate/resp"
+	"github.com/respgate/respgate/tenant"
+)
+
+// links counts open links and how dialling ended.
+type links struct {
+	mu      sync.Mutex
+	open    int
+	results map[string]int
+}
+
+func (o *links) LinkOpened(string, string) { o.add(1) }
+func (o *links) LinkClosed(string, string) { o.add(-1) }
+func (o *links) add(n int)                 { o.mu.Lock(); o.open += n; o.mu.Unlock() }
+func (o *links) DialResult(_, result string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.results == nil {
+		o.results = map[string]int{}
+	}
+	o.results[result]++
+}
+
+// bench is a pool on a running loop.
+type bench struct {
+	t    *testing.T
+	loop *loop.Loop
+	pool *Pool
+	obs  *links
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	l, err := loop.New(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, loop: l, obs: &links{}}
+	cfg := Config{
+		Dial:        DialConfig{Attempts: 3, RetryDelay: 50 * time.Millisecond, Timeout: 2 * time.Second},
+		IdleTimeout: time.Minute, StallTimeout: time.Minute,
+	}
+	b.pool = New(t.Context(), cfg, l, NewDialer(cfg.Dial, log, b.obs), b.obs, func(string) Meter { return &tally{} }, log)
+	done := make(chan struct{})
+	go func() { l.Run(); close(done) }()
+	t.Cleanup(func() { l.Stop(); <-done })
+	return b
+}
+
+func (b *bench) link(url string, db, proto int) (link *Link) {
+	backend, err := ParseURL(tenant.Secret(url))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.loop.Do(func() {
+		link = b.pool.Shared(Key{Instance: "i", Label: "acme/cache", Backend: backend, DB: db, Proto: proto})
+		link.Acquire()
+	})
+	return link
+}
+
+// up waits until the link is up or cannot be.
+func (b *bench) up(link *Link) error {
+	told := make(chan error, 1)
+	b.loop.Do(func() { link.WhenUp(func(err error) { told <- err }) })
+	return <-told
+}
+
+// do sends one command and returns its reply or failure.
+func (b *bench) do(link *Link, args ...string) string {
+	w := &waiter{got: make(chan string, 1)}
+	b.loop.Do(func() {
+		if _, err := link.Send(w, resp.AppendCommand(nil, args...), command.Other, b.loop.Nanos()); err != nil {
+			w.Failed(err)
+		}
+	})
+	return <-w.got
+}
+
+type waiter struct {
+	part string
+	got  chan string
+}
+
+func (w *waiter) Replies(b []byte, done int, _ bool) {
+	if w.part += string(b); done > 0 {
+		w.got <- w.part
+	}
+}
+func (w *waiter) Failed(err *Error) { w.got <- err.Error() }
+
+func TestPoolAgainstRedis(t *testing.T) {
+	server := testbed.Redis(t, "--requirepass", "s3cret")
+	b := newBench(t)
+	url := "redis://:s3cret@" + server.Addr
+	for _, c := range []struct {
+		name      string
+		db, proto int
+	}{{"RESP2", 0, 2}, {"RESP3", 0, 3}, {"database 5", 5, 2}} {
+		t.Run(c.name, func(t *testing.T) {
+			link := b.link(url, c.db, c.proto)
+			if err := b.up(link); err != nil {
+				t.Fatal(err)
+			}
+			if got := b.do(link, "SET", "k", c.name); got != "+OK\r\n" {
+				t.Errorf("SET: %q", got)
+			}
+			null := map[int]string{2: "$-1\r\n", 3: "_\r\n"}[c.proto]
+			if got := b.do(link, "GET", "nosuch"); got != null {
+				t.Errorf("GET nosuch: %q, want %q", got, null)
+			}
+			if got := b.do(link, "CLIENT", "LIST"); !strings.Contains(got, fmt.Sprintf(" db=%d ", c.db)) {
+				t.Errorf("CLIENT LIST: %q, want a client in database %d", got, c.db)
+			}
+			if v := link.Hello().Version; v == "" {
+				t.Error("the backend's version is not known")
+			}
+		})
+	}
+}
+
+func TestBackendsRefusalIsTold(t *testing.T) {
+	server := testbed.Redis(t, "--requirepass", "s3cret")
+	b := newBench(t)
+	for name, c := range map[string]struct {
+		url, want string
+		db        int
+	}{
+		"no such database": {"redis://:s3cret@" + server.Addr, "ERR DB index is out of range", 4000},
+		"wrong password":   {"redis://:guess@" + server.Addr, "WRONGPASS", 0},
+		"no password":      {"redis://" + server.Addr, "NOAUTH", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := b.up(b.link(c.url, c.db, 2))
+			var refused ReplyError
+			if !errors.As(err, &refused) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestLinkComesBackByItself(t *testing.T) {
+	server := testbed.Redis(t)
+	b := newBench(t)
+	link := b.link("redis://"+server.Addr, 0, 2)
+	if got := b.do(link, "PING"); got != "+PONG\r\n" {
+		t.Fatalf("PING: %q", got)
+	}
+	server.Kill()
+	testbed.Eventually(t, 10*time.Second, "commands fail fast", func() bool {
+		return b.do(link, "PING") == "backend unavailable: connection refused"
+	})
+	server.Start()
+	testbed.Eventually(t, 2*time.Second, "commands work again", func() bool {
+		return b.do(link, "PING") == "+PONG\r\n"
+	})
+	b.obs.mu.Lock()
+	defer b.obs.mu.Unlock()
+	if b.obs.open != 1 || b.obs.results["ok"] != 2 || b.obs.results["refused"] < 3 {
+		t.Errorf("%d links open, dials %v; want 1, 2 of them ok and at least 3 refused", b.obs.open, b.obs.results)
+	}
+}

@@ -1,0 +1,67 @@
+// Package pool keeps the connections to the tenants' backends: it dials them,
+// shares each among many clients, gives every reply to the client it belongs
+// to, and reconnects by itself.
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/respgate/respgate/tenant"
+)
+
+// Backend is one Redis server as an instance's URL describes it.
+type Backend struct {
+	Network  string // tcp or unix
+	Addr     string // host:port, or the socket's path
+	Username string // "" is Redis's default user
+	Password tenant.Secret
+	DB       int // the database that sessions begin in
+}
+
+// ParseURL reads redis://[user][:password]@host[:port][/db] or
+// unix://[user][:password]@/path[?db=n]. Its errors never repeat the URL, which
+// holds a password.
+func ParseURL(secret tenant.Secret) (Backend, error) {
+	u, err := url.Parse(secret.Reveal())
+	if err != nil {
+		return Backend{}, errors.New("backend URL cannot be parsed: want redis://user:password@host:6379/0")
+	}
+	b := Backend{Network: "tcp", Username: u.User.Username()}
+	password, _ := u.User.Password()
+	b.Password = tenant.Secret(password)
+	db := strings.TrimPrefix(u.Path, "/")
+	switch u.Scheme {
+	case "redis":
+		if u.Hostname() == "" {
+			return Backend{}, errors.New("backend URL names no host: want redis://user:password@host:6379/0")
+		}
+		port := u.Port()
+		if port == "" {
+			port = "6379"
+		}
+		b.Addr = net.JoinHostPort(u.Hostname(), port)
+		if u.RawQuery != "" {
+			return Backend{}, errors.New("backend URL: options after '?' are not supported for redis://")
+		}
+	case "unix":
+		b.Network, b.Addr, db = "unix", u.Path, u.Query().Get("db")
+		if b.Addr == "" {
+			return Backend{}, errors.New("backend URL names no socket: want unix:///path/to/redis.sock")
+		}
+	case "rediss", "redis-sentinel", "redis-cluster":
+		return Backend{}, fmt.Errorf("backend URL: %s:// is not supported yet", u.Scheme)
+	default:
+		return Backend{}, fmt.Errorf("backend URL: scheme %q is not known: want redis:// or unix://", u.Scheme)
+	}
+	if db != "" {
+		if b.DB, err = strconv.Atoi(db); err != nil || b.DB < 0 {
+			return Backend{}, fmt.Errorf("backend URL: database %q is not a number", db)
+		}
+	}
+	return b, nil
+}
