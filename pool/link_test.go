@@ -195,7 +195,7 @@ func TestCommandsWaitForTheConnection(t *testing.T) {
 	var a client
 	send(t, l, &a, "A1")
 	send(t, l, &a, "A2")
-	up := error(errGarbage)
+	up := errGarbage
 	l.WhenUp(func(err error) { up = err })
 	if *dials != 1 {
 		t.Errorf("dialled %d times, want once", *dials)

@@ -1,0 +1,144 @@
+// Package metrics defines every metric that respgate exports. The names and
+// labels are a contract with dashboards and alerts.
+//
+// What happens per command is counted on each event loop apart, without locks
+// or contention, and summed when it is scraped.
+package metrics
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/respgate/respgate/tenant"
+)
+
+// Metrics holds all metrics of a process.
+type Metrics struct {
+	loops []*Loop
+
+	links        *prometheus.GaugeVec
+	attempts     *prometheus.CounterVec
+	keyRequests  prometheus.Counter
+	keyFailures  *prometheus.CounterVec
+	httpRequests *prometheus.CounterVec
+	httpErrors   *prometheus.CounterVec
+	httpDuration *prometheus.HistogramVec
+	queries      *prometheus.CounterVec
+	queryErrors  *prometheus.CounterVec
+	queryTime    *prometheus.HistogramVec
+	totals       [4]prometheus.Gauge
+}
+
+// New registers the metrics of a process with so many event loops on reg.
+func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	duration := func(name, help string, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: seconds[:]}, labels)
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	m := &Metrics{
+		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "redis_connections_active", Help: "Open connections to backends.",
+		}, []string{"tenant", "kind"}),
+		attempts:     counter("redis_connection_attempts_total", "Tries to connect to a backend, by how they ended.", "tenant", "result"),
+		keyRequests:  prometheus.NewCounter(prometheus.CounterOpts{Name: "api_key_requests_total", Help: "Clients' attempts to authenticate with an API key."}),
+		keyFailures:  counter("api_key_auth_failures_total", "Attempts to authenticate that failed.", "reason"),
+		httpRequests: counter("http_requests_total", "HTTP requests.", "method", "path", "status"),
+		httpErrors:   counter("http_request_errors_total", "HTTP requests answered with a status of 400 or more.", "method", "path", "status"),
+		httpDuration: duration("http_request_duration_seconds", "Time to answer an HTTP request.", "method", "path"),
+		queries:      counter("database_queries_total", "Queries to the store.", "query"),
+		queryErrors:  counter("database_query_errors_total", "Queries to the store that failed.", "query"),
+		queryTime:    duration("database_query_duration_seconds", "Time that a query to the store takes.", "query"),
+		totals: [4]prometheus.Gauge{
+			gauge("redis_instances", "Instances in the store."),
+			gauge("organizations", "Organizations in the store."),
+			gauge("users", "Users in the store."),
+			gauge("api_keys", "API keys in the store."),
+		},
+	}
+	for range loops {
+		m.loops = append(m.loops, &Loop{tenants: map[string]*Tenant{}})
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "respgate_build_info", Help: "Always 1; the labels say what is running.",
+		ConstLabels: prometheus.Labels{"version": version, "commit": commit},
+	})
+	build.Set(1)
+	for _, reason := range []string{"wrongpass", "unavailable"} {
+		m.keyFailures.WithLabelValues(reason)
+	}
+	all := []prometheus.Collector{
+		m.links, m.attempts, m.keyRequests, m.keyFailures, m.httpRequests, m.httpErrors, m.httpDuration,
+		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m),
+	}
+	for _, g := range m.totals {
+		all = append(all, g)
+	}
+	for _, c := range all {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Loop returns what event loop i counts with, i from 0.
+func (m *Metrics) Loop(i int) *Loop { return m.loops[i] }
+
+// RemoveTenant drops all series of a tenant that is gone.
+func (m *Metrics) RemoveTenant(label string) {
+	for _, l := range m.loops {
+		l.mu.Lock()
+		delete(l.tenants, label)
+		l.mu.Unlock()
+	}
+	m.links.DeletePartialMatch(prometheus.Labels{"tenant": label})
+	m.attempts.DeletePartialMatch(prometheus.Labels{"tenant": label})
+}
+
+// LinkOpened counts an open connection to a tenant's backend.
+func (m *Metrics) LinkOpened(label, kind string) { m.links.WithLabelValues(label, kind).Inc() }
+
+// LinkClosed is the opposite of LinkOpened.
+func (m *Metrics) LinkClosed(label, kind string) { m.links.WithLabelValues(label, kind).Dec() }
+
+// DialResult counts a try to connect to a tenant's backend.
+func (m *Metrics) DialResult(label, result string) { m.attempts.WithLabelValues(label, result).Inc() }
+
+// KeyRequest counts an attempt to authenticate.
+func (m *Metrics) KeyRequest() { m.keyRequests.Inc() }
+
+// KeyFailure counts an attempt to authenticate that failed.
+func (m *Metrics) KeyFailure(reason string) { m.keyFailures.WithLabelValues(reason).Inc() }
+
+// Query counts a query to the store.
+func (m *Metrics) Query(name string, took time.Duration, err error) {
+	m.queries.WithLabelValues(name).Inc()
+	if err != nil {
+		m.queryErrors.WithLabelValues(name).Inc()
+	}
+	m.queryTime.WithLabelValues(name).Observe(took.Seconds())
+}
+
+// HTTP counts an HTTP request; path is the route's pattern.
+func (m *Metrics) HTTP(method, path string, status int, took time.Duration) {
+	code := strconv.Itoa(status)
+	m.httpRequests.WithLabelValues(method, path, code).Inc()
+	if status >= 400 {
+		m.httpErrors.WithLabelValues(method, path, code).Inc()
+	}
+	m.httpDuration.WithLabelValues(method, path).Observe(took.Seconds())
+}
+
+// SetTotals sets what the store holds.
+func (m *Metrics) SetTotals(c tenant.Counts) {
+	for i, n := range [4]int{c.Instances, c.Organizations, c.Users, c.Keys} {
+		m.totals[i].Set(float64(n))
+	}
+}
