@@ -1,0 +1,231 @@
+package auth
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+	"weak"
+
+	"github.com/respgate/respgate/tenant"
+)
+
+// What a client is told when it cannot be let in.
+var (
+	// ErrWrongPass is for a malformed, unknown, revoked or expired key, and for an
+	// instance that the key does not open: all alike, so that nobody learns which.
+	ErrWrongPass = errors.New("invalid key, or not for that instance")
+	// ErrUnavailable is for a key that is not cached while the store cannot be asked.
+	ErrUnavailable = errors.New("authentication is temporarily unavailable")
+)
+
+// Reasons of failures, as told to the Observer.
+const (
+	ReasonMalformed   = "malformed"    // not in the form of a key, or a bad checksum
+	ReasonUnknown     = "unknown"      // no such id
+	ReasonWrongSecret = "wrong_secret"
+	ReasonRevoked     = "revoked"
+	ReasonExpired     = "expired"
+	ReasonInstance    = "instance" // the key is good, but not for that instance
+	ReasonUnavailable = "unavailable"
+)
+
+// Reasons returns every reason that an Observer may be told.
+func Reasons() []string {
+	return []string{ReasonMalformed, ReasonUnknown, ReasonWrongSecret, ReasonRevoked, ReasonExpired, ReasonInstance, ReasonUnavailable}
+}
+
+// Store is where keys are kept. Both methods are called from several goroutines
+// and should return when ctx ends; a call that does not is abandoned, and counts
+// against the bound on calls until it returns.
+type Store interface {
+	// Grant returns the key with the given id, revoked or expired ones too, and an
+	// error that is tenant.ErrNotFound if there is none.
+	Grant(ctx context.Context, id string) (tenant.Grant, error)
+	// Changes returns what has changed after the sequence number after. A Grant
+	// asked for later must not be older than the change.
+	Changes(ctx context.Context, after int64) (tenant.Changes, error)
+}
+
+// Observer counts authentications. It is called from several goroutines.
+type Observer interface {
+	Request()              // someone tried to authenticate
+	Failure(reason string) // and was not let in: one of Reasons
+}
+
+// Config bounds the service. A zero value stands for the default.
+type Config struct {
+	CacheSize     int           // keys in the cache; 100,000, about 1 KB each
+	PollInterval  time.Duration // how often the store is asked for changes; 500 ms
+	LookupTimeout time.Duration // of one question to the store, waiting for its turn included; 1 s
+	MaxLookups    int           // keys looked up at once; 16
+	UnknownTTL    time.Duration // an unknown id is remembered for once to twice this; 5 s
+}
+
+func (c *Config) setDefaults() {
+	setDefault(&c.CacheSize, 100_000)
+	setDefault(&c.PollInterval, 500*time.Millisecond)
+	setDefault(&c.LookupTimeout, time.Second)
+	setDefault(&c.MaxLookups, 16)
+	setDefault(&c.UnknownTTL, 5*time.Second)
+}
+
+func setDefault[T int | time.Duration](v *T, to T) {
+	if *v <= 0 {
+		*v = to
+	}
+}
+
+// Service authenticates clients. It is safe for concurrent use. Run must be running:
+// without it no change is seen, and a store that hung once counts as away for good.
+type Service struct {
+	cfg      Config
+	store    Store
+	observer Observer
+	log      *slog.Logger
+	commands *tenant.CommandSet // of the default rules
+	guesses  *throttle
+
+	lookups, polls, refreshes slots         // bounds on questions to the store
+	kick                      chan struct{} // asks for a poll at once
+	onChange                  func(*Handle)
+	onDeleted                 func(label string)
+
+	mu         sync.Mutex
+	index      map[string]weak.Pointer[entry] // everything that somebody holds
+	recent     list.List                      // of *entry: the cache, the latest used first
+	unknown    recentSet
+	flights    map[string]*flight
+	nextExpiry time.Time // of all entries; zero: none
+	asked      bool      // the store has answered
+	away       error     // why the store cannot be asked now
+}
+
+// New returns a service that asks st. observer and log may be nil.
+func New(cfg Config, st Store, observer Observer, log *slog.Logger) (*Service, error) {
+	cfg.setDefaults()
+	commands, err := ParseRules(DefaultRules)
+	if err != nil {
+		return nil, fmt.Errorf("default command rules: %w", err)
+	}
+	if observer == nil {
+		observer = unobserved{}
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{
+		cfg: cfg, store: st, observer: observer, log: log, commands: commands,
+		guesses:   newThrottle(maxGuessers),
+		lookups:   make(slots, cfg.MaxLookups),
+		polls:     make(slots, 1),
+		refreshes: make(slots, maxRefreshes),
+		kick:      make(chan struct{}, 1),
+		onChange:  func(*Handle) {},
+		onDeleted: func(string) {},
+		index:     map[string]weak.Pointer[entry]{},
+		unknown:   newRecentSet(maxUnknown, cfg.UnknownTTL),
+		flights:   map[string]*flight{},
+	}, nil
+}
+
+// OnChange has fn called after the principal of a handle has been replaced or
+// has ended. Call it before Run; fn is called on several goroutines and must not
+// block.
+func (s *Service) OnChange(fn func(h *Handle)) { s.onChange = fn }
+
+// OnDeleted has fn called with the label of an instance that is gone, after the
+// handles on it have ended. Otherwise as OnChange.
+func (s *Service) OnDeleted(fn func(label string)) { s.onDeleted = fn }
+
+// Cached returns the handle of a good key that is in the cache. It does not block,
+// and keeps neither user nor key. Otherwise, also for a key known to be bad,
+// ok is false: Authenticate then gives the answer, in its time.
+func (s *Service) Cached(user, key []byte) (h *Handle, ok bool) {
+	if !wellFormed(key) {
+		return nil, false
+	}
+	hash := keyHash(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.find(string(keyID(key)))
+	if e == nil {
+		return nil, false
+	}
+	h, reason := e.open(string(user), &hash, time.Now())
+	if reason != "" {
+		return nil, false
+	}
+	s.observer.Request()
+	return h, true
+}
+
+// Authenticate returns the handle of a key on the instance that user names; "" and
+// "default" are the key's own instance. It may ask the store. A client at addr
+// that is not let in waits the longer the more guesses came from there, at most
+// 5 s; one with a good key never waits for that. ctx should end with the client's
+// connection. The error is or wraps ErrWrongPass, ErrUnavailable or ctx's; it
+// never has the key. The handle may have ended by the time it is used.
+func (s *Service) Authenticate(ctx context.Context, addr netip.Addr, user, key string) (*Handle, error) {
+	s.observer.Request()
+	h, reason, err := s.verify(ctx, user, key)
+	switch {
+	case reason != "":
+		s.observer.Failure(reason)
+		if err := s.guesses.hold(ctx, addr); err != nil {
+			return nil, fmt.Errorf("authenticate: %w", err)
+		}
+		return nil, ErrWrongPass
+	case errors.Is(err, ErrUnavailable):
+		s.observer.Failure(ReasonUnavailable)
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("authenticate: %w", err)
+	}
+	return h, nil
+}
+
+// verify returns a handle, or the reason why the key is bad, or an error when that
+// cannot be said.
+func (s *Service) verify(ctx context.Context, user, key string) (h *Handle, reason string, err error) {
+	id, hash, ok := Parse([]byte(key))
+	if !ok {
+		return nil, ReasonMalformed, nil
+	}
+	for {
+		e, err := s.lookup(ctx, id)
+		switch {
+		case errors.Is(err, tenant.ErrNotFound):
+			return nil, ReasonUnknown, nil
+		case err != nil:
+			return nil, "", err
+		}
+		s.mu.Lock()
+		gone := e.gone
+		h, reason = e.open(user, &hash, time.Now())
+		s.mu.Unlock()
+		if !gone {
+			return h, reason, nil
+		}
+	}
+}
+
+// Status says whether the store can be asked and, if not, why; and how many keys
+// are cached.
+func (s *Service) Status() (reachable bool, cached int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away == nil && !s.asked {
+		return false, s.recent.Len(), errors.New("the store has not answered yet")
+	}
+	return s.away == nil, s.recent.Len(), s.away
+}
+
+type unobserved struct{}
+
+func (unobserved) Request()       {}
+func (unobserved) Failure(string) {}

@@ -1,0 +1,213 @@
+package auth
+
+import (
+	"container/list"
+	"crypto/subtle"
+	"sync/atomic"
+	"time"
+	"weak"
+
+	"github.com/respgate/respgate/tenant"
+)
+
+// Handle is a live principal: one key on one instance. All sessions of that key
+// there have the same handle, so that they all see it change.
+type Handle struct {
+	principal atomic.Pointer[tenant.Principal]
+	instance  string // the instance's id
+	entry     *entry // so that the entry is found as long as a session has the handle
+}
+
+// Principal returns the principal as it is now; nil once the key is revoked, has
+// expired or is deleted, or may no longer open the instance. A handle that has
+// ended stays so. It costs one atomic load. A session that waits for OnChange must
+// look once more after it has made itself known.
+func (h *Handle) Principal() *tenant.Principal { return h.principal.Load() }
+
+// KeyID returns the id of the key, also when the handle has ended.
+func (h *Handle) KeyID() string { return h.entry.id }
+
+// entry is one key. But for id, the service's lock guards it.
+type entry struct {
+	id       string
+	hash     [32]byte
+	own      string // the name of the key's own instance
+	rules    string
+	commands *tenant.CommandSet // of rules
+	revoked  bool
+	expires  time.Time // zero: never
+	handles  []*Handle // those that have not ended
+	place    *list.Element
+	gone     bool // no longer in the index: to be looked up again
+}
+
+// grant is what the store says about a key, with its rules parsed.
+type grant struct {
+	tenant.Grant
+	commands *tenant.CommandSet
+}
+
+func (s *Service) read(g tenant.Grant) grant {
+	if g.Key.Commands == "" {
+		return grant{g, s.commands}
+	}
+	commands, err := ParseRules(g.Key.Commands)
+	if err != nil {
+		s.log.Error("a key's command rules cannot be read: it may run nothing until they are set anew", "key", g.Key.ID, "error", err)
+		commands = &tenant.CommandSet{}
+	}
+	return grant{g, commands}
+}
+
+// open returns the handle for the instance that user names, or the reason why not.
+// What the key may not do is told only to who has its secret.
+func (e *entry) open(user string, hash *[32]byte, now time.Time) (*Handle, string) {
+	switch {
+	case subtle.ConstantTimeCompare(e.hash[:], hash[:]) != 1:
+		return nil, ReasonWrongSecret
+	case e.revoked:
+		return nil, ReasonRevoked
+	case e.expired(now):
+		return nil, ReasonExpired
+	}
+	if user == "" || user == "default" {
+		user = e.own
+	}
+	for _, h := range e.handles {
+		if h.Principal().Route.Instance == user {
+			return h, ""
+		}
+	}
+	return nil, ReasonInstance
+}
+
+func (e *entry) expired(now time.Time) bool { return !e.expires.IsZero() && !now.Before(e.expires) }
+
+// apply takes over what the store says now, and returns the handles that it
+// changed or ended.
+func (e *entry) apply(g grant, now time.Time) (changed []*Handle) {
+	if e.commands == nil || e.rules != g.Key.Commands {
+		e.rules, e.commands = g.Key.Commands, g.commands
+	}
+	e.hash, e.expires, e.revoked = g.Key.SecretHash, g.Key.ExpiresAt, !g.Key.RevokedAt.IsZero()
+	e.own = ""
+	if len(g.Key.Instances) > 0 {
+		e.own = g.Key.Instances[0]
+	}
+	if e.revoked || e.expired(now) {
+		return e.end()
+	}
+	old := e.handles
+	e.handles = nil
+	for _, route := range g.Routes {
+		p := &tenant.Principal{KeyID: e.id, Org: g.Key.Org, Route: route, Limits: g.Key.Limits, Commands: e.commands}
+		h := handleOf(old, route.InstanceID)
+		switch {
+		case h == nil:
+			h = &Handle{instance: route.InstanceID, entry: e}
+			h.principal.Store(p)
+		case !same(h.Principal(), p):
+			h.principal.Store(p)
+			changed = append(changed, h)
+		}
+		e.handles = append(e.handles, h)
+	}
+	for _, h := range old {
+		if handleOf(e.handles, h.instance) == nil {
+			h.principal.Store(nil)
+			changed = append(changed, h)
+		}
+	}
+	return changed
+}
+
+// end ends all handles and returns them.
+func (e *entry) end() []*Handle {
+	ended := e.handles
+	e.handles = nil
+	for _, h := range ended {
+		h.principal.Store(nil)
+	}
+	return ended
+}
+
+func handleOf(handles []*Handle, instance string) *Handle {
+	for _, h := range handles {
+		if h.instance == instance {
+			return h
+		}
+	}
+	return nil
+}
+
+func same(a, b *tenant.Principal) bool {
+	return a.Org == b.Org && a.Route == b.Route && a.Commands == b.Commands &&
+		a.Limits.Reset == b.Limits.Reset && sameInt(a.Limits.Rate, b.Limits.Rate) && sameInt(a.Limits.Burst, b.Limits.Burst)
+}
+
+func sameInt(a, b *int) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// find returns the entry of a key that is cached, or that a session still has a
+// handle of, and marks it as used. It wants the lock, as all below.
+func (s *Service) find(id string) *entry {
+	e := s.index[id].Value()
+	if e != nil {
+		s.use(e)
+	}
+	return e
+}
+
+// use makes e the most recently used entry of the cache. One that falls out stays in
+// the index for as long as a session has a handle of it: that session must see
+// the key change.
+func (s *Service) use(e *entry) {
+	if e.place != nil {
+		s.recent.MoveToFront(e.place)
+		return
+	}
+	e.place = s.recent.PushFront(e)
+	for s.recent.Len() > s.cfg.CacheSize {
+		s.uncache(s.recent.Back().Value.(*entry))
+	}
+}
+
+func (s *Service) uncache(e *entry) {
+	if e.place != nil {
+		s.recent.Remove(e.place)
+		e.place = nil
+	}
+}
+
+// insert makes the entry of a key that has none.
+func (s *Service) insert(id string, g grant, now time.Time) *entry {
+	e := &entry{id: id}
+	s.index[id] = weak.Make(e)
+	s.update(e, g, now)
+	s.use(e)
+	return e
+}
+
+func (s *Service) update(e *entry, g grant, now time.Time) (changed []*Handle) {
+	changed = e.apply(g, now)
+	if len(e.handles) > 0 {
+		s.expireBy(e.expires)
+	}
+	return changed
+}
+
+// remove forgets e and ends its handles, which it returns.
+func (s *Service) remove(e *entry) []*Handle {
+	s.uncache(e)
+	if s.index[e.id].Value() == e {
+		delete(s.index, e.id)
+	}
+	e.gone = true
+	return e.end()
+}
+
+// expireBy has the clock looked at when t, unless zero, has come.
+func (s *Service) expireBy(t time.Time) {
+	if !t.IsZero() && (s.nextExpiry.IsZero() || t.Before(s.nextExpiry)) {
+		s.nextExpiry = t
+	}
+}
