@@ -132,6 +132,13 @@ func (l *Link) Cut(pos uint64) {
 	}
 }
 
+// Abort closes the connection, if there is one: it is no longer trusted.
+func (l *Link) Abort(err error) {
+	if l.state == up {
+		l.conn.Close(err)
+	}
+}
+
 // Full reports whether the backend takes bytes more slowly than they come.
 func (l *Link) Full() bool { return l.state == up && l.conn.Unsent() > fullAt }
 

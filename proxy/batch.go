@@ -1,0 +1,207 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/metrics"
+	"github.com/respgate/respgate/pool"
+)
+
+// verdict is what policy says of a command.
+type verdict uint8
+
+const (
+	relayed verdict = iota // costs one of the limit
+	local
+	denied
+	impossible // of a class that is not served
+)
+
+// runBatch frames and serves up to a batch of commands. It returns how many
+// bytes are consumed and whether there may be more to do.
+func (s *Session) runBatch(b []byte) (consumed int, more bool) {
+	items, framed, bad := s.frame(b)
+	cost := 0
+	for i := range items {
+		s.judge(&items[i])
+		if items[i].verdict == relayed {
+			cost++
+		}
+	}
+	tokens, retry := cost, time.Duration(0)
+	if cost > 0 {
+		tokens, retry = s.bucket.Take(s.core.Clock.Now(), cost)
+		s.meter.tenant.Phase(metrics.PhaseLimit, 0, cost)
+	}
+	principal := s.principal
+	for i := range items {
+		it := &items[i]
+		if it.verdict == relayed && tokens == 0 {
+			s.rateLimited(it.id, retry)
+		} else if it.verdict == relayed {
+			if !s.relay(it) {
+				s.bucket.Give(tokens)
+				return s.stopBefore(items, i), false
+			}
+			tokens--
+		} else {
+			s.answer(it)
+		}
+		if s.principal != principal || s.wait != nothing || s.closing {
+			if s.bucket != nil {
+				s.bucket.Give(tokens)
+			}
+			return s.stopBefore(items, i+1), s.wait == nothing
+		}
+	}
+	if bad != nil {
+		s.fail(bad)
+		return framed, false
+	}
+	if len(items) < s.batchLimit() {
+		s.out.Want(s.framer.Need())
+		return framed, false
+	}
+	return framed, true
+}
+
+// stopBefore returns what is consumed when item i is not: it is framed again.
+func (s *Session) stopBefore(items []item, i int) int {
+	s.framer.Reset()
+	if i == 0 {
+		return 0
+	}
+	return items[i-1].end
+}
+
+// batchLimit is 1 before authentication, which changes what follows.
+func (s *Session) batchLimit() int {
+	if s.principal == nil {
+		return 1
+	}
+	return batchSize
+}
+
+func (s *Session) frame(b []byte) (items []item, framed int, bad error) {
+	items = s.core.batch[:0]
+	for limit := s.batchLimit(); len(items) < limit; {
+		f, n, err := s.framer.Next(b[framed:])
+		framed += n
+		if err != nil {
+			return items, framed, err
+		}
+		if f.Raw == nil {
+			break
+		}
+		id := command.Lookup(f.Name)
+		if f.Args > 1 {
+			id = id.Sub(f.Sub)
+		}
+		items = append(items, item{frame: f, end: framed, id: id})
+	}
+	return items, framed, nil
+}
+
+// judge decides how a command is served: policy first.
+func (s *Session) judge(it *item) {
+	info := it.id.Info()
+	switch {
+	case s.principal == nil, info.Class == command.Local && info.Flags&command.FlagNoAuth != 0:
+		it.verdict = local
+		return
+	case it.id == command.Other && !s.principal.Commands.Unknown(),
+		it.id != command.Other && !s.principal.Commands.Has(uint16(it.id)):
+		it.verdict = denied
+	case info.Class == command.Local:
+		it.verdict = local
+	case info.Class == command.Shared && !blocks(it), info.Class == command.Script:
+		it.verdict = relayed
+	default:
+		it.verdict = impossible
+	}
+	s.meter.tenant.Commands(it.id, 1)
+}
+
+// blocks reports whether a command that may block is told to.
+func blocks(it *item) bool {
+	if it.id.Info().Flags&command.FlagBlocking == 0 {
+		return false
+	}
+	for _, arg := range it.frame.AppendArgs(nil)[1:] {
+		switch {
+		case equalFold(arg, "block"):
+			return true
+		case equalFold(arg, "streams"):
+			return false
+		}
+	}
+	return false
+}
+
+// relay sends a command to its backend; false says that it must wait, and is
+// to be looked at again.
+func (s *Session) relay(it *item) bool {
+	lane := pool.Plain
+	if it.id.Info().Class == command.Script {
+		lane = pool.Scripts
+	}
+	l := s.links[lane]
+	if l == nil {
+		l = s.core.shared(s.principal.Route, s.backend, s.db, s.proto, lane)
+		l.Acquire()
+		s.links[lane] = l
+	}
+	switch {
+	case s.owed() > 0 && l != s.link:
+		s.pause(idleness)
+		return false
+	case s.owed() >= maxOwed:
+		s.pause(fewer)
+		return false
+	case l.Full():
+		s.pause(someone)
+		l.WhenRoom(s.resume)
+		return false
+	}
+	connected := l.Connected()
+	pos, err := l.Send(s, it.frame.Raw, it.id, s.core.Clock.Nanos())
+	if err != nil {
+		s.refuse(it.id, backendUnavailable, err.Error())
+		return true
+	}
+	if connected {
+		s.meter.tenant.Phase(metrics.PhasePool, 0, 1)
+	}
+	s.link, s.last = l, pos
+	s.sent++
+	return true
+}
+
+func (s *Session) rateLimited(id command.ID, retry time.Duration) {
+	s.meter.tenant.RateLimited(1)
+	s.meter.tenant.Error(id, rateLimited.Code())
+	s.say(appendRateLimited(s.core.scratch[:0], s.bucket.Rate(), retry))
+}
+
+// refuse answers a command with an outcome.
+func (s *Session) refuse(id command.ID, why outcome, details ...string) {
+	if s.meter != nil {
+		s.meter.tenant.Error(id, why.Code())
+	}
+	s.say(why.appendReply(s.core.scratch[:0], details...))
+}
+
+// countFailure counts a relayed command that got no reply; which it was is the
+// link's to know.
+func (s *Session) countFailure(why outcome) {
+	if s.meter != nil {
+		s.meter.tenant.Error(command.Other, why.Code())
+	}
+}
+
+// fail answers malformed input and ends the session, as Redis does.
+func (s *Session) fail(err error) {
+	s.refuse(command.Other, protocolError, err.Error())
+	s.finish()
+}

@@ -1,0 +1,155 @@
+// Package proxy holds the clients' sessions: each is a state machine that takes
+// a client's bytes, authenticates it, holds it to its policy and limit, sends
+// its commands to its tenant's backend and gives it the replies in order. It
+// does no I/O of its own.
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/metrics"
+	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/ratelimit"
+	"github.com/respgate/respgate/resp"
+	"github.com/respgate/respgate/tenant"
+)
+
+// Limits bound what one client may do.
+type Limits struct {
+	MaxCommand  int64         // bytes of one command
+	MaxOutput   int           // bytes of replies a client has not read
+	AuthTimeout time.Duration // until a connection must have authenticated
+}
+
+// Timer is a call that can be cancelled.
+type Timer interface{ Stop() }
+
+// Clock is the loop's time, which stands still during a turn.
+type Clock interface {
+	Now() time.Time
+	Nanos() int64
+}
+
+// Background runs what may block away from the loop, and the function that it
+// returns on the loop.
+type Background func(work func() (then func()))
+
+// Core is what the sessions of one loop share. All of it is used on the loop's
+// goroutine, but for IDs.
+type Core struct {
+	Ctx        context.Context // ends what runs in the background
+	Clock      Clock
+	After      func(d time.Duration, fn func()) Timer
+	Background Background
+	Auth       *auth.Service
+	Limiters   *ratelimit.Registry
+	Links      func(pool.Key) *pool.Link
+	Metrics    *metrics.Loop
+	IDs        *atomic.Int64 // the last client's id
+	Limits     Limits
+	Log        *slog.Logger
+
+	batch    [batchSize]item
+	scratch  []byte
+	args     [][]byte
+	meters   map[string]*meter
+	sessions map[*Session]struct{}
+}
+
+// batchSize is how many commands of one client are looked at together: one
+// question to the limiter serves them all.
+const batchSize = 64
+
+// item is one command of a batch.
+type item struct {
+	frame   resp.Frame
+	end     int // where in the input it ends
+	id      command.ID
+	verdict verdict
+}
+
+// meter counts for one tenant on one loop.
+type meter struct {
+	loop   *metrics.Loop
+	tenant *metrics.Tenant
+}
+
+// Meter returns where the instance called label is counted. It is the pool's
+// meter too.
+func (c *Core) Meter(label string) pool.Meter { return c.meter(label) }
+
+func (c *Core) meter(label string) *meter {
+	m := c.meters[label]
+	if m == nil {
+		m = &meter{c.Metrics, c.Metrics.Tenant(label)}
+		if c.meters == nil {
+			c.meters = map[string]*meter{}
+		}
+		c.meters[label] = m
+	}
+	return m
+}
+
+// Forget drops what is kept for an instance that is gone.
+func (c *Core) Forget(label string) { delete(c.meters, label) }
+
+// Answered implements pool.Meter.
+func (m *meter) Answered(id command.ID, nanos int64, n int) {
+	d := time.Duration(nanos)
+	m.loop.Duration(id, d, n)
+	m.tenant.Phase(metrics.PhaseBackend, d, n)
+}
+
+// Waited implements pool.Meter.
+func (m *meter) Waited(nanos int64) {
+	m.tenant.Phase(metrics.PhasePool, time.Duration(nanos), 1)
+}
+
+// Refused implements pool.Meter.
+func (m *meter) Refused(id command.ID, code []byte) { m.tenant.Error(id, string(code)) }
+
+// Changed tells the sessions of a handle that its principal has changed: those
+// of a revoked key end.
+func (c *Core) Changed(h *auth.Handle) {
+	for s := range c.sessions {
+		if s.handle == h {
+			s.refresh()
+		}
+	}
+}
+
+// Drain asks all sessions to end: each does when it is owed nothing.
+func (c *Core) Drain() {
+	for s := range c.sessions {
+		s.finish()
+	}
+}
+
+// Len returns how many sessions there are.
+func (c *Core) Len() int { return len(c.sessions) }
+
+func limitsBefore() resp.Limits { return resp.Unauthenticated() }
+
+func (c *Core) limitsAfter() resp.Limits { return resp.Authenticated(c.Limits.MaxCommand) }
+
+// Open makes a session for a client at the given address.
+func (c *Core) Open(out Output, addr ClientAddr) *Session {
+	s := &Session{core: c, out: out, addr: addr, id: c.IDs.Add(1), proto: 2}
+	s.framer = resp.NewFramer(limitsBefore())
+	if c.sessions == nil {
+		c.sessions = map[*Session]struct{}{}
+	}
+	c.sessions[s] = struct{}{}
+	s.authTimer = c.After(c.Limits.AuthTimeout, func() { s.out.Close(errAuthTimeout) })
+	return s
+}
+
+// shared returns the link for a route's database and protocol.
+func (c *Core) shared(r tenant.Route, b pool.Backend, db, proto int, lane pool.Lane) *pool.Link {
+	return c.Links(pool.Key{Instance: r.InstanceID, Label: r.Label, Backend: b, DB: db, Proto: proto, Lane: lane})
+}

@@ -1,0 +1,337 @@
+package proxy
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidwall/redcon"
+
+	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/tenant"
+)
+
+func since(c Clock, nanos int64) time.Duration { return time.Duration(c.Nanos() - nanos) }
+
+func equalFold(b []byte, word string) bool { return strings.EqualFold(string(b), word) }
+
+// answer serves a command that is not relayed.
+func (s *Session) answer(it *item) {
+	name := it.id.Info().Name
+	top := it.id.Info().Top.Info().Name
+	switch {
+	case equalFold(it.frame.Name, "post"), equalFold(it.frame.Name, "host:"):
+		s.drop(errCrossProtocol) // as Redis does: a browser was tricked into sending this
+	case it.verdict == denied:
+		if !it.id.ArityOK(it.frame.Args) {
+			s.wrongArity(it)
+			return
+		}
+		if it.id == command.Other {
+			name = strings.ToLower(printable(it.frame.Name))
+		}
+		s.refuse(it.id, noPerm, name, "' command")
+	case it.verdict == impossible && it.id == command.Other:
+		s.refuse(it.id, unsupported, "unknown command '", printable(it.frame.Name), "'")
+	case it.verdict == impossible:
+		s.refuse(it.id, unsupported, "the '", name, "' command is not supported by this proxy yet")
+	case top == "auth" || top == "hello" || top == "quit" || top == "reset":
+		s.answerAlways(it, top)
+	case s.principal == nil:
+		s.refuse(it.id, noAuth)
+	case !it.id.ArityOK(it.frame.Args):
+		s.wrongArity(it)
+	case top == "select":
+		s.selectDB(it)
+	default:
+		s.client(it)
+	}
+}
+
+// answerAlways serves what may be sent before authentication.
+func (s *Session) answerAlways(it *item, name string) {
+	if !it.id.ArityOK(it.frame.Args) {
+		s.wrongArity(it)
+		return
+	}
+	switch name {
+	case "auth":
+		s.auth(it)
+	case "hello":
+		s.hello(it)
+	case "quit":
+		s.say([]byte("+OK\r\n"))
+		s.finish()
+	case "reset":
+		s.leave()
+		s.proto, s.db, s.name = 2, 0, ""
+		s.framer.SetLimits(limitsBefore())
+		s.say([]byte("+RESET\r\n"))
+	}
+}
+
+var errCrossProtocol = errors.New("HTTP request on the Redis port")
+
+// printable makes a client's word fit into an error line, at most 128 bytes as
+// in Redis.
+func printable(b []byte) string {
+	b = b[:min(len(b), 128)]
+	return strings.Map(func(r rune) rune {
+		if r == '\r' || r == '\n' {
+			return ' '
+		}
+		return r
+	}, string(b))
+}
+
+func (s *Session) wrongArity(it *item) {
+	s.refuse(it.id, badRequest, "ERR wrong number of arguments for '", it.id.Info().Name, "' command")
+}
+
+// auth serves AUTH [name] key.
+func (s *Session) auth(it *item) {
+	args := it.frame.AppendArgs(nil)
+	if len(args) > 3 {
+		s.refuse(it.id, badRequest, "ERR syntax error")
+		return
+	}
+	var user []byte
+	if len(args) == 3 {
+		user = args[1]
+	}
+	s.authenticate(it.id, user, args[len(args)-1], func() { s.say([]byte("+OK\r\n")) })
+}
+
+// authenticate looks a key up, in the background unless it is known, and goes on
+// with then when it is good.
+func (s *Session) authenticate(id command.ID, user, key []byte, then func()) {
+	if h, ok := s.core.Auth.Cached(user, key); ok {
+		s.authenticated(id, h, nil, then)
+		return
+	}
+	name, text := string(user), string(key)
+	addr := s.addr.Addr()
+	s.pause(someone)
+	s.core.Background(func() func() {
+		h, err := s.core.Auth.Authenticate(s.core.Ctx, addr, name, text)
+		return func() {
+			if s.closed {
+				return
+			}
+			s.wait = nothing
+			s.authenticated(id, h, err, then)
+			if s.wait == nothing {
+				s.resume()
+			}
+		}
+	})
+}
+
+func (s *Session) authenticated(id command.ID, h *auth.Handle, err error, then func()) {
+	var p *tenant.Principal
+	if err == nil {
+		p = h.Principal()
+	}
+	switch {
+	case errors.Is(err, auth.ErrUnavailable):
+		s.refuse(id, authUnavailable)
+	case p == nil:
+		s.refuse(id, wrongPass)
+	default:
+		s.adopt(h, p)
+		if s.handle != nil {
+			then()
+		}
+	}
+}
+
+// adopt makes the session the principal's.
+func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) {
+	backend, err := pool.ParseURL(p.Route.URL)
+	if err != nil {
+		s.core.Log.Error("instance cannot be used", "tenant", p.Route.Label, "error", err)
+		s.finish()
+		return
+	}
+	if s.principal == nil || s.principal.Route != p.Route {
+		s.leave()
+		s.backend, s.db = backend, backend.DB
+		s.meter = s.core.meter(p.Route.Label)
+		s.meter.tenant.Clients(1)
+	}
+	s.handle, s.principal = h, p
+	s.bucket = s.core.Limiters.Bucket(p.KeyID, p.Limits)
+	s.framer.SetLimits(s.core.limitsAfter())
+	s.authTimer.Stop()
+}
+
+// hello serves HELLO [version [AUTH name key] [SETNAME name]].
+func (s *Session) hello(it *item) {
+	args := it.frame.AppendArgs(nil)
+	proto := s.proto
+	if len(args) > 1 {
+		v, err := strconv.ParseInt(string(args[1]), 10, 64)
+		if err != nil {
+			s.refuse(it.id, badRequest, "ERR Protocol version is not an integer or out of range")
+			return
+		}
+		if v != 2 && v != 3 {
+			s.refuse(it.id, badRequest, "NOPROTO unsupported protocol version")
+			return
+		}
+		proto = int(v)
+	}
+	var user, key []byte
+	name, named := "", false
+	for i := 2; i < len(args); i++ {
+		switch left := len(args) - 1 - i; {
+		case equalFold(args[i], "auth") && left >= 2:
+			user, key = args[i+1], args[i+2]
+			i += 2
+		case equalFold(args[i], "setname") && left >= 1:
+			name, named = string(args[i+1]), true
+			if !validName(name) {
+				s.refuse(it.id, badRequest, "ERR "+badName)
+				return
+			}
+			i++
+		default:
+			s.refuse(it.id, badRequest, "ERR Syntax error in HELLO option '", printable(args[i]), "'")
+			return
+		}
+	}
+	then := func() {
+		if named {
+			s.name = name
+		}
+		s.greet(it.id, proto)
+	}
+	switch {
+	case key != nil:
+		s.authenticate(it.id, user, key, then)
+	case s.principal == nil:
+		s.refuse(it.id, badRequest, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
+	default:
+		then()
+	}
+}
+
+// greet answers HELLO with what the backend says of itself.
+func (s *Session) greet(id command.ID, proto int) {
+	s.onLink(id, s.db, proto, func(l *pool.Link) {
+		if proto != s.proto {
+			s.releaseLinks()
+			s.proto = proto
+		}
+		b := s.core.scratch[:0]
+		if proto == 3 {
+			b = append(b, "%7\r\n"...)
+		} else {
+			b = redcon.AppendArray(b, 14)
+		}
+		b = redcon.AppendBulkString(redcon.AppendBulkString(b, "server"), "redis")
+		b = redcon.AppendBulkString(redcon.AppendBulkString(b, "version"), l.Hello().Version)
+		b = redcon.AppendInt(redcon.AppendBulkString(b, "proto"), int64(proto))
+		b = redcon.AppendInt(redcon.AppendBulkString(b, "id"), s.id)
+		b = redcon.AppendBulkString(redcon.AppendBulkString(b, "mode"), "standalone")
+		b = redcon.AppendBulkString(redcon.AppendBulkString(b, "role"), "master")
+		b = redcon.AppendArray(redcon.AppendBulkString(b, "modules"), 0)
+		s.say(b)
+	})
+}
+
+// onLink calls then once the link for db and proto is up, or refuses the command
+// with the reason why it cannot be. Nothing else is looked at meanwhile.
+func (s *Session) onLink(id command.ID, db, proto int, then func(*pool.Link)) {
+	l := s.core.shared(s.principal.Route, s.backend, db, proto, pool.Plain)
+	l.Acquire()
+	s.pause(someone)
+	l.WhenUp(func(err error) {
+		defer l.Release()
+		if s.closed || s.principal == nil {
+			return
+		}
+		var refused pool.ReplyError
+		switch {
+		case err == nil:
+			then(l)
+		case errors.As(err, &refused):
+			s.refuse(id, badRequest, refused.Error())
+		default:
+			s.refuse(id, backendUnavailable, err.Error())
+		}
+		s.resume()
+	})
+}
+
+// selectDB serves SELECT: the backend has to accept the database.
+func (s *Session) selectDB(it *item) {
+	db, err := strconv.ParseInt(string(it.frame.Sub), 10, 32)
+	switch {
+	case err != nil:
+		s.refuse(it.id, badRequest, "ERR value is not an integer or out of range")
+	case db < 0:
+		s.refuse(it.id, badRequest, "ERR DB index is out of range")
+	case int(db) == s.db:
+		s.say([]byte("+OK\r\n"))
+	default:
+		s.onLink(it.id, int(db), s.proto, func(*pool.Link) {
+			s.releaseLinks()
+			s.db = int(db)
+			s.say([]byte("+OK\r\n"))
+		})
+	}
+}
+
+const badName = "Client names cannot contain spaces, newlines or special characters."
+
+// validName accepts what Redis's validateClientName does: '!' to '~'.
+func validName(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool { return r < '!' || r > '~' })
+}
+
+// client serves CLIENT's subcommands about the session itself.
+func (s *Session) client(it *item) {
+	args := it.frame.AppendArgs(nil)
+	switch name := it.id.Info().Name; name {
+	case "client|id":
+		s.say(redcon.AppendInt(s.core.scratch[:0], s.id))
+	case "client|getname":
+		if s.name == "" && s.proto == 3 {
+			s.say([]byte("_\r\n"))
+		} else if s.name == "" {
+			s.say([]byte("$-1\r\n"))
+		} else {
+			s.say(redcon.AppendBulkString(s.core.scratch[:0], s.name))
+		}
+	case "client|setname":
+		if !validName(string(args[2])) {
+			s.refuse(it.id, badRequest, "ERR "+badName)
+			return
+		}
+		s.name = string(args[2])
+		s.say([]byte("+OK\r\n"))
+	case "client|setinfo":
+		s.setInfo(it, string(args[2]), string(args[3]))
+	case "client":
+		s.refuse(it.id, badRequest, "ERR unknown subcommand '", printable(it.frame.Sub), "'. Try CLIENT HELP.")
+	default:
+		s.refuse(it.id, unsupported, "the '", name, "' command is not supported by this proxy yet")
+	}
+}
+
+func (s *Session) setInfo(it *item, attribute, value string) {
+	field := map[string]*string{"lib-name": &s.libName, "lib-ver": &s.libVer}[strings.ToLower(attribute)]
+	switch {
+	case field == nil:
+		s.refuse(it.id, badRequest, "ERR Unrecognized option '", printable([]byte(attribute)), "'")
+	case !validName(value):
+		s.refuse(it.id, badRequest, "ERR ", strings.ToLower(attribute), " cannot contain spaces, newlines or special characters.")
+	default:
+		*field = value
+		s.say([]byte("+OK\r\n"))
+	}
+}

@@ -1,0 +1,300 @@
+package proxy
+
+import (
+	"errors"
+	"net/netip"
+
+	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/loop"
+	"github.com/respgate/respgate/metrics"
+	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/ratelimit"
+	"github.com/respgate/respgate/resp"
+	"github.com/respgate/respgate/tenant"
+)
+
+// Output is the client's side of a session; *loop.Conn is one.
+type Output interface {
+	Write(b []byte)
+	Unsent() int
+	Want(n int)
+	Pause()
+	Resume()
+	CloseAfterFlush()
+	Close(err error)
+}
+
+// ClientAddr is where a client connects from.
+type ClientAddr = netip.AddrPort
+
+var (
+	errAuthTimeout = errors.New("not authenticated in time")
+	errOutput      = errors.New("client does not read its replies")
+	errTorn        = errors.New("backend lost in the middle of a reply")
+)
+
+// waitReason is what a session waits for before it looks at more commands.
+type waitReason uint8
+
+const (
+	nothing  waitReason = iota
+	someone             // a look-up, a link, room: whoever it is calls resume
+	idleness            // nothing is owed
+	fewer               // less is owed
+)
+
+// maxOwed is how many replies a client may be owed: a longer pipeline waits, so
+// that others' commands come between.
+const maxOwed = 4096
+
+// Session is one client's conversation. It is used on its loop's goroutine only.
+type Session struct {
+	core   *Core
+	out    Output
+	framer resp.Framer
+	addr   ClientAddr
+	id     int64
+
+	name, libName, libVer string
+	proto, db             int
+
+	handle    *auth.Handle // nil: not authenticated
+	principal *tenant.Principal
+	backend   pool.Backend
+	bucket    *ratelimit.Bucket
+	meter     *meter
+	links     [2]*pool.Link // by lane, acquired
+
+	link       *pool.Link // the one that owes, or that was used last
+	last       uint64     // the position there of the last command
+	sent, done uint64     // commands relayed, and answered of them
+	later      later
+	wait       waitReason
+	partial    bool // part of a reply has gone out
+	closing    bool // to end when nothing is owed
+	closed     bool
+	authTimer  Timer
+
+	outBytes  int   // written since the output was last drained
+	unwritten int   // replies among them
+	oldest    int64 // when the first of them was written
+}
+
+// later holds replies made here that have to wait for earlier commands' replies.
+type later struct {
+	bytes []byte
+	items []laterItem
+}
+
+type laterItem struct {
+	after uint64 // goes out when so many relayed commands are answered
+	size  int
+}
+
+func (s *Session) owed() uint64 { return s.sent - s.done }
+
+// Data implements loop.Handler.
+func (s *Session) Data(b []byte) int {
+	if len(b) == 0 {
+		s.finish()
+		return 0
+	}
+	s.refresh()
+	off := 0
+	for s.wait == nothing && !s.closing {
+		n, more := s.runBatch(b[off:])
+		off += n
+		if !more {
+			break
+		}
+	}
+	if s.meter != nil {
+		s.meter.tenant.Bytes(off, 0)
+	}
+	if s.closing {
+		return len(b)
+	}
+	return off
+}
+
+// refresh follows a change of the principal; without one the session ends.
+func (s *Session) refresh() {
+	if s.handle == nil || s.closed {
+		return
+	}
+	switch p := s.handle.Principal(); p {
+	case s.principal:
+	case nil:
+		s.finish()
+	default:
+		s.adopt(s.handle, p)
+	}
+}
+
+// finish ends the session once the client has got what it is owed.
+func (s *Session) finish() {
+	if s.closing {
+		return
+	}
+	s.closing = true
+	if s.owed() == 0 && s.wait != someone {
+		s.out.CloseAfterFlush()
+	}
+}
+
+// drop ends the session at once.
+func (s *Session) drop(err error) {
+	s.closing = true
+	s.out.Close(err)
+}
+
+// pause stops looking at commands until the reason has passed.
+func (s *Session) pause(why waitReason) {
+	s.wait = why
+	s.out.Pause()
+}
+
+// resume undoes pause.
+func (s *Session) resume() {
+	s.wait = nothing
+	if s.closed {
+		return
+	}
+	if s.closing && s.owed() == 0 {
+		s.out.CloseAfterFlush()
+		return
+	}
+	s.out.Resume()
+}
+
+// say answers the command at hand: after the replies that are still owed.
+func (s *Session) say(reply []byte) {
+	if s.owed() == 0 {
+		s.write(reply, 1)
+		return
+	}
+	s.link.Cut(s.last)
+	s.later.bytes = append(s.later.bytes, reply...)
+	s.later.items = append(s.later.items, laterItem{s.sent, len(reply)})
+}
+
+// sayLater lets go of the replies whose time has come.
+func (s *Session) sayLater() {
+	used := 0
+	n := 0
+	for n < len(s.later.items) && s.later.items[n].after <= s.done {
+		used += s.later.items[n].size
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	s.write(s.later.bytes[:used], n)
+	if n == len(s.later.items) {
+		s.later = later{}
+		return
+	}
+	s.later.bytes = s.later.bytes[used:]
+	s.later.items = s.later.items[n:]
+}
+
+// write appends b, in which n replies end, to the output.
+func (s *Session) write(b []byte, n int) {
+	if s.unwritten == 0 && s.outBytes == 0 {
+		s.oldest = s.core.Clock.Nanos()
+	}
+	s.unwritten += n
+	s.outBytes += len(b)
+	s.out.Write(b)
+	if s.out.Unsent() > s.core.Limits.MaxOutput {
+		s.drop(errOutput)
+	}
+}
+
+// Replies implements pool.Owner.
+func (s *Session) Replies(b []byte, done int, partial bool) {
+	s.done += uint64(done)
+	s.partial = partial
+	if s.closed {
+		return
+	}
+	s.write(b, done)
+	s.answered()
+}
+
+// Failed implements pool.Owner.
+func (s *Session) Failed(err *pool.Error) {
+	s.done++
+	if s.closed {
+		return
+	}
+	if s.partial {
+		s.partial = false
+		s.drop(errTorn)
+		return
+	}
+	why := backendUnavailable
+	if err.Sent {
+		why = backendLost
+	}
+	s.countFailure(why)
+	s.write(why.appendReply(s.core.scratch[:0], err.Error()), 1)
+	s.answered()
+}
+
+// answered goes on with what waited for a reply.
+func (s *Session) answered() {
+	if s.partial {
+		return
+	}
+	if len(s.later.items) > 0 {
+		s.sayLater()
+	}
+	switch {
+	case s.owed() == 0 && s.closing && s.wait != someone:
+		s.out.CloseAfterFlush()
+	case s.owed() == 0 && s.wait == idleness, s.owed() < maxOwed/2 && s.wait == fewer:
+		s.resume()
+	}
+}
+
+// Drained implements loop.Handler.
+func (s *Session) Drained() {
+	if s.meter != nil && s.outBytes > 0 {
+		s.meter.tenant.Bytes(0, s.outBytes)
+		s.meter.tenant.Phase(metrics.PhaseWrite, since(s.core.Clock, s.oldest), s.unwritten)
+	}
+	s.outBytes, s.unwritten = 0, 0
+}
+
+// Closed implements loop.Handler.
+func (s *Session) Closed(err error) {
+	s.closed, s.closing = true, true
+	s.authTimer.Stop()
+	delete(s.core.sessions, s)
+	if errors.Is(err, loop.ErrPanic) && s.owed() > 0 {
+		s.link.Abort(err)
+	}
+	s.leave()
+	if errors.Is(err, errAuthTimeout) || errors.Is(err, errOutput) || errors.Is(err, errTorn) {
+		s.core.Log.Info("client dropped", "client", s.addr.String(), "reason", err)
+	}
+}
+
+// leave lets go of the principal and what came with it.
+func (s *Session) leave() {
+	s.releaseLinks()
+	if s.meter != nil {
+		s.meter.tenant.Clients(-1)
+	}
+	s.handle, s.principal, s.bucket, s.meter = nil, nil, nil, nil
+}
+
+func (s *Session) releaseLinks() {
+	for i, l := range s.links {
+		if l != nil {
+			l.Release()
+			s.links[i] = nil
+		}
+	}
+}

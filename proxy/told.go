@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"strconv"
+	"time"
+)
+
+// outcome is why a client is told no. It makes the reply, the metric's code
+// label and the word in the log.
+type outcome uint8
+
+const (
+	noAuth outcome = iota
+	wrongPass
+	authUnavailable
+	noPerm
+	rateLimited
+	maxClients
+	backendUnavailable
+	backendLost
+	protocolError
+	badRequest  // Redis's own complaint about a command answered here
+	unsupported // a command that needs what is not built yet
+)
+
+// outcomes holds for each outcome its metric label and the beginning of its
+// reply; what depends on the case is appended.
+var outcomes = [...]struct{ code, reply string }{
+	noAuth:             {"NOAUTH", "-NOAUTH Authentication required."},
+	wrongPass:          {"WRONGPASS", "-WRONGPASS invalid username-password pair or user is disabled."},
+	authUnavailable:    {"auth_unavailable", "-ERR authentication is temporarily unavailable"},
+	noPerm:             {"NOPERM", "-NOPERM this key has no permissions to run the '"},
+	rateLimited:        {"RATELIMIT", "-RATELIMIT "},
+	maxClients:         {"max_clients", "-ERR max number of clients reached"},
+	backendUnavailable: {"backend_unavailable", "-ERR "},
+	backendLost:        {"backend_lost", "-ERR "},
+	protocolError:      {"protocol_error", "-ERR "},
+	badRequest:         {"ERR", "-"},
+	unsupported:        {"unsupported", "-ERR "},
+}
+
+// Code is the outcome's metric label.
+func (o outcome) Code() string { return outcomes[o].code }
+
+// appendReply appends the whole reply to dst. details must have no line break.
+func (o outcome) appendReply(dst []byte, details ...string) []byte {
+	dst = append(dst, outcomes[o].reply...)
+	for _, d := range details {
+		dst = append(dst, d...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// appendRateLimited appends the reply to a command beyond rate commands/s that
+// would be admitted after retry, which is rounded up to whole milliseconds.
+func appendRateLimited(dst []byte, rate int, retry time.Duration) []byte {
+	dst = append(dst, outcomes[rateLimited].reply...)
+	dst = strconv.AppendInt(dst, int64(rate), 10)
+	dst = append(dst, " commands/s exceeded for this key, retry after "...)
+	dst = strconv.AppendInt(dst, int64((retry+time.Millisecond-1)/time.Millisecond), 10)
+	return append(dst, " ms\r\n"...)
+}
