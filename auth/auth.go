@@ -25,8 +25,8 @@ var (
 
 // Reasons of failures, as told to the Observer.
 const (
-	ReasonMalformed   = "malformed"    // not in the form of a key, or a bad checksum
-	ReasonUnknown     = "unknown"      // no such id
+	ReasonMalformed   = "malformed" // not in the form of a key, or a bad checksum
+	ReasonUnknown     = "unknown"   // no such id
 	ReasonWrongSecret = "wrong_secret"
 	ReasonRevoked     = "revoked"
 	ReasonExpired     = "expired"

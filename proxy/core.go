@@ -56,7 +56,6 @@ type Core struct {
 
 	batch    [batchSize]item
 	scratch  []byte
-	args     [][]byte
 	meters   map[string]*meter
 	sessions map[*Session]struct{}
 }
