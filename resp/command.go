@@ -77,7 +77,9 @@ func NewFramer(lim Limits) Framer { return Framer{lim: lim, bulk: -1} }
 func (f *Framer) SetLimits(lim Limits) { f.lim = lim }
 
 // Reset forgets an incomplete command: its bytes will be offered again.
-func (f *Framer) Reset() { *f = NewFramer(f.lim) }
+func (f *Framer) Reset() {
+	f.args, f.left, f.pos, f.scan, f.bulk, f.strange = 0, 0, 0, 0, -1, false
+}
 
 // Need returns how many bytes, from the beginning of the incomplete command, it
 // takes before Next can get further; 0 is unknown.
@@ -213,6 +215,10 @@ func (f *Framer) header(b []byte) (n int64, ok bool, end int) {
 	if len(b) > 3 && b[2] == '\r' && b[3] == '\n' && b[1]-'0' <= 9 {
 		f.scan = 0
 		return int64(b[1] - '0'), true, 4
+	}
+	if len(b) > 4 && b[3] == '\r' && b[4] == '\n' && b[1]-'1' <= 8 && b[2]-'0' <= 9 {
+		f.scan = 0
+		return int64(b[1]-'0')*10 + int64(b[2]-'0'), true, 5
 	}
 	cr := bytes.IndexByte(b[f.scan:], '\r')
 	if cr < 0 {
