@@ -15,8 +15,9 @@ type Owner interface {
 	// them end in b, and with partial set, b ends within the next one. b is
 	// the caller's and valid during the call.
 	Replies(b []byte, done int, partial bool)
-	// Failed says that the owner's oldest command on this link gets no reply.
-	Failed(err *Error)
+	// Failed says that the owner's oldest command on this link, id, gets no
+	// reply.
+	Failed(id command.ID, err *Error)
 }
 
 // Meter counts what one instance's backend does. It is called on the loop's
@@ -197,8 +198,8 @@ func (l *Link) Down(cause error) {
 	l.state, l.cause, l.backlog = broken, cause, nil
 	failed := l.take()
 	refused := &Error{Reason: reason(cause)}
-	for _, owner := range failed {
-		owner.Failed(refused)
+	for _, q := range failed {
+		q.owner.Failed(q.cmd, refused)
 	}
 	l.wake(l.refusal())
 }
@@ -214,15 +215,15 @@ func (l *Link) wake(err error) {
 	}
 }
 
-// take empties the queue and returns the owners, a request each.
-func (l *Link) take() []Owner {
-	owners := make([]Owner, 0, l.q.len())
+// take empties the queue and returns what was in it.
+func (l *Link) take() []request {
+	taken := make([]request, 0, l.q.len())
 	for l.q.len() > 0 {
-		owners = append(owners, l.q.at(l.q.head).owner)
+		taken = append(taken, *l.q.at(l.q.head))
 		l.q.pop()
 	}
 	l.partial = false
-	return owners
+	return taken
 }
 
 // Data implements loop.Handler: it hands the replies in b to their owners,
@@ -349,9 +350,9 @@ func (l *Link) Closed(error) {
 		switch {
 		case sent:
 			lost[q.owner] = true
-			failed = append(failed, failure{q.owner, &Error{Sent: true}})
+			failed = append(failed, failure{q.owner, q.cmd, &Error{Sent: true}})
 		case lost[q.owner]:
-			failed = append(failed, failure{q.owner, &Error{Reason: "connection closed"}})
+			failed = append(failed, failure{q.owner, q.cmd, &Error{Reason: "connection closed"}})
 		default:
 			kept.push(*q)
 			l.backlog = append(l.backlog, raw...)
@@ -363,7 +364,7 @@ func (l *Link) Closed(error) {
 		l.dial()
 	}
 	for _, f := range failed {
-		f.owner.Failed(f.err)
+		f.owner.Failed(f.cmd, f.err)
 	}
 	if len(l.roomy) > 0 {
 		roomy := l.roomy
@@ -376,5 +377,6 @@ func (l *Link) Closed(error) {
 
 type failure struct {
 	owner Owner
+	cmd   command.ID
 	err   *Error
 }

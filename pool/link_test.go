@@ -36,7 +36,7 @@ type client struct{ got []string }
 func (c *client) Replies(b []byte, done int, partial bool) {
 	c.got = append(c.got, fmt.Sprintf("%d:%s%s", done, strings.ReplaceAll(string(b), "\r\n", "|"), map[bool]string{true: "...", false: ""}[partial]))
 }
-func (c *client) Failed(err *Error) { c.got = append(c.got, err.Error()) }
+func (c *client) Failed(_ command.ID, err *Error) { c.got = append(c.got, err.Error()) }
 
 // tally counts what a link reports.
 type tally struct {

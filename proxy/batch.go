@@ -192,14 +192,6 @@ func (s *Session) refuse(id command.ID, why outcome, details ...string) {
 	s.say(why.appendReply(s.core.scratch[:0], details...))
 }
 
-// countFailure counts a relayed command that got no reply; which it was is the
-// link's to know.
-func (s *Session) countFailure(why outcome) {
-	if s.meter != nil {
-		s.meter.tenant.Error(command.Other, why.Code())
-	}
-}
-
 // fail answers malformed input and ends the session, as Redis does.
 func (s *Session) fail(err error) {
 	s.refuse(command.Other, protocolError, err.Error())

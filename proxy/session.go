@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
@@ -223,7 +224,7 @@ func (s *Session) Replies(b []byte, done int, partial bool) {
 }
 
 // Failed implements pool.Owner.
-func (s *Session) Failed(err *pool.Error) {
+func (s *Session) Failed(id command.ID, err *pool.Error) {
 	s.done++
 	if s.closed {
 		return
@@ -237,7 +238,9 @@ func (s *Session) Failed(err *pool.Error) {
 	if err.Sent {
 		why = backendLost
 	}
-	s.countFailure(why)
+	if s.meter != nil {
+		s.meter.tenant.Error(id, why.Code())
+	}
 	s.write(why.appendReply(s.core.scratch[:0], err.Error()), 1)
 	s.answered()
 }
