@@ -128,6 +128,10 @@ func TestGoodKeyNeverWaitsForGuesses(t *testing.T) {
 		if took := time.Since(begin); took != 0 {
 			t.Errorf("good keys waited %v, want 0", took)
 		}
+		elsewhere := netip.MustParseAddr("192.0.2.2")
+		if _, err := w.Authenticate(t.Context(), elsewhere, "", "nonsense"); !errors.Is(err, ErrWrongPass) || time.Since(begin) != 0 {
+			t.Errorf("a first guess from elsewhere got %v after %v, want ErrWrongPass at once", err, time.Since(begin))
+		}
 		if _, err := w.Authenticate(t.Context(), home, "", "nonsense"); !errors.Is(err, ErrWrongPass) || time.Since(begin) != maxDelay {
 			t.Errorf("a guess got %v after %v, want ErrWrongPass after %v", err, time.Since(begin), maxDelay)
 		}

@@ -315,3 +315,49 @@ func TestErrorsHaveNoKey(t *testing.T) {
 		}
 	})
 }
+
+func TestNobodyJoinsACancelledFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := makeKey()
+		w := newWorld(t, Config{}, newFakeStore(k.grant))
+		cancelled := false
+		f := &flight{cancel: func() { cancelled = true }, done: make(chan struct{}), waiters: 2}
+		w.Service.mu.Lock()
+		w.flights[k.ID] = f
+		w.Service.mu.Unlock()
+		w.leave(k.ID, f)
+		if cancelled {
+			t.Error("the flight was cancelled while somebody waits")
+		}
+		w.leave(k.ID, f)
+		if !cancelled {
+			t.Error("the flight was not cancelled when nobody waits")
+		}
+		w.open("", k)
+	})
+}
+
+func TestEntryDroppedBeforeItIsOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := makeKey()
+		w := newWorld(t, Config{}, newFakeStore(k.grant))
+		f := &flight{cancel: func() {}, done: make(chan struct{})}
+		w.Service.mu.Lock()
+		w.flights[k.ID] = f
+		w.Service.mu.Unlock()
+		answer := make(chan error)
+		go func() {
+			_, err := w.Authenticate(t.Context(), home, "", k.text())
+			answer <- err
+		}()
+		synctest.Wait()
+		w.Service.mu.Lock()
+		f.entry = &entry{id: k.ID, hash: k.Hash, gone: true}
+		delete(w.flights, k.ID)
+		w.Service.mu.Unlock()
+		close(f.done)
+		if err := <-answer; err != nil {
+			t.Errorf("got %v, want the key looked up again", err)
+		}
+	})
+}
