@@ -141,20 +141,19 @@ func (s *Session) authenticated(id command.ID, h *auth.Handle, err error, then f
 	case p == nil:
 		s.refuse(id, wrongPass)
 	default:
-		s.adopt(h, p)
-		if s.handle != nil {
+		if s.adopt(h, p) {
 			then()
 		}
 	}
 }
 
-// adopt makes the session the principal's.
-func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) {
+// adopt makes the session the principal's. Where that cannot be, the session ends.
+func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) bool {
 	backend, err := pool.ParseURL(p.Route.URL)
 	if err != nil {
 		s.core.Log.Error("instance cannot be used", "tenant", p.Route.Label, "error", err)
 		s.finish()
-		return
+		return false
 	}
 	if s.principal == nil || s.principal.Route != p.Route {
 		s.leave()
@@ -166,6 +165,7 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) {
 	s.bucket = s.core.Limiters.Bucket(p.KeyID, p.Limits)
 	s.framer.SetLimits(s.core.limitsAfter())
 	s.authTimer.Stop()
+	return true
 }
 
 // hello serves HELLO [version [AUTH name key] [SETNAME name]].
