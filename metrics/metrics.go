@@ -70,9 +70,6 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		ConstLabels: prometheus.Labels{"version": version, "commit": commit},
 	})
 	build.Set(1)
-	for _, reason := range []string{"wrongpass", "unavailable"} {
-		m.keyFailures.WithLabelValues(reason)
-	}
 	all := []prometheus.Collector{
 		m.links, m.attempts, m.keyRequests, m.keyFailures, m.httpRequests, m.httpErrors, m.httpDuration,
 		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m),
@@ -90,6 +87,19 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 
 // Loop returns what event loop i counts with, i from 0.
 func (m *Metrics) Loop(i int) *Loop { return m.loops[i] }
+
+// Expect has the series of these reasons of failed authentications and of these
+// queries exist from the start, at 0.
+func (m *Metrics) Expect(reasons, queries []string) {
+	for _, reason := range reasons {
+		m.keyFailures.WithLabelValues(reason)
+	}
+	for _, query := range queries {
+		m.queries.WithLabelValues(query)
+		m.queryErrors.WithLabelValues(query)
+		m.queryTime.WithLabelValues(query)
+	}
+}
 
 // RemoveTenant drops all series of a tenant that is gone.
 func (m *Metrics) RemoveTenant(label string) {

@@ -42,6 +42,8 @@ func reason(err error) string {
 	switch {
 	case err == nil:
 		return "not connected"
+	case errors.Is(err, errGone):
+		return err.Error()
 	case errors.As(err, &reply):
 		return "it answered " + reply.Code()
 	case errors.Is(err, syscall.ECONNREFUSED):

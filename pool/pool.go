@@ -74,6 +74,19 @@ func (p *Pool) Shared(key Key) *Link {
 	return l
 }
 
+// Forget closes the links of the instance called label, which is gone.
+func (p *Pool) Forget(label string) {
+	for key, l := range p.links {
+		if key.Label != label {
+			continue
+		}
+		delete(p.links, key)
+		l.Abort(errGone)
+	}
+}
+
+var errGone = errors.New("the instance was deleted")
+
 // redial runs a round of dialling. While the link is broken, a round is a
 // single probe, and probes go on as long as the link has clients.
 func (p *Pool) redial(l *Link) {
@@ -92,6 +105,13 @@ func (p *Pool) redial(l *Link) {
 
 // dialled runs on the loop when a round has ended.
 func (p *Pool) dialled(l *Link, nc net.Conn, hello Hello, err error) {
+	if p.links[l.key] != l {
+		if nc != nil {
+			_ = nc.Close()
+		}
+		l.Down(errGone)
+		return
+	}
 	if err == nil {
 		err = p.adopt(l, nc, hello)
 	}

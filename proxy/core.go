@@ -51,6 +51,7 @@ type Core struct {
 	Links      func(pool.Key) *pool.Link
 	Metrics    *metrics.Loop
 	IDs        *atomic.Int64 // the last client's id
+	Left       func()        // a client is gone
 	Limits     Limits
 	Log        *slog.Logger
 
@@ -112,13 +113,11 @@ func (m *meter) Waited(nanos int64) {
 // Refused implements pool.Meter.
 func (m *meter) Refused(id command.ID, code []byte) { m.tenant.Error(id, string(code)) }
 
-// Changed tells the sessions of a handle that its principal has changed: those
-// of a revoked key end.
-func (c *Core) Changed(h *auth.Handle) {
+// Refresh has every session follow what has become of its principal: those of a
+// revoked key end.
+func (c *Core) Refresh() {
 	for s := range c.sessions {
-		if s.handle == h {
-			s.refresh()
-		}
+		s.refresh()
 	}
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"strings"
@@ -115,9 +116,13 @@ func (s *Session) authenticate(id command.ID, user, key []byte, then func()) {
 	name, text := string(user), string(key)
 	addr := s.addr.Addr()
 	s.pause(someone)
+	ctx, cancel := context.WithCancel(s.core.Ctx)
+	s.giveUp = cancel
 	s.core.Background(func() func() {
-		h, err := s.core.Auth.Authenticate(s.core.Ctx, addr, name, text)
+		h, err := s.core.Auth.Authenticate(ctx, addr, name, text)
 		return func() {
+			cancel()
+			s.giveUp = nil
 			if s.closed {
 				return
 			}

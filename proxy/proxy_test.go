@@ -70,8 +70,8 @@ func startProxy(t *testing.T, st fixed) string {
 	core := &Core{
 		Ctx: t.Context(), Clock: l, Auth: service, Limiters: ratelimit.New(ratelimit.Defaults{RPS: 100}), Metrics: m.Loop(0),
 		IDs: new(atomic.Int64), Log: log,
-		Limits: Limits{MaxCommand: 64 << 20, MaxOutput: 64 << 20, AuthTimeout: 10 * time.Second},
-		After:  func(d time.Duration, fn func()) Timer { return l.After(d, fn) },
+		Left: func() {}, Limits: Limits{MaxCommand: 64 << 20, MaxOutput: 64 << 20, AuthTimeout: 10 * time.Second},
+		After: func(d time.Duration, fn func()) Timer { return l.After(d, fn) },
 		Background: func(work func() func()) {
 			go func() { l.Post(work()) }()
 		},

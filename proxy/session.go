@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 
@@ -75,6 +76,7 @@ type Session struct {
 	closing    bool // to end when nothing is owed
 	closed     bool
 	authTimer  Timer
+	giveUp     context.CancelFunc // of the look-up that runs, or nil
 
 	outBytes  int   // written since the output was last drained
 	unwritten int   // replies among them
@@ -274,7 +276,11 @@ func (s *Session) Drained() {
 func (s *Session) Closed(err error) {
 	s.closed, s.closing = true, true
 	s.authTimer.Stop()
+	if s.giveUp != nil {
+		s.giveUp()
+	}
 	delete(s.core.sessions, s)
+	s.core.Left()
 	if errors.Is(err, loop.ErrPanic) && s.owed() > 0 {
 		s.link.Abort(err)
 	}

@@ -60,3 +60,6 @@ func appendRateLimited(dst []byte, rate int, retry time.Duration) []byte {
 	dst = strconv.AppendInt(dst, int64((retry+time.Millisecond-1)/time.Millisecond), 10)
 	return append(dst, " ms\r\n"...)
 }
+
+// MaxClientsReply is what a connection beyond the bound on clients is told.
+func MaxClientsReply() []byte { return maxClients.appendReply(nil) }
