@@ -145,19 +145,19 @@ func (s *Session) authenticated(id command.ID, h *auth.Handle, err error, then f
 		s.refuse(id, authUnavailable)
 	case p == nil:
 		s.refuse(id, wrongPass)
+	case !s.adopt(h, p):
+		s.refuse(id, backendUnavailable, "backend unavailable: its URL is not understood")
 	default:
-		if s.adopt(h, p) {
-			then()
-		}
+		then()
 	}
 }
 
-// adopt makes the session the principal's. Where that cannot be, the session ends.
+// adopt makes the session the principal's; false says that its instance cannot be
+// used.
 func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) bool {
 	backend, err := pool.ParseURL(p.Route.URL)
 	if err != nil {
 		s.core.Log.Error("instance cannot be used", "tenant", p.Route.Label, "error", err)
-		s.finish()
 		return false
 	}
 	if s.principal == nil || s.principal.Route != p.Route {

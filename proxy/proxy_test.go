@@ -170,6 +170,17 @@ func afterText(s, mark string) string {
 	return rest
 }
 
+func TestInstanceThatCannotBeUsed(t *testing.T) {
+	st := fixed{}
+	key := st.grant("acme", "", 0, "")
+	st[key[3:15]].Routes[0].URL = "redis+future://somewhere"
+	addr := startProxy(t, st)
+	want := "-ERR backend unavailable: its URL is not understood|-NOAUTH Authentication required.|+OK|"
+	if got := talk(t, addr, "AUTH "+key+"\r\nPING\r\nQUIT\r\n"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestLimitAdmitsItsBurstOfAPipeline(t *testing.T) {
 	st := fixed{}
 	key := st.grant("acme", testbed.Redis(t).Addr, 100, "")

@@ -130,7 +130,9 @@ func (s *Session) refresh() {
 	case nil:
 		s.finish()
 	default:
-		s.adopt(s.handle, p)
+		if !s.adopt(s.handle, p) {
+			s.finish()
+		}
 	}
 }
 

@@ -5,9 +5,11 @@ package testbed
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -29,15 +31,21 @@ func Binary(tb testing.TB, name, debianPackage string) string {
 	return path
 }
 
-// FreeAddr returns a loopback address that nobody listens on.
+// FreeAddr returns a loopback address that nobody listens on. Its port is below
+// those that the kernel gives to outgoing connections (32768 and up on Linux), so
+// that none of these takes it before a server does.
 func FreeAddr(tb testing.TB) string {
 	tb.Helper()
-	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	for range 100 {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(10000+rand.IntN(22000))) //nolint:gosec // no secret
+		ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
+		if err == nil {
+			_ = ln.Close()
+			return addr
+		}
 	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
+	tb.Fatal("no free loopback port found")
+	return ""
 }
 
 // Eventually waits until cond holds and fails the test after timeout.
