@@ -59,7 +59,7 @@ func (d *Dialer) Dial(ctx context.Context, label string, b Backend, db, proto, a
 		if err == nil {
 			return conn, hello, nil
 		}
-		d.log.Warn("backend connection failed", "tenant", label, "db", db, "attempt", try, "attempts", attempts, "reason", reason(err))
+		d.log.Warn("backend connection failed", "tenant", label, "db", db, "attempt", try, "attempts", attempts, "reason", Reason(err))
 		var refused ReplyError
 		if try >= attempts || errors.As(err, &refused) && refused.Code() != "LOADING" {
 			return nil, Hello{}, err
@@ -85,9 +85,9 @@ func result(err error) string {
 		return "ok"
 	case errors.As(err, &reply) && (reply.Code() == "WRONGPASS" || reply.Code() == "NOAUTH" || reply.Code() == "NOPERM"):
 		return "auth"
-	case reason(err) == "connection refused":
+	case Reason(err) == "connection refused":
 		return "refused"
-	case reason(err) == "timed out":
+	case Reason(err) == "timed out":
 		return "timeout"
 	}
 	return "error"

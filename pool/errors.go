@@ -35,8 +35,9 @@ func (e ReplyError) Code() string {
 	return code
 }
 
-// reason says in few words why a backend cannot be had, without its address.
-func reason(err error) string {
+// Reason says in few words why a backend cannot be had, without its address or a
+// secret.
+func Reason(err error) string {
 	var reply ReplyError
 	var dns *net.DNSError
 	switch {

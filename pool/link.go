@@ -113,7 +113,7 @@ func (l *Link) Send(owner Owner, raw []byte, id command.ID, now int64) (pos uint
 		}
 		l.conn.Write(raw)
 	case broken:
-		return 0, &Error{Reason: reason(l.cause)}
+		return 0, &Error{Reason: Reason(l.cause)}
 	default:
 		if len(l.backlog)+len(raw) > maxBacklog {
 			return 0, &Error{Reason: "too many commands wait for a connection"}
@@ -173,7 +173,7 @@ func (l *Link) refusal() error {
 	if errors.As(l.cause, &reply) {
 		return reply
 	}
-	return &Error{Reason: reason(l.cause)}
+	return &Error{Reason: Reason(l.cause)}
 }
 
 // Up gives the link a connection that owes nothing.
@@ -197,7 +197,7 @@ func (l *Link) Up(conn Conn, hello Hello) {
 func (l *Link) Down(cause error) {
 	l.state, l.cause, l.backlog = broken, cause, nil
 	failed := l.take()
-	refused := &Error{Reason: reason(cause)}
+	refused := &Error{Reason: Reason(cause)}
 	for _, q := range failed {
 		q.owner.Failed(q.cmd, refused)
 	}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/viper"
+
+	"github.com/respgate/respgate/tenant"
+)
+
+// Config is everything that configs/respgate.yaml and the environment can set.
+// A Config that loadConfig returned is valid.
+type Config struct {
+	Listen    string // host:port
+	ReusePort bool
+	Loops     int // 0: see EventLoops
+	TLS       TLSConfig
+	HTTP      HTTPConfig
+	Store     StoreConfig
+	RateLimit RateLimitConfig
+	Pool      PoolConfig
+	Limits    LimitsConfig
+	Shutdown  ShutdownConfig
+	Log       LogConfig
+	Tracing   TracingConfig
+	SecretKey tenant.Secret // RESPGATE_SECRET_KEY; "" or at least 32 bytes
+}
+
+// TLSConfig is the listener for clients that speak TLS: off while Listen is "".
+// The files have been read once, so that a bad one is found early.
+type TLSConfig struct {
+	Listen       string
+	CertFile     string
+	KeyFile      string
+	ClientCAFile string // set: a client certificate is required
+}
+
+// HTTPConfig is the listener for health, metrics and management.
+type HTTPConfig struct {
+	Listen       string
+	AdminToken   tenant.Secret
+	MetricsToken tenant.Secret
+	Pprof        bool
+}
+
+// StoreConfig says where organizations, instances and keys are kept.
+type StoreConfig struct {
+	Driver string
+	DSN    tenant.Secret
+}
+
+// RateLimitConfig holds for keys without limits of their own.
+type RateLimitConfig struct {
+	DefaultRPS   int    // commands per second; 0 is unlimited
+	DefaultBurst int    // 0: as DefaultRPS
+	Mode         string // reject
+}
+
+// PoolConfig bounds the connections to one instance, over all loops.
+type PoolConfig struct {
+	DialAttempts   int
+	DialRetryDelay time.Duration
+	DialTimeout    time.Duration
+	IdleTimeout    time.Duration
+	PinnedMax      int
+	PinnedWait     time.Duration
+	SubscribersMax int
+	StallTimeout   time.Duration
+}
+
+// LimitsConfig bounds what clients can make the proxy hold, in bytes.
+type LimitsConfig struct {
+	MaxClients        int
+	MaxCommandBytes   int64
+	ClientOutputBytes int64
+	MemoryBytes       int64 // everything in flight; 0: see MemoryBudget
+	AuthTimeout       time.Duration
+}
+
+// ShutdownConfig says how long clients may finish after SIGTERM.
+type ShutdownConfig struct {
+	DrainTimeout time.Duration
+}
+
+// LogConfig is the log's level (debug, info, warn, error) and format (text, json).
+type LogConfig struct {
+	Level  string
+	Format string
+}
+
+// TracingConfig is where spans go; nowhere while Endpoint is "".
+type TracingConfig struct {
+	Endpoint    string
+	SampleRatio float64 // 0 to 1
+}
+
+// EventLoops is the number of event loops to run: Loops or, when that is 0, half
+// of the usable cores and at least one, since the kernel's network work needs the
+// rest.
+func (c Config) EventLoops() int {
+	if c.Loops > 0 {
+		return c.Loops
+	}
+	return max(1, runtime.GOMAXPROCS(0)/2)
+}
+
+// loadConfig reads the file (RESPGATE_CONFIG when file is "", and no file when
+// that is unset too), lets the environment override it and checks every value.
+// The error names the first wrong key in the order of the example file.
+func loadConfig(file string) (Config, error) {
+	v := viper.New()
+	if file == "" {
+		file = os.Getenv("RESPGATE_CONFIG")
+	}
+	if file != "" {
+		v.SetConfigFile(file)
+		v.SetConfigType("yaml")
+		if err := v.ReadInConfig(); err != nil {
+			return Config{}, fmt.Errorf("config file %s: %w", file, err)
+		}
+	}
+	var c Config
+	settings := c.settings()
+	if err := checkNames(v.AllKeys(), settings); err != nil {
+		return Config{}, fmt.Errorf("config file %s: %w", file, err)
+	}
+	if err := checkEnvironment(os.Environ(), settings); err != nil {
+		return Config{}, err
+	}
+	for _, s := range settings {
+		v.SetDefault(s.key, s.fallback)
+		if err := v.BindEnv(append([]string{s.key}, s.environment()...)...); err != nil {
+			return Config{}, err
+		}
+		if err := s.set(v.Get(s.key)); err != nil {
+			return Config{}, fmt.Errorf("%s: %w", s.source(), err)
+		}
+	}
+	c.SecretKey = tenant.Secret(os.Getenv(secretKeyVariable))
+	return c, c.validate()
+}
+
+const secretKeyVariable = "RESPGATE_SECRET_KEY"
+
+// environment returns the variables that override the setting, the strongest first.
+func (s setting) environment() []string {
+	names := []string{"RESPGATE_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))}
+	if s.key == "rate_limit.default_rps" {
+		names = append(names, "RATE_LIMIT_DEFAULT_RPS")
+	}
+	return names
+}
+
+// source names the setting as the operator wrote it: by its key or, when the
+// environment sets it, by its variable too.
+func (s setting) source() string {
+	for _, name := range s.environment() {
+		if os.Getenv(name) != "" {
+			return fmt.Sprintf("%s (from %s)", s.key, name)
+		}
+	}
+	return s.key
+}
+
+// checkNames refuses keys that no setting has.
+func checkNames(given []string, settings []setting) error {
+	known := make([]string, 0, len(settings))
+	for _, s := range settings {
+		known = append(known, s.key)
+	}
+	slices.Sort(given)
+	for _, key := range given {
+		if slices.Contains(known, key) {
+			continue
+		}
+		section := key + "."
+		if i := slices.IndexFunc(known, func(k string) bool { return strings.HasPrefix(k, section) }); i >= 0 {
+			return fmt.Errorf("%s: want a section with keys such as %s", key, known[i])
+		}
+		if near := nearest(key, known); near != "" {
+			return fmt.Errorf("unknown key %q: did you mean %q?", key, near)
+		}
+		return fmt.Errorf("unknown key %q", key)
+	}
+	return nil
+}
+
+// checkEnvironment refuses misspelt variables. Others that begin with RESPGATE_
+// are let be: Kubernetes sets RESPGATE_PORT and the like for a service named
+// respgate.
+func checkEnvironment(environ []string, settings []setting) error {
+	known := []string{secretKeyVariable, "RESPGATE_CONFIG"}
+	for _, s := range settings {
+		known = append(known, s.environment()...)
+	}
+	for _, entry := range environ {
+		name, _, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, "RESPGATE_") || slices.Contains(known, name) {
+			continue
+		}
+		if near := nearest(name, known); near != "" {
+			return fmt.Errorf("unknown environment variable %s: did you mean %s?", name, near)
+		}
+	}
+	return nil
+}
+
+// validate checks what one value alone cannot tell.
+func (c Config) validate() error {
+	if n := len(c.SecretKey); n > 0 && n < 32 {
+		return fmt.Errorf("%s: want 32 bytes or more, got %d", secretKeyVariable, n)
+	}
+	if c.Store.Driver == "sqlite" && c.Store.DSN == "" {
+		return errors.New("store.dsn: want a file such as file:var/respgate.db")
+	}
+	if c.HTTP.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		return fmt.Errorf("http.listen: %s is taken by listen already", c.Listen)
+	}
+	return c.TLS.validate()
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/loop"
+	"github.com/respgate/respgate/metrics"
+	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/proxy"
+	"github.com/respgate/respgate/ratelimit"
+)
+
+// dataPlane is the side that clients see: event loops, each with its sessions and
+// its links to backends.
+type dataPlane struct {
+	maxClients int64
+	log        *slog.Logger
+	metrics    *metrics.Metrics
+	lanes      []*lane
+	clients    atomic.Int64 // connections accepted and not closed
+	accepted   atomic.Uint64
+	running    sync.WaitGroup
+}
+
+// lane is one event loop and what lives on it.
+type lane struct {
+	loop *loop.Loop
+	core *proxy.Core
+	pool *pool.Pool
+	due  atomic.Bool // a refresh is posted and has not begun
+}
+
+// newDataPlane makes the loops; start runs them. Look-ups and dialling end with
+// ctx.
+func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
+	d := &dataPlane{maxClients: int64(cfg.Limits.MaxClients), log: log, metrics: m}
+	dialer := pool.NewDialer(cfg.Pool.dial(), log, m)
+	ids := new(atomic.Int64)
+	for i := range cfg.EventLoops() {
+		l, err := loop.New(log)
+		if err != nil {
+			return nil, fmt.Errorf("loops: %w", err)
+		}
+		core := &proxy.Core{
+			Ctx: ctx, Clock: l, Auth: service, Limiters: limiters, Metrics: m.Loop(i), IDs: ids, Log: log,
+			Limits: proxy.Limits{
+				MaxCommand:  cfg.Limits.MaxCommandBytes,
+				MaxOutput:   int(cfg.Limits.ClientOutputBytes),
+				AuthTimeout: cfg.Limits.AuthTimeout,
+			},
+			After: func(after time.Duration, fn func()) proxy.Timer { return l.After(after, fn) },
+			Background: func(work func() func()) {
+				d.running.Go(func() { l.Post(work()) })
+			},
+			Left: func() { d.clients.Add(-1) },
+		}
+		links := pool.New(ctx, pool.Config{Dial: cfg.Pool.dial(), IdleTimeout: cfg.Pool.IdleTimeout, StallTimeout: cfg.Pool.StallTimeout},
+			l, dialer, m, core.Meter, log)
+		core.Links = links.Shared
+		d.lanes = append(d.lanes, &lane{loop: l, core: core, pool: links})
+	}
+	service.OnChange(func(*auth.Handle) { d.refresh() })
+	service.OnDeleted(d.forget)
+	return d, nil
+}
+
+func (c PoolConfig) dial() pool.DialConfig {
+	return pool.DialConfig{Attempts: c.DialAttempts, RetryDelay: c.DialRetryDelay, Timeout: c.DialTimeout}
+}
+
+func (d *dataPlane) start() {
+	for _, l := range d.lanes {
+		l.loop.Post(l.pool.Start)
+		d.running.Go(l.loop.Run)
+	}
+}
+
+// refresh has every session look at its principal again. Many changes at once
+// cost a loop one round.
+func (d *dataPlane) refresh() {
+	for _, l := range d.lanes {
+		if l.due.Swap(true) {
+			continue
+		}
+		l.loop.Post(func() {
+			l.due.Store(false)
+			l.core.Refresh()
+		})
+	}
+}
+
+// forget drops the links and the series of an instance that is gone, these last:
+// a link that closes still counts.
+func (d *dataPlane) forget(label string) {
+	left := new(atomic.Int64)
+	left.Store(int64(len(d.lanes)))
+	for _, l := range d.lanes {
+		l.loop.Post(func() {
+			l.pool.Forget(label)
+			l.core.Forget(label)
+			l.loop.Post(func() {
+				if left.Add(-1) == 0 {
+					d.metrics.RemoveTenant(label)
+				}
+			})
+		})
+	}
+}
+
+// drain asks every session to end, each when it is owed nothing, and waits until
+// all have or ctx ends. It returns how many are left.
+func (d *dataPlane) drain(ctx context.Context) int64 {
+	for _, l := range d.lanes {
+		l.loop.Post(l.core.Drain)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for d.clients.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return d.clients.Load()
+		case <-tick.C:
+		}
+	}
+	return 0
+}
+
+// stop ends the loops and waits for them.
+func (d *dataPlane) stop() {
+	for _, l := range d.lanes {
+		l.loop.Stop()
+	}
+	d.running.Wait()
+}

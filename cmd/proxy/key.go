@@ -1,0 +1,321 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/store"
+	"github.com/respgate/respgate/tenant"
+)
+
+// keyView is a key without its secret.
+type keyView struct {
+	ID        string     `json:"id"`
+	Org       string     `json:"org"`
+	Instances []string   `json:"instances"` // the first is the key's own
+	Name      string     `json:"name"`
+	Rate      *int       `json:"rate"` // null follows the default, 0 is unlimited
+	Burst     *int       `json:"burst"`
+	Commands  string     `json:"commands"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at"`
+	RevokedAt *time.Time `json:"revoked_at"`
+}
+
+func viewKey(k tenant.Key) keyView {
+	return keyView{k.ID, k.Org, k.Instances, k.Name, k.Limits.Rate, k.Limits.Burst, rules(k), k.CreatedAt.UTC(), jsonTime(k.ExpiresAt), jsonTime(k.RevokedAt)}
+}
+
+func (keyView) columns() []string {
+	return []string{"id", "org", "instances", "name", "rate", "burst", "commands", "created", "state"}
+}
+
+func (v keyView) cells() []string {
+	return []string{v.ID, v.Org, strings.Join(v.Instances, ","), v.Name, shownRate(v.Rate), shownBurst(v.Burst), v.Commands, shownTime(v.CreatedAt), v.state()}
+}
+
+func (v keyView) state() string {
+	switch {
+	case v.RevokedAt != nil:
+		return "revoked " + shownTime(*v.RevokedAt)
+	case v.ExpiresAt != nil && v.ExpiresAt.Before(time.Now()):
+		return "expired " + shownTime(*v.ExpiresAt)
+	case v.ExpiresAt != nil:
+		return "until " + shownTime(*v.ExpiresAt)
+	}
+	return "live"
+}
+
+// rules are the key's rules as they are in force.
+func rules(k tenant.Key) string {
+	if k.Commands == "" {
+		return auth.DefaultRules
+	}
+	return k.Commands
+}
+
+func shownRate(n *int) string {
+	switch {
+	case n == nil:
+		return "default"
+	case *n == 0:
+		return "unlimited"
+	}
+	return strconv.Itoa(*n) + "/s"
+}
+
+func shownBurst(n *int) string {
+	if n == nil || *n == 0 {
+		return "as rate"
+	}
+	return strconv.Itoa(*n)
+}
+
+// newKeyView is a key at the one time when its secret is shown.
+type newKeyView struct {
+	ID        string    `json:"id"`
+	Org       string    `json:"org"`
+	Instance  string    `json:"instance"`
+	Name      string    `json:"name"`
+	Key       string    `json:"key"`
+	Rate      *int      `json:"rate"`
+	Burst     *int      `json:"burst"`
+	Commands  string    `json:"commands"`
+	CreatedAt time.Time `json:"created_at"`
+	Try       string    `json:"-"`
+}
+
+// viewNewKey shows made, the new secret of k, with a line to try it at the proxy.
+func viewNewKey(k tenant.Key, made auth.Key, cfg Config) newKeyView {
+	host, port := clientHost(cfg.Listen)
+	text := made.Text.Reveal()
+	return newKeyView{k.ID, k.Org, k.Instances[0], k.Name, text, k.Limits.Rate, k.Limits.Burst, rules(k), k.CreatedAt.UTC(),
+		fmt.Sprintf("redis-cli -u redis://%s:%s@%s:%s/0", k.Instances[0], text, host, port)}
+}
+
+func (newKeyView) columns() []string {
+	return []string{"key", "id", "instance", "name", "rate", "burst", "commands", "try"}
+}
+
+func (v newKeyView) cells() []string {
+	return []string{v.Key + "   (shown this once)", v.ID, v.Org + "/" + v.Instance, v.Name, shownRate(v.Rate), shownBurst(v.Burst), v.Commands, v.Try}
+}
+
+func (a *app) keyCommand() *cobra.Command {
+	return group("key", "Manage API keys: what clients connect with",
+		a.keyCreate(), a.keyList(), a.keyShow(), a.keySet(), a.keyDelete(), a.keyRevoke(), a.keyRotate())
+}
+
+// keyFlags are what `key create` and `key set` may say of a key.
+type keyFlags struct {
+	name, rate, burst, commands, expires string
+	instances                            []string
+}
+
+func (f *keyFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.name, "name", "", "the key's `NAME`")
+	c.Flags().StringArrayVar(&f.instances, "instance", nil, "`NAME` of an instance that it opens; may be repeated: the first is the key's own")
+	c.Flags().StringVar(&f.rate, "rate", "", "commands per second: a `NUMBER`, 0 for unlimited, or 'default'")
+	c.Flags().StringVar(&f.burst, "burst", "", "commands at once: a `NUMBER`, or 'default' for as many as the rate")
+	c.Flags().StringVar(&f.commands, "commands", "", "`RULES` as in Redis's ACL, such as '+@all -@dangerous'; '' for the default")
+	c.Flags().StringVar(&f.expires, "expires", "", "`WHEN` it ends: a duration such as 720h, a time such as 2027-01-31T00:00:00Z, or 'never'")
+}
+
+// apply changes k as the flags that were given say.
+func (f *keyFlags) apply(c *cobra.Command, k *tenant.Key) (err error) {
+	given := c.Flags().Changed
+	if given("name") {
+		k.Name = f.name
+	}
+	if given("instance") {
+		k.Instances = f.instances
+	}
+	if given("rate") {
+		if k.Limits.Rate, err = limitFlag("rate", f.rate); err != nil {
+			return err
+		}
+	}
+	if given("burst") {
+		if k.Limits.Burst, err = limitFlag("burst", f.burst); err != nil {
+			return err
+		}
+	}
+	if given("expires") {
+		if k.ExpiresAt, err = expiry(f.expires); err != nil {
+			return err
+		}
+	}
+	if given("commands") {
+		k.Commands = strings.TrimSpace(f.commands)
+		if _, err := auth.ParseRules(k.Commands); err != nil {
+			return fmt.Errorf("--commands: %w", err)
+		}
+	}
+	return nil
+}
+
+func limitFlag(name, value string) (*int, error) {
+	if value == "default" {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 || n > maxRate {
+		return nil, fmt.Errorf("--%s: want a whole number from 0 to %d or 'default', got %s", name, maxRate, shown(value))
+	}
+	return &n, nil
+}
+
+func expiry(value string) (time.Time, error) {
+	if value == "never" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(value); err == nil && d > 0 {
+		return time.Now().Add(d), nil
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil || t.Before(time.Now()) {
+		return t, fmt.Errorf("--expires: want a duration such as 720h, a time to come such as 2027-01-31T00:00:00Z, or 'never', got %s", shown(value))
+	}
+	return t, nil
+}
+
+func (a *app) keyCreate() *cobra.Command {
+	var org string
+	var flags keyFlags
+	c := &cobra.Command{Use: "create --org ORGANIZATION --instance NAME --name NAME", Short: "Create a key and print it, this once", Args: cobra.NoArgs}
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		made := auth.Generate()
+		k := tenant.Key{ID: made.ID, SecretHash: made.Hash, Org: org}
+		if err := flags.apply(cmd, &k); err != nil {
+			return err
+		}
+		return a.withStore(cmd.Context(), func(st *store.Store) error {
+			k, err := st.CreateKey(cmd.Context(), k)
+			return a.showNewKey(k, made, err)
+		})
+	}
+	flags.add(c)
+	required(c, "instance", "name")
+	return orgFlag(c, &org)
+}
+
+func (a *app) showNewKey(k tenant.Key, made auth.Key, err error) error {
+	if err != nil {
+		return err
+	}
+	cfg, err := loadConfig(a.configFile)
+	if err != nil {
+		return err
+	}
+	return a.one(viewNewKey(k, made, cfg))
+}
+
+func (a *app) keyList() *cobra.Command {
+	var org string
+	c := a.onStore("list [--org ORGANIZATION]", "List keys", func(ctx context.Context, st *store.Store) error {
+		return showAll(a, viewKey)(st.Keys(ctx, org))
+	})
+	c.Flags().StringVar(&org, "org", "", "only the `ORGANIZATION`'s")
+	return c
+}
+
+// onKey is a command about one key.
+func (a *app) onKey(use, short string, run func(ctx context.Context, st *store.Store, id string) error) *cobra.Command {
+	return &cobra.Command{Use: use + " ID", Short: short, Args: oneID, RunE: func(cmd *cobra.Command, args []string) error {
+		return a.withStore(cmd.Context(), func(st *store.Store) error { return run(cmd.Context(), st, args[0]) })
+	}}
+}
+
+func (a *app) keyShow() *cobra.Command {
+	return a.onKey("show", "Show a key, without its secret", func(ctx context.Context, st *store.Store, id string) error {
+		return show(a, viewKey)(st.Key(ctx, id))
+	})
+}
+
+func (a *app) keyDelete() *cobra.Command {
+	return a.onKey("delete", "Delete a key: its clients are disconnected, and nothing of it is kept", func(ctx context.Context, st *store.Store, id string) error {
+		if err := st.DeleteKey(ctx, id); err != nil {
+			return err
+		}
+		return a.done("deleted", id)
+	})
+}
+
+func (a *app) keyRevoke() *cobra.Command {
+	return a.onKey("revoke", "Revoke a key for good: its clients are disconnected", func(ctx context.Context, st *store.Store, id string) error {
+		return show(a, viewKey)(st.RevokeKey(ctx, id))
+	})
+}
+
+func (a *app) keyRotate() *cobra.Command {
+	return a.onKey("rotate", "Give a key a new secret and print it, this once: the old one ends at once", func(ctx context.Context, st *store.Store, id string) error {
+		if _, err := st.Key(ctx, id); err != nil {
+			return err
+		}
+		made := auth.GenerateFor(id)
+		k, err := st.RotateKey(ctx, id, made.Hash)
+		return a.showNewKey(k, made, err)
+	})
+}
+
+func (a *app) keySet() *cobra.Command {
+	var flags keyFlags
+	var reset, all bool
+	c := &cobra.Command{Use: "set ID", Short: "Change a key, or refill its limit: it counts at once", Args: func(_ *cobra.Command, args []string) error {
+		if all && len(args) == 0 {
+			return nil
+		}
+		return oneID(nil, args)
+	}}
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if all && (!reset || cmd.Flags().NFlag() > setFlags(cmd, "all", "reset-limit", "config", "json")) {
+			return errors.New("--all goes with --reset-limit only")
+		}
+		if all && len(args) > 0 {
+			return errors.New("want a key ID or --all, not both")
+		}
+		return a.withStore(cmd.Context(), func(st *store.Store) error {
+			if all {
+				n, err := st.ResetLimits(cmd.Context(), "")
+				if err != nil {
+					return err
+				}
+				return a.done("reset", strconv.Itoa(n))
+			}
+			return a.setKey(cmd, st, args[0], &flags, reset)
+		})
+	}
+	flags.add(c)
+	c.Flags().BoolVar(&reset, "reset-limit", false, "refill the key's limit")
+	c.Flags().BoolVar(&all, "all", false, "with --reset-limit: every key's")
+	return c
+}
+
+// setFlags counts which of the flags were given.
+func setFlags(cmd *cobra.Command, names ...string) (n int) {
+	for _, name := range names {
+		if cmd.Flags().Changed(name) {
+			n++
+		}
+	}
+	return n
+}
+
+func (a *app) setKey(cmd *cobra.Command, st *store.Store, id string, flags *keyFlags, reset bool) error {
+	if cmd.Flags().NFlag() == setFlags(cmd, "config", "json") {
+		return errors.New("nothing to change: see respgate key set --help")
+	}
+	return show(a, viewKey)(st.UpdateKey(cmd.Context(), id, func(k *tenant.Key) error {
+		if reset {
+			k.Limits.Reset++
+		}
+		return flags.apply(cmd, k)
+	}))
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/respgate/respgate/store"
+	"github.com/respgate/respgate/tenant"
+)
+
+type orgView struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+func viewOrg(o tenant.Organization) orgView { return orgView{o.ID, o.Name, o.CreatedAt.UTC()} }
+
+func (orgView) columns() []string { return []string{"name", "id", "created"} }
+func (v orgView) cells() []string { return []string{v.Name, v.ID, shownTime(v.CreatedAt)} }
+
+func (a *app) orgCommand() *cobra.Command {
+	return group("org", "Manage organizations: the customers, who own instances and keys",
+		a.orgCreate(), a.orgList(), a.orgShow(), a.orgSet(), a.orgDelete())
+}
+
+// onStore is a command that works on the store and takes flags only.
+func (a *app) onStore(use, short string, run func(ctx context.Context, st *store.Store) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return a.withStore(cmd.Context(), func(st *store.Store) error { return run(cmd.Context(), st) })
+	}}
+}
+
+// nameFlag adds --name to a command, which needs it.
+func nameFlag(c *cobra.Command, to *string, what string) *cobra.Command {
+	c.Flags().StringVar(to, "name", "", "the "+what+"'s `NAME`")
+	required(c, "name")
+	return c
+}
+
+func (a *app) orgCreate() *cobra.Command {
+	var name string
+	return nameFlag(a.onStore("create --name NAME", "Create an organization", func(ctx context.Context, st *store.Store) error {
+		return show(a, viewOrg)(st.CreateOrganization(ctx, name))
+	}), &name, "organization")
+}
+
+func (a *app) orgList() *cobra.Command {
+	return a.onStore("list", "List organizations", func(ctx context.Context, st *store.Store) error {
+		return showAll(a, viewOrg)(st.Organizations(ctx))
+	})
+}
+
+func (a *app) orgShow() *cobra.Command {
+	var name string
+	return nameFlag(a.onStore("show --name NAME", "Show an organization", func(ctx context.Context, st *store.Store) error {
+		return show(a, viewOrg)(st.Organization(ctx, name))
+	}), &name, "organization")
+}
+
+func (a *app) orgSet() *cobra.Command {
+	var name, rename string
+	c := nameFlag(a.onStore("set --name NAME --rename NEW", "Rename an organization; its instances' metrics get the new name", func(ctx context.Context, st *store.Store) error {
+		return show(a, viewOrg)(st.RenameOrganization(ctx, name, rename))
+	}), &name, "organization")
+	c.Flags().StringVar(&rename, "rename", "", "its `NEW` name")
+	required(c, "rename")
+	return c
+}
+
+func (a *app) orgDelete() *cobra.Command {
+	var name string
+	var force bool
+	c := nameFlag(a.onStore("delete --name NAME", "Delete an organization", func(ctx context.Context, st *store.Store) error {
+		if err := st.DeleteOrganization(ctx, name, force); err != nil {
+			return forceHint(err)
+		}
+		return a.done("deleted", name)
+	}), &name, "organization")
+	c.Flags().BoolVar(&force, "force", false, "with its instances and keys: their clients are disconnected")
+	return c
+}

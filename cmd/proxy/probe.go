@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/store"
+	"github.com/respgate/respgate/tenant"
+)
+
+// probe is what `instance test` finds out.
+type probe struct {
+	Org       string   `json:"org"`
+	Name      string   `json:"name"`
+	Reachable bool     `json:"reachable"`
+	Error     string   `json:"error,omitempty"`
+	Version   string   `json:"version,omitempty"`
+	Mode      string   `json:"mode,omitempty"`
+	Role      string   `json:"role,omitempty"`
+	ConnectMS float64  `json:"connect_ms,omitempty"` // dial, authenticate and PING
+	PingMS    float64  `json:"ping_ms,omitempty"`    // median of pings PINGs
+	Warnings  []string `json:"warnings"`
+}
+
+func (probe) columns() []string {
+	return []string{"instance", "reachable", "redis", "mode", "role", "connect", "ping", "warnings"}
+}
+
+func (p probe) cells() []string {
+	ms := func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) + " ms" }
+	warnings := "none"
+	if len(p.Warnings) > 0 {
+		warnings = strings.Join(p.Warnings, "; ")
+	}
+	return []string{p.Org + "/" + p.Name, strconv.FormatBool(p.Reachable), p.Version, p.Mode, p.Role, ms(p.ConnectMS), ms(p.PingMS), warnings}
+}
+
+func (a *app) instanceTest() *cobra.Command {
+	var org, name string
+	var cfg Config
+	c := nameFlag(orgFlag(a.onStore("test --org ORGANIZATION --name NAME", "Can the instance be reached, how fast, which Redis is it", func(ctx context.Context, st *store.Store) error {
+		var err error
+		if cfg, err = loadConfig(a.configFile); err != nil {
+			return err
+		}
+		in, err := st.Instance(ctx, org, name)
+		if err != nil {
+			return err
+		}
+		p := test(ctx, cfg, in)
+		if !p.Reachable && !a.json {
+			return fmt.Errorf("instance %s cannot be reached: %s", in.Label(), p.Error)
+		}
+		if err := a.one(p); err != nil {
+			return err
+		}
+		if !p.Reachable {
+			return fmt.Errorf("instance %s cannot be reached: %s", in.Label(), p.Error)
+		}
+		return nil
+	}), &org), &name, "instance")
+	return c
+}
+
+const pings = 5
+
+// test connects as a proxy does, and then looks at what the user may do.
+func test(ctx context.Context, cfg Config, in tenant.Instance) probe {
+	p := probe{Org: in.Org, Name: in.Name, Warnings: []string{}}
+	backend, err := pool.ParseURL(in.URL)
+	if err != nil {
+		p.Error = err.Error()
+		return p
+	}
+	dialer := pool.NewDialer(cfg.Pool.dial(), slog.New(slog.DiscardHandler), nil)
+	began := time.Now()
+	nc, hello, err := dialer.Dial(ctx, in.Label(), backend, backend.DB, 2, 1)
+	if err != nil {
+		p.Error = pool.Reason(err)
+		return p
+	}
+	_ = nc.Close()
+	p.Reachable, p.ConnectMS = true, inMS(time.Since(began))
+	p.Version, p.Mode, p.Role = hello.Version, hello.Mode, hello.Role
+	client := redis.NewClient(&redis.Options{
+		Network: backend.Network, Addr: backend.Addr, Username: backend.Username, Password: backend.Password.Reveal(), DB: backend.DB,
+		DialTimeout: cfg.Pool.DialTimeout, MaxRetries: -1, PoolSize: 1, Protocol: 2, DisableIdentity: true,
+	})
+	defer func() { _ = client.Close() }()
+	if p.PingMS, err = medianPing(ctx, client); err != nil {
+		p.Warnings = append(p.Warnings, "it connects and then does not answer PING")
+		return p
+	}
+	p.Warnings = append(p.Warnings, warnings(ctx, client)...)
+	return p
+}
+
+func medianPing(ctx context.Context, client *redis.Client) (ms float64, err error) {
+	var took []float64
+	if err := client.Ping(ctx).Err(); err != nil { // connects
+		return 0, err
+	}
+	for range pings {
+		began := time.Now()
+		if err := client.Ping(ctx).Err(); err != nil {
+			return 0, err
+		}
+		took = append(took, inMS(time.Since(began)))
+	}
+	slices.Sort(took)
+	return took[len(took)/2], nil
+}
+
+func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// warnings tell what the backend's user may do that no tenant should: scripts can call
+// what their key may not, so that the backend's own ACL is the outer wall. Only reading
+// commands are tried.
+func warnings(ctx context.Context, client *redis.Client) (all []string) {
+	if err := client.ConfigGet(ctx, "maxmemory").Err(); err == nil {
+		all = append(all, "its user may run @admin commands: give respgate a user without them (ACL SETUSER … -@admin)")
+	}
+	return all
+}
+
+const healthcheckTimeout = 3 * time.Second
+
+func (a *app) healthcheckCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "healthcheck",
+		Short: "Ask a proxy on this machine whether it is ready: exit 0 or 1",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(a.configFile)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), healthcheckTimeout)
+			defer cancel()
+			host, port := clientHost(cfg.HTTP.Listen)
+			if err := askReady(ctx, net.JoinHostPort(host, port)); err != nil {
+				return err
+			}
+			return a.done("status", "ready")
+		},
+	}
+}
+
+func askReady(ctx context.Context, addr string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/health/ready", nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return fmt.Errorf("no answer at http.listen (%s): %w", addr, rootCause(err))
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 4096))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = errors.New("not ready: " + strings.TrimSpace(string(body)))
+	}
+	return err
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/health"
+	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/store"
+	"github.com/respgate/respgate/tenant"
+)
+
+const (
+	// checkTimeout bounds one look at a component.
+	checkTimeout = 2 * time.Second
+	// instanceInterval is how often each instance's backend is asked how it is.
+	instanceInterval = 10 * time.Second
+	// instanceChecks is how many backends are asked at once.
+	instanceChecks = 16
+)
+
+// checks are what /health looks at. It is safe for concurrent use.
+type checks struct {
+	mu        sync.Mutex
+	store     *store.Store
+	service   *auth.Service
+	reachable map[string]bool // by instance id
+}
+
+func (c *checks) all() map[string]health.Check {
+	return map[string]health.Check{"database": c.database, "redis_pool": c.backends}
+}
+
+// know tells the checks what there is to check, once it is there.
+func (c *checks) know(st *store.Store, service *auth.Service) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.store, c.service = st, service
+}
+
+// database is healthy while the store answers, degraded while the cache can serve
+// instead, and unhealthy when nobody can be authenticated.
+func (c *checks) database(ctx context.Context) (health.Status, string) {
+	c.mu.Lock()
+	st, service := c.store, c.service
+	c.mu.Unlock()
+	if st == nil {
+		return health.Unhealthy, "the store has not answered yet"
+	}
+	pinged := st.Ping(ctx)
+	reachable, cached, _ := service.Status()
+	switch {
+	case pinged == nil && reachable:
+		return health.Healthy, "ok"
+	case cached > 0:
+		return health.Degraded, fmt.Sprintf("the store is away: %d cached keys are served", cached)
+	}
+	return health.Unhealthy, "the store is away and no key is cached"
+}
+
+// backends is degraded when some cannot be reached: other tenants are served.
+func (c *checks) backends(context.Context) (health.Status, string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	good := 0
+	for _, reachable := range c.reachable {
+		if reachable {
+			good++
+		}
+	}
+	message := fmt.Sprintf("%d of %d backends are reachable", good, len(c.reachable))
+	if good < len(c.reachable) {
+		return health.Degraded, message
+	}
+	return health.Healthy, message
+}
+
+// watchInstances asks every instance's backend how it is, now and at intervals,
+// and counts what the store holds.
+func (s *server) watchInstances(ctx context.Context, st *store.Store) {
+	w := watcher{server: s, store: st, dialer: pool.NewDialer(s.cfg.Pool.dial(), s.log, s.metrics)}
+	for {
+		w.look(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pool.Jitter(instanceInterval)):
+		}
+	}
+}
+
+type watcher struct {
+	*server
+	store  *store.Store
+	dialer *pool.Dialer
+	last   []tenant.Instance // what the store said when it was last there
+}
+
+// look is one round. While the store is away the instances known last are asked.
+func (w *watcher) look(ctx context.Context) {
+	if counts, err := w.store.Counts(ctx); err == nil {
+		w.metrics.SetTotals(counts)
+	}
+	if instances, err := w.store.Instances(ctx, ""); err == nil {
+		w.last = instances
+	}
+	rand.Shuffle(len(w.last), func(i, j int) { w.last[i], w.last[j] = w.last[j], w.last[i] })
+	reachable := map[string]bool{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	free := make(chan struct{}, instanceChecks)
+	for _, in := range w.last {
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			ok := w.ask(ctx, in)
+			mu.Lock()
+			defer mu.Unlock()
+			reachable[in.ID] = ok
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return
+	}
+	w.checks.mu.Lock()
+	defer w.checks.mu.Unlock()
+	w.checks.reachable = reachable
+}
+
+// ask connects to the instance's backend, which ends with a PING answered. What
+// the backend refuses in its own words, such as LOADING, shows that it lives.
+func (w *watcher) ask(ctx context.Context, in tenant.Instance) bool {
+	backend, err := pool.ParseURL(in.URL)
+	if err != nil {
+		return false
+	}
+	nc, _, err := w.dialer.Dial(ctx, in.Label(), backend, backend.DB, 2, 1)
+	if err != nil {
+		return false
+	}
+	_ = nc.Close()
+	return true
+}

@@ -1,0 +1,72 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/respgate/respgate/tenant"
+)
+
+const (
+	// keptChanges is how many changes are remembered: who is further behind looks at
+	// everything again.
+	keptChanges = 10_000
+	// changesAtOnce bounds one answer.
+	changesAtOnce = 1000
+)
+
+// changed returns a function that notes changes by statements, all with the same
+// arguments, and forgets the oldest.
+func changed(ctx context.Context, tx *sql.Tx, statements ...string) func(args ...any) error {
+	return func(args ...any) error {
+		if err := runAll(ctx, tx, statements, args...); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?", keptChanges)
+		return err
+	}
+}
+
+// Changes returns the changes after the one with number after, the oldest first, at
+// most a thousand. Where there are none, Seq is the newest change's number: it is less
+// than after when the store is another than it was.
+func (s *Store) Changes(ctx context.Context, after int64) (c tenant.Changes, err error) {
+	err = s.read("changes", func() error {
+		// One statement sees one state of the table.
+		rows, err := s.db.QueryContext(ctx, `SELECT c.seq, c.key_id, c.deleted, b.oldest, b.newest
+			FROM (SELECT coalesce(min(seq), 0) AS oldest, coalesce(max(seq), 0) AS newest FROM changes) b
+			LEFT JOIN changes c ON c.seq > ? ORDER BY c.seq LIMIT ?`, after, changesAtOnce)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		c, err = scanChanges(rows, after)
+		return err
+	})
+	return c, err
+}
+
+func scanChanges(rows *sql.Rows, after int64) (c tenant.Changes, err error) {
+	for rows.Next() {
+		var seq sql.NullInt64
+		var key, deleted sql.NullString
+		var oldest, newest int64
+		if err := rows.Scan(&seq, &key, &deleted, &oldest, &newest); err != nil {
+			return c, err
+		}
+		switch {
+		case oldest > after+1: // some have been forgotten
+			return tenant.Changes{Seq: newest}, nil
+		case !seq.Valid:
+			return tenant.Changes{Seq: newest, Complete: true}, nil
+		}
+		c.Seq, c.Complete = seq.Int64, true
+		if key.Valid {
+			c.Keys = append(c.Keys, key.String)
+		}
+		if deleted.Valid {
+			c.Deleted = append(c.Deleted, deleted.String)
+		}
+	}
+	return c, rows.Err()
+}

@@ -1,0 +1,134 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/respgate/respgate/tenant"
+)
+
+// CreateOrganization makes an organization; ErrConflict when the name is taken.
+func (s *Store) CreateOrganization(ctx context.Context, name string) (o tenant.Organization, err error) {
+	if err := checkName("organization", name); err != nil {
+		return o, err
+	}
+	err = s.write(ctx, "create_organization", func(tx *sql.Tx) error {
+		if err := organizationFree(ctx, tx, name); err != nil {
+			return err
+		}
+		id, err := newID()
+		if err != nil {
+			return err
+		}
+		o = tenant.Organization{ID: id, Name: name, CreatedAt: now()}
+		_, err = tx.ExecContext(ctx, "INSERT INTO organizations (id, name, created_at) VALUES (?, ?, ?)", o.ID, o.Name, millis(o.CreatedAt))
+		return err
+	})
+	return o, err
+}
+
+func organizationFree(ctx context.Context, tx *sql.Tx, name string) error {
+	switch _, err := organization(ctx, tx, name); {
+	case err == nil:
+		return conflict("organization %q exists already", name)
+	case errors.Is(err, tenant.ErrNotFound):
+		return nil
+	default:
+		return err
+	}
+}
+
+// Organizations returns all organizations by name.
+func (s *Store) Organizations(ctx context.Context) (all []tenant.Organization, err error) {
+	err = s.read("organizations", func() (err error) {
+		all, err = list(ctx, s.db, scanOrganization, selectOrganization+" ORDER BY name")
+		return err
+	})
+	return all, err
+}
+
+// Organization returns the organization with that name.
+func (s *Store) Organization(ctx context.Context, name string) (o tenant.Organization, err error) {
+	err = s.read("organization", func() (err error) {
+		o, err = organization(ctx, s.db, name)
+		return err
+	})
+	return o, err
+}
+
+// RenameOrganization changes an organization's name, and so its instances' labels.
+// Its keys go on, under the new labels.
+func (s *Store) RenameOrganization(ctx context.Context, name, to string) (o tenant.Organization, err error) {
+	if err := checkName("organization", to); err != nil {
+		return o, err
+	}
+	err = s.write(ctx, "rename_organization", func(tx *sql.Tx) error {
+		if o, err = organization(ctx, tx, name); err != nil || name == to {
+			return err
+		}
+		if err := organizationFree(ctx, tx, to); err != nil {
+			return err
+		}
+		if err := organizationChanged(ctx, tx, o); err != nil {
+			return err
+		}
+		o.Name = to
+		_, err = tx.ExecContext(ctx, "UPDATE organizations SET name = ? WHERE id = ?", to, o.ID)
+		return err
+	})
+	return o, err
+}
+
+// DeleteOrganization deletes an organization. With instances or keys it is in use:
+// ErrConflict, unless force deletes these too.
+func (s *Store) DeleteOrganization(ctx context.Context, name string, force bool) error {
+	return s.write(ctx, "delete_organization", func(tx *sql.Tx) error {
+		o, err := organization(ctx, tx, name)
+		if err != nil {
+			return err
+		}
+		var instances, keys int
+		err = tx.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM instances WHERE org_id = ?1), (SELECT count(*) FROM api_keys WHERE org_id = ?1)`, o.ID).Scan(&instances, &keys)
+		if err != nil {
+			return err
+		}
+		if instances+keys > 0 && !force {
+			return conflict("organization %q has %d instances and %d keys: delete them first, or use force", name, instances, keys)
+		}
+		if err := organizationChanged(ctx, tx, o); err != nil {
+			return err
+		}
+		return runAll(ctx, tx, []string{
+			"DELETE FROM api_keys WHERE org_id = ?", // and what they open
+			"DELETE FROM instances WHERE org_id = ?",
+			"DELETE FROM organizations WHERE id = ?",
+		}, o.ID)
+	})
+}
+
+// organizationChanged notes that an organization's keys change and that its labels
+// go.
+func organizationChanged(ctx context.Context, tx *sql.Tx, o tenant.Organization) error {
+	return changed(ctx, tx,
+		"INSERT INTO changes (key_id) SELECT id FROM api_keys WHERE org_id = ?1",
+		"INSERT INTO changes (deleted) SELECT o.name || '/' || i.name FROM instances i JOIN organizations o ON o.id = i.org_id WHERE o.id = ?1",
+	)(o.ID)
+}
+
+const selectOrganization = "SELECT id, name, created_at FROM organizations"
+
+func organization(ctx context.Context, q queryer, name string) (tenant.Organization, error) {
+	o, err := scanOrganization(q.QueryRowContext(ctx, selectOrganization+" WHERE name = ?", name))
+	if errors.Is(err, sql.ErrNoRows) {
+		return o, notFound("organization %q", name)
+	}
+	return o, err
+}
+
+func scanOrganization(row scanner) (o tenant.Organization, err error) {
+	var created sql.NullInt64
+	err = row.Scan(&o.ID, &o.Name, &created)
+	o.CreatedAt = fromMillis(created)
+	return o, err
+}

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// busyTimeout bounds how long a writer waits for another process's.
+const busyTimeout = 5 * time.Second
+
+// openSQLite opens the file that dsn names, makes it and its folder when they are
+// missing, and returns it with the secret, which is in a file beside it unless it is
+// given.
+func openSQLite(ctx context.Context, dsn, secret string) (*sql.DB, sealer, error) {
+	file, query, err := parseDSN(dsn)
+	if err != nil {
+		return nil, sealer{}, err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return nil, sealer{}, fmt.Errorf("store.dsn: folder %s: %w", filepath.Dir(file), pathless(err))
+	}
+	unlock, err := lockFile(ctx, file+".lock")
+	if err != nil {
+		return nil, sealer{}, fmt.Errorf("store.dsn: %s: %w", file, pathless(err))
+	}
+	defer unlock()
+	key := []byte(secret)
+	if secret == "" {
+		if key, err = readKeyFile(file + ".key"); err != nil {
+			return nil, sealer{}, err
+		}
+	}
+	seal, err := newSealer(key)
+	if err != nil {
+		return nil, sealer{}, fmt.Errorf("RESPGATE_SECRET_KEY: %w", err)
+	}
+	// Made by us, it is for us only; SQLite gives its other files the same mode.
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, sealer{}, fmt.Errorf("store.dsn: %s: %w", file, pathless(err))
+	}
+	_ = f.Close()
+	db, err := sql.Open("sqlite", "file:"+file+"?"+query)
+	if err != nil {
+		return nil, sealer{}, fmt.Errorf("store.dsn: %s: %w", file, err)
+	}
+	db.SetMaxOpenConns(8)
+	db.SetMaxIdleConns(8)
+	if err = migrate(ctx, db); err == nil {
+		err = checkSecret(ctx, db, seal)
+	}
+	if err != nil {
+		return nil, sealer{}, fmt.Errorf("store %s: %w", file, errors.Join(err, db.Close()))
+	}
+	return db, seal, nil
+}
+
+// parseDSN splits "file:var/respgate.db?option=…" into the path and the options,
+// to which ours are added.
+func parseDSN(dsn string) (file, query string, err error) {
+	file, query, _ = strings.Cut(strings.TrimPrefix(dsn, "file:"), "?")
+	file = strings.TrimPrefix(file, "//")
+	if file == "" || strings.Contains(file, ":memory:") || strings.Contains(query, "mode=memory") {
+		return "", "", invalid("store.dsn: want a file such as file:var/respgate.db")
+	}
+	options, err := url.ParseQuery(query)
+	if err != nil {
+		return "", "", invalid("store.dsn: the part after '?' is no list of options")
+	}
+	options.Set("_txlock", "immediate") // a writer waits at its beginning, not in its middle
+	for _, pragma := range []string{
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), // first: the next may have to wait
+		"journal_mode(WAL)", "foreign_keys(1)", "synchronous(FULL)",
+	} {
+		options.Add("_pragma", pragma)
+	}
+	return file, options.Encode(), nil
+}
+
+// lockFile waits until no other process has file locked, and locks it.
+func lockFile(ctx context.Context, file string) (unlock func(), err error) {
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(err, f.Close())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("another process migrates it: %w", ctx.Err()), f.Close())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

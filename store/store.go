@@ -1,0 +1,236 @@
+// Package store keeps organizations, their instances and their API keys. All
+// processes that use the same store see each other's changes; proxies follow them
+// by their numbers.
+//
+// Backends' URLs hold passwords: they are sealed with a secret that is not in the
+// store. Of an API key only its secret's hash is kept.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/respgate/respgate/tenant"
+)
+
+// Config says where the store is.
+type Config struct {
+	Driver string // sqlite
+	DSN    string // file:var/respgate.db
+	Secret string // 32 bytes or more; "": a key file beside the SQLite file
+}
+
+// Observer counts queries. It is called from several goroutines.
+type Observer interface {
+	// Query says that a query, one of QueryNames, has ended. That something was not
+	// found is no error.
+	Query(name string, took time.Duration, err error)
+}
+
+// Store is the open store. It is safe for concurrent use; every method returns
+// when ctx ends.
+type Store struct {
+	db   *sql.DB
+	seal sealer
+	obs  Observer
+}
+
+// Open opens the store, makes it when it is missing, and migrates it; of several
+// processes one does and the others wait. An error that is ErrInvalid will not go
+// away by itself. obs may be nil.
+func Open(ctx context.Context, cfg Config, obs Observer) (*Store, error) {
+	if cfg.Driver != "sqlite" {
+		return nil, invalid("store.driver: %q is not supported by this version of respgate: want sqlite", cfg.Driver)
+	}
+	db, seal, err := openSQLite(ctx, cfg.DSN, cfg.Secret)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{db, seal, obs}, nil
+}
+
+// Close closes the store.
+func (s *Store) Close() error { return s.db.Close() }
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	if err != nil {
+		return err
+	}
+	current, target, err := p.GetVersions(ctx)
+	switch {
+	case err != nil:
+		return err
+	case current > target:
+		return invalid("it was made by a newer respgate (version %d of its tables, this one knows %d)", current, target)
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// checkSecret finds a wrong secret at once, not when the first URL is needed.
+func checkSecret(ctx context.Context, db *sql.DB, seal sealer) error {
+	const name = "seal_check"
+	var sealed []byte
+	err := db.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = ?", name).Scan(&sealed)
+	if errors.Is(err, sql.ErrNoRows) {
+		_, err = db.ExecContext(ctx, "INSERT INTO settings (name, value) VALUES (?, ?)", name, seal.seal(name, name))
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := seal.open(sealed, name); err != nil {
+		return invalid("%v", err)
+	}
+	return nil
+}
+
+// QueryNames returns the names of all queries that an Observer may hear of.
+func QueryNames() []string {
+	return []string{
+		"ping", "counts", "grant", "changes",
+		"create_organization", "organizations", "organization", "rename_organization", "delete_organization",
+		"create_instance", "instances", "instance", "set_instance_url", "delete_instance",
+		"create_key", "keys", "key", "update_key", "rotate_key", "revoke_key", "delete_key", "reset_limits",
+	}
+}
+
+// read runs fn, as the query called name.
+func (s *Store) read(name string, fn func() error) error {
+	began := time.Now()
+	err := fn()
+	if s.obs != nil {
+		failed := err
+		if errors.Is(err, tenant.ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrInvalid) {
+			failed = nil
+		}
+		s.obs.Query(name, time.Since(began), failed)
+	}
+	return err
+}
+
+// write runs fn in a transaction, as the query called name.
+func (s *Store) write(ctx context.Context, name string, fn func(tx *sql.Tx) error) error {
+	return s.read(name, func() error {
+		tx, err := s.db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		if err := fn(tx); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+		return tx.Commit()
+	})
+}
+
+// Ping asks the store whether it is there.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.read("ping", func() error {
+		var one int
+		return s.db.QueryRowContext(ctx, "SELECT count(*) FROM settings").Scan(&one)
+	})
+}
+
+// Counts returns the totals.
+func (s *Store) Counts(ctx context.Context) (c tenant.Counts, err error) {
+	err = s.read("counts", func() error {
+		return s.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM organizations), (SELECT count(*) FROM instances),
+			(SELECT count(*) FROM api_keys WHERE revoked_at IS NULL)`).Scan(&c.Organizations, &c.Instances, &c.Keys)
+	})
+	return c, err
+}
+
+// queryer is a database or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// list returns what scan makes of each row.
+func list[T any](ctx context.Context, q queryer, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var all []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
+
+// scanner is a row.
+type scanner interface{ Scan(to ...any) error }
+
+// runAll runs statements with the same arguments.
+func runAll(ctx context.Context, tx *sql.Tx, statements []string, args ...any) error {
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+const idLength = 12
+
+// newID returns 12 random characters of base62.
+func newID() (string, error) {
+	var id strings.Builder
+	for range idLength {
+		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(base62))))
+		if err != nil {
+			return "", fmt.Errorf("random id: %w", err)
+		}
+		id.WriteByte(base62[n.Int64()])
+	}
+	return id.String(), nil
+}
+
+func validID(id string) bool { return len(id) == idLength && strings.Trim(id, base62) == "" }
+
+// millis is how times are stored; nil stands for the zero time.
+func millis(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	ms := t.UnixMilli()
+	return &ms
+}
+
+func fromMillis(ms sql.NullInt64) time.Time {
+	if !ms.Valid {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms.Int64).UTC()
+}
+
+// stored is a time as it will be read.
+func stored(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+func now() time.Time { return stored(time.Now()) }
