@@ -35,19 +35,25 @@ func ParseRules(rules string) (*tenant.CommandSet, error) {
 		return nil, err
 	}
 	if !scripting && !contains(set, standard) {
-		apply(set, false, func(c *command.Command) bool { return c.Categories&command.CatScripting != 0 })
+		applyCategory(set, false, command.CatScripting)
 	}
 	return set, nil
 }
 
-// compileRules reports also whether the rules name @scripting.
+// compileRules reports also whether the rules name @scripting, and do not take it
+// away again.
 func compileRules(rules string) (set *tenant.CommandSet, scripting bool, err error) {
 	set = tenant.NewCommandSet(int(command.Num))
 	for _, word := range strings.Fields(rules) {
 		if err := applyRule(set, strings.ToLower(word)); err != nil {
 			return nil, false, fmt.Errorf("command rule %q: %w", word, err)
 		}
-		scripting = scripting || strings.EqualFold(word, "+@scripting")
+		switch strings.ToLower(word) {
+		case "+@scripting":
+			scripting = true
+		case "-@scripting", "-@all", "nocommands":
+			scripting = false
+		}
 	}
 	client := command.Lookup([]byte("client"))
 	apply(set, true, func(c *command.Command) bool { return c.Top == client })
@@ -75,7 +81,7 @@ func applyRule(set *tenant.CommandSet, word string) error {
 		if !known {
 			return errors.New("there is no such category")
 		}
-		apply(set, allow, func(cmd *command.Command) bool { return cmd.Categories&c != 0 })
+		applyCategory(set, allow, c)
 		return nil
 	}
 	top, sub, hasSub := strings.Cut(name, "|")
@@ -91,6 +97,22 @@ func applyRule(set *tenant.CommandSet, word string) error {
 	row := id.Info()
 	apply(set, allow, func(c *command.Command) bool { return c == row || !hasSub && c.Top == id })
 	return nil
+}
+
+// applyCategory allows or forbids the commands of a category. A container stands for
+// its subcommands that the table does not know: no category allows these, and one that
+// forbids some of the others forbids them too, for they may be of its kind.
+func applyCategory(set *tenant.CommandSet, allow bool, category command.Categories) {
+	for id := command.Other + 1; id < command.Num; id++ {
+		switch c := id.Info(); {
+		case c.Categories&category == 0, allow && c.Container:
+		default:
+			set.Set(uint16(id), allow)
+			if !allow {
+				set.Set(uint16(c.Top), false)
+			}
+		}
+	}
 }
 
 // apply allows or forbids all commands that match.

@@ -22,6 +22,9 @@ func TestParseRules(t *testing.T) {
 		{"default", "", "get set info keys sort flushdb restore role client|list client|kill eval select", "config|get flushall debug monitor shutdown replicaof acl|list", true},
 		{"read only", "+@read", "get hgetall client|setname", "set eval evalsha_ro config|get ping", false},
 		{"read only with scripts", "+@read +@scripting", "get eval fcall function|load", "set config|get", false},
+		{"no unknown subcommand of a container that is partly denied", "", "config|help object|encoding object", "config acl cluster module latency debug", true},
+		{"a category does not bring unknown subcommands", "+@read +@slow +@scripting", "object|encoding", "object config xinfo script", false},
+		{"scripts named and taken away", "+@read +@scripting -@scripting +eval", "get", "eval", false},
 		{"naming eval is not enough", "+get +eval", "get", "eval", false},
 		{"wider than the default", "+@all", "flushall eval config|set debug", "", true},
 		{"all but scripts", "+@all -@scripting", "flushall get", "eval function|load", true},
@@ -57,6 +60,24 @@ func TestRulesThatAreRefused(t *testing.T) {
 	for _, word := range []string{"~*", "%R~x", "&ch", "allkeys", "on", ">secret", "nopass", "(+get)", "+@nosuch", "+nosuch", "-config|nosuch", "+get|x", "+", "-@", "get"} {
 		if _, err := ParseRules("+@all " + word); err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("%q: error %v, want one that names it", word, err)
+		}
+	}
+}
+
+// TestUnknownSubcommands: where a rule denies some of a container's subcommands, those
+// that the table does not know are denied too, for one of them may be the server's.
+func TestUnknownSubcommands(t *testing.T) {
+	for _, rules := range []string{DefaultRules, "+@read", "+@all -@admin -@dangerous", "+@all -@slow -@fast", "+@all -@dangerous +@keyspace +@connection"} {
+		set, err := ParseRules(rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := command.Other + 1; i < command.Num; i++ {
+			c := i.Info()
+			top := c.Top.Info()
+			if i.IsSubcommand() && top.Name != "client" && !set.Has(uint16(i)) && set.Has(uint16(c.Top)) {
+				t.Errorf("%s: %s is denied and an unknown subcommand of %s allowed", rules, c.Name, top.Name)
+			}
 		}
 	}
 }

@@ -44,8 +44,8 @@ func TestLookupDoesNotAllocate(t *testing.T) {
 
 func TestClasses(t *testing.T) {
 	want := map[Class]string{
-		Shared:  "get set mget ping echo info publish xread xreadgroup object|encoding config|get scan dump restore flushall swapdb",
-		Script:  "eval evalsha_ro fcall function|load script|kill",
+		Shared:  "get set mget ping echo info publish xread xreadgroup object|encoding config|get scan dump restore flushall swapdb script|kill function|kill",
+		Script:  "eval evalsha_ro fcall function|load script|load",
 		Pinned:  "multi exec discard watch unwatch subscribe psubscribe ssubscribe unsubscribe blpop blmove bzmpop wait waitaof monitor shutdown debug migrate other",
 		Local:   "auth hello quit reset select client client|list client|setname",
 		Refused: "sync psync replconf asking readonly script|debug",
@@ -176,4 +176,58 @@ func BenchmarkLookup(b *testing.B) {
 			b.Fatal("unknown")
 		}
 	}
+}
+
+// TestKeysAgreeWithServer compares where the keys are with COMMAND GETKEYS, for calls of
+// several lengths of every command that has some.
+func TestKeysAgreeWithServer(t *testing.T) {
+	client := testbed.Redis(t).Client()
+	compared := 0
+	for id := ID(1); id < Num; id++ {
+		c := id.Info()
+		if c.Container || len(c.Keys) == 0 {
+			continue
+		}
+		for extra := range 8 {
+			args := plausibleCall(c, max(c.Arity, -c.Arity)+extra)
+			ask := []any{"COMMAND", "GETKEYS"}
+			for _, a := range args {
+				ask = append(ask, string(a))
+			}
+			want, err := client.Do(t.Context(), ask...).StringSlice()
+			if err != nil {
+				continue // the server does not know the command, or not in this form
+			}
+			positions, known := id.AppendKeys(nil, args)
+			var got []string
+			for _, p := range positions {
+				got = append(got, string(args[p]))
+			}
+			compared++
+			if known && !slices.Equal(got, want) {
+				t.Errorf("%q: keys %q, the server says %q", args, got, want)
+			}
+		}
+	}
+	if compared < 700 {
+		t.Errorf("only %d calls compared", compared)
+	}
+}
+
+// plausibleCall is a call of n arguments; where their number is one, there is one key.
+func plausibleCall(c *Command, n int) [][]byte {
+	var args [][]byte
+	for _, part := range strings.Split(c.Name, "|") {
+		args = append(args, []byte(part))
+	}
+	for len(args) < n {
+		arg := fmt.Sprintf("a%d", len(args))
+		for _, k := range c.Keys {
+			if k.KeyNum && len(args) == k.Pos+k.Last {
+				arg = "1"
+			}
+		}
+		args = append(args, []byte(arg))
+	}
+	return args
 }

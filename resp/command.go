@@ -22,6 +22,9 @@ type Limits struct {
 	Unauthenticated bool
 }
 
+// maxBulk is Redis's proto-max-bulk-len.
+const maxBulk = 512 << 20
+
 // Unauthenticated returns the limits before AUTH: 10 arguments, as in Redis, and
 // 16 KiB in all.
 func Unauthenticated() Limits {
@@ -32,7 +35,7 @@ func Unauthenticated() Limits {
 // maxCommand bytes: Redis's INT_MAX arguments, its proto-max-bulk-len of 512 MiB
 // and its PROTO_INLINE_MAX_SIZE of 64 KiB.
 func Authenticated(maxCommand int64) Limits {
-	return Limits{MaxArgs: math.MaxInt32, MaxBulk: min(512<<20, maxCommand), MaxInline: 64 << 10, MaxCommand: maxCommand}
+	return Limits{MaxArgs: math.MaxInt32, MaxBulk: min(maxBulk, maxCommand), MaxInline: 64 << 10, MaxCommand: maxCommand}
 }
 
 // ProtocolError is what is wrong with a client's bytes, in Redis's words. The
@@ -195,7 +198,7 @@ func (f *Framer) argument(b []byte) (more bool, err error) {
 		return true, nil
 	case rest[0] != '$':
 		return false, ProtocolError("expected '$', got '" + string(rest[:1]) + "'")
-	case !ok || n < 0:
+	case !ok || n < 0 || n > maxBulk:
 		return false, ProtocolError("invalid bulk length")
 	case n > f.lim.MaxBulk || int64(f.pos+end)+n+2 > f.lim.MaxCommand:
 		if f.lim.Unauthenticated {

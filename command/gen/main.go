@@ -46,8 +46,10 @@ var sharedGroups = words("bitmap generic geo hash hyperloglog list set sorted_se
 var classes = map[string]string{
 	// Stateless commands of other groups.
 	"Shared": `ping echo publish spublish pubsub dbsize info time lastsave lolwut flushdb flushall swapdb role command
-		config slowlog latency memory module acl bgsave bgrewriteaof save replicaof slaveof failover cluster xread xreadgroup`,
-	// Scripts may run for long; who kills one must get through to it.
+		config slowlog latency memory module acl bgsave bgrewriteaof save replicaof slaveof failover cluster xread xreadgroup
+		script|kill function|kill`,
+	// Scripts may run for long; who kills one must get through to it, so that the two
+	// KILLs are not among them.
 	"Script": "eval eval_ro evalsha evalsha_ro fcall fcall_ro function script",
 	// The session's own state.
 	"Local": "auth hello quit reset select client",
