@@ -170,6 +170,41 @@ func afterText(s, mark string) string {
 	return rest
 }
 
+// TestTornReply: a client that has got a part of a reply when the backend is lost is
+// closed, since nothing can follow; others are told.
+func TestTornReply(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		// HELLO and PING of the handshake, and half of the first of two replies.
+		for _, step := range []struct{ until, answer string }{{"HELLO", "-ERR unknown command\r\n"}, {"PING", "+PONG\r\n"}, {"second", "$10\r\nhalf"}} {
+			var got []byte
+			for b := make([]byte, 512); !strings.Contains(string(got), step.until); {
+				n, err := c.Read(b)
+				if err != nil {
+					return
+				}
+				got = append(got, b[:n]...)
+			}
+			_, _ = io.WriteString(c, step.answer)
+		}
+	}()
+	st := fixed{}
+	key := st.grant("acme", ln.Addr().String(), 0, "")
+	addr := startProxy(t, st)
+	if got, want := talk(t, addr, "AUTH "+key+"\r\nGET first\r\nGET second\r\n"), "+OK|$10|half"; got != want {
+		t.Errorf("got %q, want %q and the end", got, want)
+	}
+}
+
 func TestInstanceThatCannotBeUsed(t *testing.T) {
 	st := fixed{}
 	key := st.grant("acme", "", 0, "")

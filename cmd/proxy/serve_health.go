@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -17,6 +18,8 @@ import (
 const (
 	// checkTimeout bounds one look at a component.
 	checkTimeout = 2 * time.Second
+	// pingTimeout bounds a PING to the store: less, so that its absence can be told.
+	pingTimeout = time.Second
 	// instanceInterval is how often each instance's backend is asked how it is.
 	instanceInterval = 10 * time.Second
 	// instanceChecks is how many backends are asked at once.
@@ -28,6 +31,7 @@ type checks struct {
 	mu        sync.Mutex
 	store     *store.Store
 	service   *auth.Service
+	pinging   bool            // a PING to the store has not ended yet
 	reachable map[string]bool // by instance id
 }
 
@@ -51,7 +55,7 @@ func (c *checks) database(ctx context.Context) (health.Status, string) {
 	if st == nil {
 		return health.Unhealthy, "the store has not answered yet"
 	}
-	pinged := st.Ping(ctx)
+	pinged := c.ping(ctx, st)
 	reachable, cached, _ := service.Status()
 	switch {
 	case pinged == nil && reachable:
@@ -60,6 +64,36 @@ func (c *checks) database(ctx context.Context) (health.Status, string) {
 		return health.Degraded, fmt.Sprintf("the store is away: %d cached keys are served", cached)
 	}
 	return health.Unhealthy, "the store is away and no key is cached"
+}
+
+var errHangs = errors.New("the store does not answer")
+
+// ping asks the store whether it is there. A driver may hang for longer than ctx
+// says: one ping at a time may do so.
+func (c *checks) ping(ctx context.Context, st *store.Store) error {
+	c.mu.Lock()
+	busy := c.pinging
+	c.pinging = true
+	c.mu.Unlock()
+	if busy {
+		return errHangs
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() {
+		err := st.Ping(ctx)
+		c.mu.Lock()
+		c.pinging = false
+		c.mu.Unlock()
+		answer <- err
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return errHangs
+	}
 }
 
 // backends is degraded when some cannot be reached: other tenants are served.
