@@ -79,7 +79,7 @@ type LimitsConfig struct {
 	MaxClients        int
 	MaxCommandBytes   int64
 	ClientOutputBytes int64
-	MemoryBytes       int64 // everything in flight; 0: see MemoryBudget
+	MemoryBytes       int64 // everything in flight; only 0 for now
 	AuthTimeout       time.Duration
 }
 
@@ -218,6 +218,9 @@ func (c Config) validate() error {
 	}
 	if c.Store.Driver == "sqlite" && c.Store.DSN == "" {
 		return errors.New("store.dsn: want a file such as file:var/respgate.db")
+	}
+	if c.Limits.MemoryBytes != 0 {
+		return errors.New("limits.memory_bytes: a bound is not supported by this version of respgate: want 0")
 	}
 	if c.HTTP.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		return fmt.Errorf("http.listen: %s is taken by listen already", c.Listen)

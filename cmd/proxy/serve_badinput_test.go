@@ -44,7 +44,7 @@ func TestBadInput(t *testing.T) {
 	good := dial(t, p.addr)
 	defer good.Close()
 
-	long := func(s string, n int) string { return strings.Repeat(s, n) }
+	long := strings.Repeat
 	for _, c := range []struct {
 		name, in      string
 		before, after string // "": as Redis answers

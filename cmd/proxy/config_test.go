@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// TestExampleConfig: the commented example has every key, at its default.
+func TestExampleConfig(t *testing.T) {
+	t.Setenv("RESPGATE_CONFIG", "")
+	want, err := loadConfig("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := loadConfig("../../configs/respgate.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != want {
+		t.Errorf("the example is %+v, the defaults are %+v", got, want)
+	}
+	text, err := os.ReadFile("../../configs/respgate.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree map[string]any
+	if err := yaml.Unmarshal(text, &tree); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range new(Config).settings() {
+		section, key, nested := strings.Cut(s.key, ".")
+		value, ok := tree[section]
+		if nested && ok {
+			value, ok = value.(map[string]any)[key]
+		}
+		if !ok || fmt.Sprint(value) != fmt.Sprint(s.fallback) {
+			t.Errorf("%s is %v in the example, want %v", s.key, value, s.fallback)
+		}
+	}
+}
+
+// TestReadmeConfigTable: the README's table names every key with its default.
+func TestReadmeConfigTable(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "<!-- config:begin -->")
+	table, _, found := strings.Cut(rest, "<!-- config:end -->")
+	if !found {
+		t.Fatal("README.md has no table between <!-- config:begin --> and <!-- config:end -->")
+	}
+	settings := new(Config).settings()
+	for _, s := range settings {
+		fallback := fmt.Sprint(s.fallback)
+		if fallback == "" {
+			fallback = `""`
+		}
+		if want := fmt.Sprintf("| `%s` | `%s` | ", s.key, fallback); !strings.Contains(table, want) {
+			t.Errorf("no line that begins with %s", want)
+		}
+	}
+	if got := strings.Count(table, "\n| `"); got != len(settings) {
+		t.Errorf("%d lines for %d keys", got, len(settings))
+	}
+}
+
+func TestNotBuiltYet(t *testing.T) {
+	for name, c := range map[string]struct{ key, value, want string }{
+		"a memory budget": {"RESPGATE_LIMITS_MEMORY_BYTES", "1GiB", "limits.memory_bytes: a bound is not supported by this version"},
+		"a shared port":   {"RESPGATE_REUSE_PORT", "true", "reuse_port (from RESPGATE_REUSE_PORT): true is not supported"},
+		"tracing":         {"RESPGATE_TRACING_ENDPOINT", "localhost:4317", "tracing.endpoint (from RESPGATE_TRACING_ENDPOINT): localhost:4317 is not supported"},
+		"postgres":        {"RESPGATE_STORE_DRIVER", "postgres", "store.driver (from RESPGATE_STORE_DRIVER): postgres is not supported"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("RESPGATE_CONFIG", "")
+			t.Setenv(c.key, c.value)
+			if _, err := loadConfig(""); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for in, want := range map[string]int64{"0": 0, "512": 512, "1B": 1, "64KiB": 64 << 10, "512 MiB": 512 << 20, "1GiB": 1 << 30, "2TiB": 2 << 40,
+		"": -1, "KiB": -1, "1KB": -1, "-1": -1, "1.5GiB": -1, "9999999999TiB": -1, "GiB1": -1} {
+		got, err := parseSize(in)
+		if err != nil {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("parseSize(%q) = %d, %v, want %d", in, got, err, want)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"listen", "loops", "limits.max_clients"}
+	for in, want := range map[string]string{"lisen": "listen", "loop": "loops", "limits.max_client": "limits.max_clients", "nothing": ""} {
+		if got := nearest(in, known); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
