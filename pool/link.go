@@ -80,6 +80,7 @@ type Link struct {
 	partial bool   // part of the oldest command's reply has been handed out
 	moved   int64  // when bytes last came or went, nanoseconds of the loop's clock
 	clients int
+	gone    bool          // it is never to connect again
 	waiting []func(error) // want to know when the link is up, or cannot be
 	roomy   []func()      // want to know when the link is no longer full
 	hello   Hello
@@ -137,6 +138,19 @@ func (l *Link) Cut(pos uint64) {
 func (l *Link) Abort(err error) {
 	if l.state == up {
 		l.conn.Close(err)
+	}
+}
+
+// retire makes the link useless for good: what waits fails, and so does what
+// still comes.
+func (l *Link) retire(cause error) {
+	l.gone, l.cause = true, cause
+	switch l.state {
+	case up:
+		l.conn.Close(cause)
+	case dialing: // ends with the round
+	default:
+		l.Down(cause)
 	}
 }
 
@@ -360,7 +374,9 @@ func (l *Link) Closed(error) {
 	}
 	l.q = kept
 	l.partial = false
-	if l.q.len() > 0 || l.clients > 0 {
+	if l.gone {
+		l.Down(l.cause)
+	} else if l.q.len() > 0 || l.clients > 0 {
 		l.dial()
 	}
 	for _, f := range failed {

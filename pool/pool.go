@@ -81,7 +81,7 @@ func (p *Pool) Forget(label string) {
 			continue
 		}
 		delete(p.links, key)
-		l.Abort(errGone)
+		l.retire(errGone)
 	}
 }
 

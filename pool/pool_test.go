@@ -177,3 +177,23 @@ func TestLinkComesBackByItself(t *testing.T) {
 		t.Errorf("%d links open, dials %v; want 1, 2 of them ok and at least 3 failed", b.obs.open, b.obs.results)
 	}
 }
+
+func TestForgottenLinkNeverDialsAgain(t *testing.T) {
+	server := testbed.Redis(t)
+	b := newBench(t)
+	connected, unused := b.link("redis://"+server.Addr, 0, 2), b.link("redis://"+server.Addr, 1, 2)
+	if got := b.do(connected, "PING"); got != "+PONG\r\n" {
+		t.Fatalf("PING: %q", got)
+	}
+	b.loop.Do(func() { b.pool.Forget("acme/cache") })
+	for _, link := range []*Link{connected, unused} {
+		if got, want := b.do(link, "PING"), "backend unavailable: the instance was deleted"; got != want {
+			t.Errorf("PING: %q, want %q", got, want)
+		}
+	}
+	b.obs.mu.Lock()
+	defer b.obs.mu.Unlock()
+	if b.obs.open != 0 || b.obs.results["ok"] != 1 {
+		t.Errorf("%d links open, dials %v; want 0 and only the first", b.obs.open, b.obs.results)
+	}
+}
