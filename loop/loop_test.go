@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -239,5 +240,30 @@ func TestQueueTail(t *testing.T) {
 	}
 	if got := len(c.Tail(len(all))); got != len(all)-100 {
 		t.Errorf("Tail beyond the unsent bytes has %d, want %d", got, len(all)-100)
+	}
+}
+
+// TestMuchInputIsNotCopiedOverAndOver has a handler wait for the end of 8 MiB: what is
+// allocated meanwhile is a small multiple of that.
+func TestMuchInputIsNotCopiedOverAndOver(t *testing.T) {
+	const size = 8 << 20
+	for name, pair := range transports {
+		t.Run(name, func(t *testing.T) {
+			client, server := pair(t)
+			attachEcho(startLoop(t), server)
+			want := bytes.Repeat([]byte("a"), size)
+			want[size-1] = '\n'
+			got := make([]byte, size)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			go func() { _, _ = client.Write(want) }()
+			if _, err := io.ReadFull(client, got); err != nil {
+				t.Fatal(err)
+			}
+			runtime.ReadMemStats(&after)
+			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 8*size {
+				t.Errorf("%d MiB allocated for %d MiB of input", allocated>>20, size>>20)
+			}
+		})
 	}
 }

@@ -63,10 +63,14 @@ func (s *stream) received(c *Conn, b []byte, err error) {
 		return
 	}
 	s.idle = true
-	if len(b) > 0 {
-		c.in = append(c.in[:len(c.in):len(c.in)], b...)
-		if !c.paused {
-			c.consume(c.in)
+	for len(b) > 0 && c.state == open {
+		buf := c.readBuffer()
+		n := copy(buf[len(c.in):], b)
+		b = b[n:]
+		if got := buf[:len(c.in)+n]; c.paused {
+			c.keep(got)
+		} else {
+			c.consume(got)
 		}
 	}
 	if err != nil && c.state == open {
