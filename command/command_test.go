@@ -44,7 +44,7 @@ func TestLookupDoesNotAllocate(t *testing.T) {
 
 func TestClasses(t *testing.T) {
 	want := map[Class]string{
-		Shared:  "get set mget ping echo info publish xread xreadgroup object|encoding config|get scan dump restore flushall swapdb script|kill function|kill",
+		Shared:  "get set mget ping echo info publish xread xreadgroup object|encoding config|get vadd msetex xackdel delex scan dump restore flushall swapdb script|kill function|kill",
 		Script:  "eval evalsha_ro fcall function|load script|load",
 		Pinned:  "multi exec discard watch unwatch subscribe psubscribe ssubscribe unsubscribe blpop blmove bzmpop wait waitaof monitor shutdown debug migrate other",
 		Local:   "auth hello quit reset select client client|list client|setname",
@@ -80,6 +80,8 @@ func TestKeys(t *testing.T) {
 		{"GEORADIUS k 1 2 3 m STORE d", []int{1, 7}, true},
 		{"ZUNIONSTORE d 2 a b", []int{1, 3, 4}, true},
 		{"BLPOP a b 0", []int{1, 2}, true},
+		{"MSETEX 2 a 1 b 2 EX 10", []int{2, 4}, true},
+		{"VADD k FP32 blob e", []int{1}, true},
 		{"PING", nil, true},
 		{"SORT k", []int{1}, false},
 	} {

@@ -40,11 +40,14 @@ type keySpec struct {
 
 // sharedGroups are the groups whose commands act on keys only. What blocks is
 // not shared; XREAD and XREADGROUP are, since they block only when told to.
-var sharedGroups = words("bitmap generic geo hash hyperloglog list set sorted_set stream string")
+var sharedGroups = words("bitmap generic geo hash hyperloglog list set sorted_set stream string vector_set")
 
 // classes overrule the groups. A container's class is its subcommands' too.
 var classes = map[string]string{
-	// Stateless commands of other groups.
+	// Stateless commands of other groups. Those that change the server (FAILOVER,
+	// REPLICAOF, SAVE, CONFIG SET) leave no state in the connection either: it is
+	// policy that keeps them from a tenant, not the class. SHUTDOWN, MONITOR and
+	// DEBUG do more than answer, and are pinned.
 	"Shared": `ping echo publish spublish pubsub dbsize info time lastsave lolwut flushdb flushall swapdb role command
 		config slowlog latency memory module acl bgsave bgrewriteaof save replicaof slaveof failover cluster xread xreadgroup
 		script|kill function|kill`,
