@@ -120,6 +120,7 @@ func (s *Server) Start() {
 	s.done = make(chan struct{})
 	go func(cmd *exec.Cmd, done chan struct{}) { _ = cmd.Wait(); close(done) }(s.cmd, s.done)
 	client := s.Client()
+	defer func() { _ = client.Close() }()
 	Eventually(s.tb, startTime, "redis-server answers", func() bool {
 		select {
 		case <-s.done:

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/respgate/respgate/internal/testbed"
+)
+
+// authority signs certificates for tests.
+type authority struct {
+	t    testing.TB
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pem  []byte
+}
+
+func newAuthority(t testing.TB) *authority {
+	a := &authority{t: t}
+	a.cert = &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
+	a.pem, a.key = a.sign(a.cert)
+	return a
+}
+
+// sign returns the certificate, signed by the authority, or by itself for the
+// authority's own.
+func (a *authority) sign(template *x509.Certificate) (certPEM []byte, key *ecdsa.PrivateKey) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	signer := a.key
+	if signer == nil {
+		signer = key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), signer)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key
+}
+
+// pair returns a certificate for 127.0.0.1 and its key, both in PEM.
+func (a *authority) pair() (certPEM, keyPEM []byte) {
+	certPEM, key := a.sign(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}})
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return certPEM, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+// TestTLS has clients on the TLS port: with a certificate of the right authority they
+// are served like all others, without one or with another's they are not.
+func TestTLS(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	dir := t.TempDir()
+	file := func(name string, content []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	certPEM, keyPEM := ca.pair()
+	cfg := testConfig(t)
+	cfg.TLS = TLSConfig{Listen: testbed.FreeAddr(t), CertFile: file("cert.pem", certPEM), KeyFile: file("key.pem", keyPEM), ClientCAFile: file("ca.pem", ca.pem)}
+	r := startServe(t, cfg)
+	key := r.tenant(t, "acme", testbed.Redis(t).Addr, nil)
+
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca.pem)
+	big := strings.Repeat("v", 3<<20)
+	input := "AUTH " + key + "\r\n*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$" + "3145728\r\n" + big + "\r\nGET big\r\nPING\r\nQUIT\r\n"
+	want := "+OK\r\n+OK\r\n$3145728\r\n" + big + "\r\n+PONG\r\n+OK\r\n"
+	for _, c := range []struct {
+		name string
+		from *authority
+		ok   bool
+	}{{"of the authority", ca, true}, {"of another authority", other, false}, {"none", nil, false}} {
+		conf := &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}
+		if c.from != nil {
+			certPEM, keyPEM := c.from.pair()
+			pair, err := tls.X509KeyPair(certPEM, keyPEM)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+		}
+		raw := dial(t, cfg.TLS.Listen)
+		conn := tls.Client(raw, conf)
+		go func() { _, _ = io.WriteString(conn, input) }()
+		got, err := io.ReadAll(conn)
+		if c.ok && (err != nil || string(got) != want) {
+			t.Errorf("certificate %s: got %d bytes %.60q, %v, want %d bytes", c.name, len(got), got, err, len(want))
+		}
+		if !c.ok && (len(got) > 0 || err == nil) {
+			t.Errorf("certificate %s: got %.60q, %v, want a refused handshake", c.name, got, err)
+		}
+		raw.Close()
+	}
+	if got := talk(t, cfg.TLS.Listen, "PING\r\nPING\r\n"); strings.Contains(got, "PONG") || strings.Contains(got, "NOAUTH") {
+		t.Errorf("plain text on the TLS port: got %q", got)
+	}
+	if got := talk(t, r.addr, "AUTH "+key+"\r\nSTRLEN big\r\nQUIT\r\n"); got != "+OK|:3145728|+OK|" {
+		t.Errorf("after the refused ones, the plain port: got %q", got)
+	}
+}
