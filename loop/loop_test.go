@@ -13,8 +13,9 @@ import (
 
 // echo answers what it is sent, a line at a time.
 type echo struct {
-	conn   *Conn
-	closed chan error
+	conn    *Conn
+	closed  chan error
+	scanned int // bytes without the end of a line
 }
 
 func (e *echo) Data(b []byte) int {
@@ -22,7 +23,11 @@ func (e *echo) Data(b []byte) int {
 		e.conn.CloseAfterFlush()
 		return 0
 	}
-	end := bytes.LastIndexByte(b, '\n') + 1
+	end := bytes.LastIndexByte(b[e.scanned:], '\n') + 1
+	if end > 0 {
+		end += e.scanned
+	}
+	e.scanned = len(b) - end
 	if bytes.Contains(b[:end], []byte("panic")) {
 		panic("asked to")
 	}
