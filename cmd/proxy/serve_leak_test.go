@@ -70,7 +70,7 @@ func TestNothingIsLeft(t *testing.T) {
 	_ = admin.Close()
 	server.Kill()
 	goleak.VerifyNone(t, before)
-	if got := openFiles(t); got != files {
+	if got := openFiles(t); got > files { // fewer: an earlier test let go of some late
 		t.Errorf("%d descriptors are open, %d were before", got, files)
 	}
 }
