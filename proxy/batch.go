@@ -32,28 +32,10 @@ func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 	tokens, retry := cost, time.Duration(0)
 	if cost > 0 {
 		tokens, retry = s.bucket.Take(s.core.Clock.Now(), cost)
-		s.meter.tenant.Phase(metrics.PhaseLimit, 0, cost)
 	}
-	principal := s.principal
-	for i := range items {
-		it := &items[i]
-		if it.verdict == relayed && tokens == 0 {
-			s.rateLimited(it.id, retry)
-		} else if it.verdict == relayed {
-			if !s.relay(it) {
-				s.bucket.Give(tokens)
-				return s.stopBefore(items, i), false
-			}
-			tokens--
-		} else {
-			s.answer(it)
-		}
-		if s.principal != principal || s.wait != nothing || s.closing {
-			if s.bucket != nil {
-				s.bucket.Give(tokens)
-			}
-			return s.stopBefore(items, i+1), s.wait == nothing
-		}
+	served, stop := s.serve(items, tokens, retry)
+	if stop {
+		return s.stopBefore(items, served), s.wait == nothing
 	}
 	if bad != nil {
 		s.fail(bad)
@@ -64,6 +46,40 @@ func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 		return framed, false
 	}
 	return framed, true
+}
+
+// serve serves a batch's commands with the tokens that the limiter gave for them,
+// and gives back what it does not use. It returns how many are served, and whether
+// what follows must be looked at again: the session waits, ends, or is another's.
+func (s *Session) serve(items []item, tokens int, retry time.Duration) (served int, stop bool) {
+	principal, bucket, meter := s.principal, s.bucket, s.meter // AUTH and RESET change them
+	limited := 0
+	for ; served < len(items) && !stop; served++ {
+		it := &items[served]
+		if it.verdict == relayed && tokens > 0 && !s.relay(it) {
+			stop = true
+			break
+		}
+		s.count(it)
+		switch {
+		case it.verdict != relayed:
+			s.answer(it)
+		case tokens > 0:
+			tokens--
+			limited++
+		default:
+			s.rateLimited(it.id, retry)
+			limited++
+		}
+		stop = s.principal != principal || s.wait != nothing || s.closing
+	}
+	if limited > 0 {
+		meter.tenant.Phase(metrics.PhaseLimit, 0, limited)
+	}
+	if tokens > 0 {
+		bucket.Give(tokens)
+	}
+	return served, stop
 }
 
 // stopBefore returns what is consumed when item i is not: it is framed again.
@@ -119,6 +135,14 @@ func (s *Session) judge(it *item) {
 		it.verdict = relayed
 	default:
 		it.verdict = impossible
+	}
+}
+
+// count counts a command that is served. What is said before authentication is
+// no tenant's.
+func (s *Session) count(it *item) {
+	if s.meter == nil || it.id.Info().Flags&command.FlagNoAuth != 0 && it.verdict == local {
+		return
 	}
 	s.meter.tenant.Commands(it.id, 1)
 }
