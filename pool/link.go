@@ -84,6 +84,7 @@ type Link struct {
 	waiting []func(error) // want to know when the link is up, or cannot be
 	roomy   []func()      // want to know when the link is no longer full
 	hello   Hello
+	pin     *pinned // nil: the link is shared
 }
 
 // Acquire counts a client of the link, Release undoes it: a link without
@@ -247,6 +248,9 @@ func (l *Link) Data(b []byte) int {
 		l.conn.Close(io.EOF)
 		return 0
 	}
+	if l.pin != nil {
+		return l.dataPinned(b)
+	}
 	now := l.nanos()
 	l.moved = now
 	run := run{link: l, now: now}
@@ -337,8 +341,12 @@ func (l *Link) Drained() {
 // byte was sent fail, since they may have been executed; so do the unsent ones
 // of the same clients, for a later command must not run when it is unknown
 // whether an earlier one did. The others wait for the next connection.
-func (l *Link) Closed(error) {
+func (l *Link) Closed(err error) {
 	if l.state != up {
+		return
+	}
+	if l.pin != nil {
+		l.lost(err)
 		return
 	}
 	tail := l.conn.Tail(l.conn.Unsent())

@@ -40,6 +40,7 @@ type Config struct {
 	Dial         DialConfig
 	IdleTimeout  time.Duration // an unused link is closed after this
 	StallTimeout time.Duration // a link that owes and moves nothing for this long is suspected
+	PinnedWait   time.Duration // how long a client waits for a link of its own
 }
 
 // Pool owns the links of one event loop. Its methods must be called on the
@@ -53,12 +54,22 @@ type Pool struct {
 	meter  func(label string) Meter
 	log    *slog.Logger
 	links  map[Key]*Link
+
+	slots   *Slots
+	kept    map[freeKey][]*Link // clean pinned links, the one used last at the end
+	waiting map[slot][]*borrow
+	handed  int // how many came back
 }
 
 // New returns the pool of loop l. Dialling ends with ctx. meter returns where
-// an instance's replies are counted.
-func New(ctx context.Context, cfg Config, l *loop.Loop, dialer *Dialer, obs LinkObserver, meter func(label string) Meter, log *slog.Logger) *Pool {
-	return &Pool{ctx: ctx, cfg: cfg, loop: l, dialer: dialer, obs: obs, meter: meter, log: log, links: map[Key]*Link{}}
+// an instance's replies are counted. The pools of all loops have the same slots.
+func New(ctx context.Context, cfg Config, l *loop.Loop, slots *Slots, dialer *Dialer, obs LinkObserver, meter func(label string) Meter, log *slog.Logger) *Pool {
+	p := &Pool{
+		ctx: ctx, cfg: cfg, loop: l, dialer: dialer, obs: obs, meter: meter, log: log, links: map[Key]*Link{},
+		slots: slots, kept: map[freeKey][]*Link{}, waiting: map[slot][]*borrow{},
+	}
+	slots.join(p)
+	return p
 }
 
 // Start begins the pool's watch over idle and stalled links.
@@ -82,6 +93,13 @@ func (p *Pool) Forget(label string) {
 		}
 		delete(p.links, key)
 		l.retire(errGone)
+	}
+	for _, list := range p.kept {
+		for _, l := range list {
+			if l.key.Label == label {
+				l.conn.Close(errGone)
+			}
+		}
 	}
 }
 
@@ -113,7 +131,7 @@ func (p *Pool) dialled(l *Link, nc net.Conn, hello Hello, err error) {
 		return
 	}
 	if err == nil {
-		err = p.adopt(l, nc, hello)
+		err = p.adopt(l, nc, hello, "shared")
 	}
 	if err == nil {
 		return
@@ -137,11 +155,11 @@ func (p *Pool) probe(l *Link) {
 	}
 }
 
-func (p *Pool) adopt(l *Link, nc net.Conn, hello Hello) error {
+func (p *Pool) adopt(l *Link, nc net.Conn, hello Hello, kind string) error {
 	var conn *loop.Conn
 	err := p.loop.Adopt(nc, true, func(c *loop.Conn) loop.Handler {
 		conn = c
-		return &tenure{Link: l, conn: c, obs: p.obs}
+		return &tenure{Link: l, conn: c, obs: p.obs, kind: kind}
 	})
 	if err != nil {
 		return err
@@ -149,7 +167,7 @@ func (p *Pool) adopt(l *Link, nc net.Conn, hello Hello) error {
 	if l.state == broken {
 		p.log.Info("backend reachable again", "tenant", l.key.Label)
 	}
-	p.obs.LinkOpened(l.key.Label, "shared")
+	p.obs.LinkOpened(l.key.Label, kind)
 	l.Up(conn, hello)
 	return nil
 }
@@ -159,11 +177,12 @@ type tenure struct {
 	*Link
 	conn *loop.Conn
 	obs  LinkObserver
+	kind string
 }
 
 // Closed implements loop.Handler.
 func (t *tenure) Closed(err error) {
-	t.obs.LinkClosed(t.key.Label, "shared")
+	t.obs.LinkClosed(t.key.Label, t.kind)
 	if t.Link.conn == Conn(t.conn) {
 		t.Link.Closed(err)
 	}
@@ -186,6 +205,7 @@ func (p *Pool) watch() {
 			delete(p.links, key)
 		}
 	}
+	p.watchKept(now)
 	p.loop.After(time.Second, p.watch)
 }
 

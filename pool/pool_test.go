@@ -53,9 +53,9 @@ func newBench(t *testing.T) *bench {
 	b := &bench{t: t, loop: l, obs: &links{}}
 	cfg := Config{
 		Dial:        DialConfig{Attempts: 3, RetryDelay: 50 * time.Millisecond, Timeout: 2 * time.Second},
-		IdleTimeout: time.Minute, StallTimeout: time.Minute,
+		IdleTimeout: time.Minute, StallTimeout: time.Minute, PinnedWait: time.Second,
 	}
-	b.pool = New(t.Context(), cfg, l, NewDialer(cfg.Dial, log, b.obs), b.obs, func(string) Meter { return &tally{} }, log)
+	b.pool = New(t.Context(), cfg, l, NewSlots(8, 100), NewDialer(cfg.Dial, log, b.obs), b.obs, func(string) Meter { return &tally{} }, log)
 	done := make(chan struct{})
 	go func() { l.Run(); close(done) }()
 	t.Cleanup(func() { l.Stop(); <-done })

@@ -13,6 +13,7 @@ type verdict uint8
 
 const (
 	relayed verdict = iota // costs one of the limit
+	free                   // relayed, and costs nothing: it ends what has begun
 	local
 	denied
 	impossible // of a class that is not served
@@ -56,19 +57,24 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 	limited := 0
 	for ; served < len(items) && !stop; served++ {
 		it := &items[served]
-		if it.verdict == relayed && tokens > 0 && !s.relay(it) {
+		r := roleOf(it)
+		done := true
+		switch {
+		case it.verdict == free || it.verdict == relayed && tokens > 0:
+			done = s.relay(it, r)
+		case it.verdict == relayed:
+			s.rateLimited(it.id, retry)
+			s.turnedDown(r)
+		default:
+			done = s.serveHere(it, r)
+		}
+		if !done {
 			stop = true
 			break
 		}
 		s.count(it)
-		switch {
-		case it.verdict != relayed:
-			s.answer(it)
-		case tokens > 0:
-			tokens--
-			limited++
-		default:
-			s.rateLimited(it.id, retry)
+		if it.verdict == relayed {
+			tokens = max(0, tokens-1)
 			limited++
 		}
 		stop = s.principal != principal || s.wait != nothing || s.closing
@@ -131,10 +137,12 @@ func (s *Session) judge(it *item) {
 		it.verdict = denied
 	case info.Class == command.Local:
 		it.verdict = local
-	case info.Class == command.Shared && !blocks(it), info.Class == command.Script:
-		it.verdict = relayed
-	default:
+	case info.Class == command.Refused:
 		it.verdict = impossible
+	case ends(roles[it.id]):
+		it.verdict = free
+	default:
+		it.verdict = relayed
 	}
 }
 
@@ -165,14 +173,29 @@ func blocks(it *item) bool {
 
 // relay sends a command to its backend; false says that it must wait, and is
 // to be looked at again.
-func (s *Session) relay(it *item) bool {
+func (s *Session) relay(it *item, r role) bool {
+	p := &s.pin
+	switch {
+	case p.tx == refused && r == multi:
+		p.tx = none
+	case p.tx == refused && r != exec && r != discard:
+		s.say(notBegun)
+		return true
+	}
+	if p.link == nil && ends(r) {
+		s.answerUnpinned(it, r)
+		return true
+	}
+	if r > onScripts || p.link != nil && (p.bound() || s.owed() > 0 && s.link == p.link) {
+		return s.relayPinned(it, r)
+	}
 	lane := pool.Plain
-	if it.id.Info().Class == command.Script {
+	if r == onScripts {
 		lane = pool.Scripts
 	}
 	l := s.links[lane]
 	if l == nil {
-		l = s.core.shared(s.principal.Route, s.backend, s.db, s.proto, lane)
+		l = s.core.Links(s.key(s.db, lane))
 		l.Acquire()
 		s.links[lane] = l
 	}
@@ -188,17 +211,10 @@ func (s *Session) relay(it *item) bool {
 		l.WhenRoom(s.resume)
 		return false
 	}
-	connected := l.Connected()
-	pos, err := l.Send(s, it.frame.Raw, it.id, s.core.Clock.Nanos())
-	if err != nil {
-		s.refuse(it.id, backendUnavailable, err.Error())
-		return true
-	}
-	if connected {
+	if l.Connected() {
 		s.meter.tenant.Phase(metrics.PhasePool, 0, 1)
 	}
-	s.link, s.last = l, pos
-	s.sent++
+	s.send(l, s, it.frame.Raw, it.id)
 	return true
 }
 

@@ -16,7 +16,6 @@ import (
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/resp"
-	"github.com/respgate/respgate/tenant"
 )
 
 // Limits bound what one client may do.
@@ -49,6 +48,7 @@ type Core struct {
 	Auth       *auth.Service
 	Limiters   *ratelimit.Registry
 	Links      func(pool.Key) *pool.Link
+	Borrow     func(key pool.Key, kind pool.Kind, then func(*pool.Link, error)) (cancel func())
 	Metrics    *metrics.Loop
 	IDs        *atomic.Int64 // the last client's id
 	Left       func()        // a client is gone
@@ -147,7 +147,8 @@ func (c *Core) Open(out Output, addr ClientAddr) *Session {
 	return s
 }
 
-// shared returns the link for a route's database and protocol.
-func (c *Core) shared(r tenant.Route, b pool.Backend, db, proto int, lane pool.Lane) *pool.Link {
-	return c.Links(pool.Key{Instance: r.InstanceID, Label: r.Label, Backend: b, DB: db, Proto: proto, Lane: lane})
+// key names the session's links to a database.
+func (s *Session) key(db int, lane pool.Lane) pool.Key {
+	r := s.principal.Route
+	return pool.Key{Instance: r.InstanceID, Label: r.Label, Backend: s.backend, DB: db, Proto: s.proto, Lane: lane}
 }

@@ -35,10 +35,8 @@ func (s *Session) answer(it *item) {
 			name = strings.ToLower(printable(it.frame.Name))
 		}
 		s.refuse(it.id, noPerm, name, "' command")
-	case it.verdict == impossible && it.id == command.Other:
-		s.refuse(it.id, unsupported, "unknown command '", printable(it.frame.Name), "'")
 	case it.verdict == impossible:
-		s.refuse(it.id, unsupported, "the '", name, "' command is not supported by this proxy yet")
+		s.refuse(it.id, unsupported, "the '", name, "' command is not supported by this proxy")
 	case top == "auth" || top == "hello" || top == "quit" || top == "reset":
 		s.answerAlways(it, top)
 	case s.principal == nil:
@@ -215,6 +213,8 @@ func (s *Session) hello(it *item) {
 		s.greet(it.id, proto)
 	}
 	switch {
+	case s.pin.link != nil && proto != s.proto:
+		s.refuse(it.id, unsupported, "the protocol cannot change while keys are watched, channels subscribed or keys tracked")
 	case key != nil:
 		s.authenticate(it.id, user, key, then)
 	case s.principal == nil:
@@ -251,7 +251,9 @@ func (s *Session) greet(id command.ID, proto int) {
 // onLink calls then once the link for db and proto is up, or refuses the command
 // with the reason why it cannot be. Nothing else is looked at meanwhile.
 func (s *Session) onLink(id command.ID, db, proto int, then func(*pool.Link)) {
-	l := s.core.shared(s.principal.Route, s.backend, db, proto, pool.Plain)
+	key := s.key(db, pool.Plain)
+	key.Proto = proto
+	l := s.core.Links(key)
 	l.Acquire()
 	s.pause(someone)
 	l.WhenUp(func(err error) {

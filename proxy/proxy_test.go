@@ -65,7 +65,7 @@ func startProxy(t *testing.T, st fixed) string {
 	}
 	cfg := pool.Config{
 		Dial:        pool.DialConfig{Attempts: 2, RetryDelay: 50 * time.Millisecond, Timeout: 2 * time.Second},
-		IdleTimeout: time.Minute, StallTimeout: time.Minute,
+		IdleTimeout: time.Minute, StallTimeout: time.Minute, PinnedWait: time.Second,
 	}
 	core := &Core{
 		Ctx: t.Context(), Clock: l, Auth: service, Limiters: ratelimit.New(ratelimit.Defaults{RPS: 100}), Metrics: m.Loop(0),
@@ -76,7 +76,8 @@ func startProxy(t *testing.T, st fixed) string {
 			go func() { l.Post(work()) }()
 		},
 	}
-	core.Links = pool.New(t.Context(), cfg, l, pool.NewDialer(cfg.Dial, log, m), m, core.Meter, log).Shared
+	links := pool.New(t.Context(), cfg, l, pool.NewSlots(8, 100), pool.NewDialer(cfg.Dial, log, m), m, core.Meter, log)
+	core.Links, core.Borrow = links.Shared, links.Borrow
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +144,6 @@ func TestConversations(t *testing.T) {
 		{"HELLO errors", "HELLO x\r\nHELLO 4\r\nHELLO 2 FOO\r\nHELLO\r\nQUIT\r\n", "-ERR Protocol version is not an integer or out of range|-NOPROTO unsupported protocol version|-ERR Syntax error in HELLO option 'FOO'|" +
 			"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time|+OK|"},
 		{"names", "AUTH KEY\r\nCLIENT SETNAME \"a b\"\r\nCLIENT SETINFO lib-name x\r\nCLIENT SETINFO nosuch x\r\nQUIT\r\n", "+OK|-ERR Client names cannot contain spaces, newlines or special characters.|+OK|-ERR Unrecognized option 'nosuch'|+OK|"},
-		{"not yet", "AUTH KEY\r\nMULTI\r\nXREAD BLOCK 1 STREAMS a 0\r\nXREAD STREAMS a 0\r\nQUIT\r\n", "+OK|-ERR the 'multi' command is not supported by this proxy yet|-ERR the 'xread' command is not supported by this proxy yet|*-1|+OK|"},
 		{"malformed", "AUTH KEY\r\nPING\r\n*1\r\n$x\r\n", "+OK|+PONG|-ERR Protocol error: invalid bulk length|"},
 		{"malformed before AUTH", "*1\r\n$16385\r\nPING\r\n", "-ERR Protocol error: unauthenticated bulk length|"},
 		{"HTTP", "POST / HTTP/1.1\r\nHost: x\r\n\r\n", ""},

@@ -49,6 +49,10 @@ const (
 // that others' commands come between.
 const maxOwed = 4096
 
+// maxPushed is how many bytes a client that is sent what it did not ask for one by
+// one may leave unread: the hard limit of Redis's client-output-buffer-limit pubsub.
+const maxPushed = 32 << 20
+
 // Session is one client's conversation. It is used on its loop's goroutine only.
 type Session struct {
 	core   *Core
@@ -67,7 +71,9 @@ type Session struct {
 	meter     *meter
 	links     [2]*pool.Link // by lane, acquired
 
-	link       *pool.Link // the one that owes, or that was used last
+	pin pinned
+
+	link       *pool.Link // the one that owes, or that was used last; nil at first
 	last       uint64     // the position there of the last command
 	sent, done uint64     // commands relayed, and answered of them
 	later      later
@@ -174,11 +180,13 @@ func (s *Session) resume() {
 
 // say answers the command at hand: after the replies that are still owed.
 func (s *Session) say(reply []byte) {
-	if s.owed() == 0 {
+	if s.owed() == 0 && !s.partial {
 		s.write(reply, 1)
 		return
 	}
-	s.link.Cut(s.last)
+	if s.link != nil {
+		s.link.Cut(s.last)
+	}
 	s.later.bytes = append(s.later.bytes, reply...)
 	s.later.items = append(s.later.items, laterItem{s.sent, len(reply)})
 }
@@ -211,7 +219,11 @@ func (s *Session) write(b []byte, n int) {
 	s.unwritten += n
 	s.outBytes += len(b)
 	s.out.Write(b)
-	if s.out.Unsent() > s.core.Limits.MaxOutput {
+	limit := s.core.Limits.MaxOutput
+	if s.pin.listening || s.pin.stays {
+		limit = min(limit, maxPushed)
+	}
+	if s.out.Unsent() > limit {
 		s.drop(errOutput)
 	}
 }
@@ -257,6 +269,7 @@ func (s *Session) answered() {
 	if len(s.later.items) > 0 {
 		s.sayLater()
 	}
+	s.settlePinned()
 	switch {
 	case s.owed() == 0 && s.closing && s.wait != someone:
 		s.out.CloseAfterFlush()
@@ -294,6 +307,8 @@ func (s *Session) Closed(err error) {
 
 // leave lets go of the principal and what came with it.
 func (s *Session) leave() {
+	s.unpin()
+	s.pin = pinned{}
 	s.releaseLinks()
 	if s.meter != nil {
 		s.meter.tenant.Clients(-1)

@@ -40,8 +40,8 @@ type ReplyFramer struct {
 
 // level is an aggregate that is not complete.
 type level struct {
-	left      int64 // elements to come
-	attribute bool  // its end is not yet the end of a value
+	left  int64 // elements to come
+	aside bool  // an attribute or a push: no element of what it is in
 }
 
 // Kind returns the type byte of the top-level reply at hand or just ended; of
@@ -227,22 +227,23 @@ func (f *ReplyFramer) endOfLine() (ended bool, err error) {
 		if kind == '%' || kind == '|' {
 			n *= 2
 		}
-		return f.aggregate(n, kind == '|')
+		// Redis before 7.2 says what it pushes in the middle of EXEC's reply.
+		return f.aggregate(n, kind == '|' || kind == '>' && f.depth > 0)
 	}
 	return f.value(), nil
 }
 
 // aggregate opens a level for n elements.
-func (f *ReplyFramer) aggregate(n int64, attribute bool) (ended bool, err error) {
+func (f *ReplyFramer) aggregate(n int64, aside bool) (ended bool, err error) {
 	switch {
-	case n == 0 && attribute:
+	case n == 0 && aside:
 		return false, nil
 	case n == 0:
 		return f.value(), nil
 	case f.depth == maxDepth:
 		return false, ErrReplyDepth
 	}
-	f.stack[f.depth] = level{n, attribute}
+	f.stack[f.depth] = level{n, aside}
 	f.depth++
 	return false, nil
 }
@@ -256,7 +257,7 @@ func (f *ReplyFramer) value() bool {
 			return false
 		}
 		f.depth--
-		if top.attribute {
+		if top.aside {
 			return false
 		}
 	}

@@ -108,7 +108,7 @@ var replies = []string{
 	"+OK\r\n", ":1\r\n", ":-5\r\n", "-ERR no\r\n", "$3\r\nabc\r\n", "$0\r\n\r\n", "$-1\r\n", "*-1\r\n", "*0\r\n", "_\r\n", "#t\r\n",
 	",1.5\r\n", ",inf\r\n", "(3492890328409238509324850943850943825024385\r\n", "=7\r\ntxt:abc\r\n", "!5\r\nERR x\r\n",
 	"*2\r\n$1\r\na\r\n*2\r\n:1\r\n$-1\r\n", "%1\r\n+k\r\n*1\r\n+v\r\n", "~2\r\n:1\r\n:2\r\n", ">2\r\n+invalidate\r\n*1\r\n$1\r\na\r\n",
-	"|1\r\n+ttl\r\n:3600\r\n$1\r\na\r\n", "*1\r\n|1\r\n+a\r\n:1\r\n:2\r\n", "*1\r\n-ERR inside\r\n", "%0\r\n", "~0\r\n",
+	"|1\r\n+ttl\r\n:3600\r\n$1\r\na\r\n", "*1\r\n|1\r\n+a\r\n:1\r\n:2\r\n", "*1\r\n-ERR inside\r\n", "*1\r\n>2\r\n+message\r\n+x\r\n:1\r\n", "%0\r\n", "~0\r\n",
 	"$20\r\n01234567890123456789\r\n", "+" + strings.Repeat("x", 100) + "\r\n",
 }
 
@@ -148,7 +148,7 @@ func TestReplies(t *testing.T) {
 		end += len(r)
 		want = append(want, end)
 	}
-	const kinds = "+::-$$$**_#,,(=!*%~>$**%~$+"
+	const kinds = "+::-$$$**_#,,(=!*%~>$***%~$+"
 	for piece := 1; piece < 40; piece++ {
 		got, gotKinds, err := replyEnds(input, piece)
 		if err != nil || fmt.Sprint(got) != fmt.Sprint(want) || gotKinds != kinds {

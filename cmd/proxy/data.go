@@ -41,6 +41,7 @@ type lane struct {
 func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
 	d := &dataPlane{maxClients: int64(cfg.Limits.MaxClients), log: log, metrics: m}
 	dialer := pool.NewDialer(cfg.Pool.dial(), log, m)
+	slots := pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
 	ids := new(atomic.Int64)
 	for i := range cfg.EventLoops() {
 		l, err := loop.New(log)
@@ -60,9 +61,8 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 			},
 			Left: func() { d.clients.Add(-1) },
 		}
-		links := pool.New(ctx, pool.Config{Dial: cfg.Pool.dial(), IdleTimeout: cfg.Pool.IdleTimeout, StallTimeout: cfg.Pool.StallTimeout},
-			l, dialer, m, core.Meter, log)
-		core.Links = links.Shared
+		links := pool.New(ctx, cfg.Pool.links(), l, slots, dialer, m, core.Meter, log)
+		core.Links, core.Borrow = links.Shared, links.Borrow
 		d.lanes = append(d.lanes, &lane{loop: l, core: core, pool: links})
 	}
 	service.OnChange(func(*auth.Handle) { d.refresh() })
@@ -72,6 +72,10 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 
 func (c PoolConfig) dial() pool.DialConfig {
 	return pool.DialConfig{Attempts: c.DialAttempts, RetryDelay: c.DialRetryDelay, Timeout: c.DialTimeout}
+}
+
+func (c PoolConfig) links() pool.Config {
+	return pool.Config{Dial: c.dial(), IdleTimeout: c.IdleTimeout, StallTimeout: c.StallTimeout, PinnedWait: c.PinnedWait}
 }
 
 func (d *dataPlane) start() {

@@ -1,0 +1,509 @@
+package proxy
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/redcon"
+
+	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/pool"
+)
+
+// largeCommand is how many bytes make a command that would hold up others on a
+// shared link.
+const largeCommand = 1 << 20
+
+// role is what a command means for the link that it goes over.
+type role uint8
+
+const (
+	onShared role = iota // any link
+	onScripts
+	multi
+	exec
+	discard
+	watch
+	unwatch
+	waits // leaves nothing behind, but others would wait
+	listen
+	unlisten
+	monitor
+	selects
+	tracks // the link is the session's from then on
+	spoils // it is not known what it leaves behind
+)
+
+// roles holds each command's role.
+var roles = func() (r [command.Num]role) {
+	named := map[string]role{
+		"multi": multi, "exec": exec, "discard": discard, "watch": watch, "unwatch": unwatch,
+		"subscribe": listen, "psubscribe": listen, "ssubscribe": listen,
+		"unsubscribe": unlisten, "punsubscribe": unlisten, "sunsubscribe": unlisten,
+		"monitor": monitor, "select": selects, "wait": waits, "waitaof": waits, "migrate": waits,
+	}
+	for id := range r {
+		info := command.ID(id).Info()
+		own, ok := named[info.Name]
+		switch {
+		case ok:
+			r[id] = own
+		case info.Class == command.Script:
+			r[id] = onScripts
+		case info.Class == command.Pinned && info.Flags&command.FlagBlocking != 0:
+			r[id] = waits
+		case info.Class == command.Pinned:
+			r[id] = spoils
+		}
+	}
+	return r
+}()
+
+func roleOf(it *item) role {
+	r := roles[it.id]
+	if r == onShared && (len(it.frame.Raw) > largeCommand || blocks(it)) {
+		return waits
+	}
+	return r
+}
+
+// ends reports whether a command ends what another one has begun. No limit refuses
+// it, and without anything begun it needs no backend.
+func ends(r role) bool { return r == exec || r == discard || r == unwatch || r == unlisten }
+
+// transaction is how far a session is in one.
+type transaction uint8
+
+const (
+	none    transaction = iota
+	opened              // MULTI has gone to the backend
+	doomed              // so it has, but something was refused here: EXEC will discard
+	refused             // MULTI itself was refused: the backend knows nothing of it
+)
+
+// pinned is what a session has while it has a link to itself.
+type pinned struct {
+	link      *pool.Link
+	cancel    func() // ends the wish for a link
+	err       error  // why the wish was not granted
+	tx        transaction
+	begun     int // how many transactions have been
+	watching  bool
+	poisoned  bool // a WATCH was refused: the next EXEC must not succeed
+	listening bool // subscribed, or about to be
+	stays     bool // the session keeps the link until it ends
+	spoilt    bool // the link is not for others any more
+	selected  bool // the transaction has a SELECT in it
+	probing   bool // the database is being asked for
+}
+
+// bound reports whether the session's next command must go over the same link.
+func (p *pinned) bound() bool {
+	return p.tx == opened || p.tx == doomed || p.watching || p.listening || p.stays || p.probing
+}
+
+// relayPinned sends a command over the session's own link, which it gets first when
+// it has none; false says that it must wait, and is to be looked at again.
+func (s *Session) relayPinned(it *item, r role) bool {
+	if s.pin.link == nil {
+		switch {
+		case s.owed() > 0:
+			s.pause(idleness)
+			return false
+		case s.pin.err == nil && s.borrow(r):
+		case s.pin.err != nil:
+			s.notPinned(it, r)
+			return true
+		default:
+			return false
+		}
+	}
+	switch l := s.pin.link; {
+	case s.owed() > 0 && (l != s.link || r == multi && s.pin.listening):
+		s.pause(idleness)
+		return false
+	case s.owed() >= maxOwed:
+		s.pause(fewer)
+		return false
+	case l.Full():
+		s.pause(someone)
+		l.WhenRoom(s.resume)
+		return false
+	}
+	s.sendPinned(it, r)
+	return true
+}
+
+// borrow gets the session a link of its own; false says that it waits for one.
+func (s *Session) borrow(r role) bool {
+	kind := pool.Pinned
+	if r == listen {
+		kind = pool.Subscriber
+	}
+	answered, waiting := false, false
+	cancel := s.core.Borrow(s.key(s.db, pool.Plain), kind, func(l *pool.Link, err error) {
+		answered = true
+		s.pin.cancel = nil
+		if s.pin.link, s.pin.err = l, err; l != nil {
+			l.Hold(s)
+		}
+		if waiting {
+			s.resume()
+		}
+	})
+	if answered {
+		return s.pin.link != nil
+	}
+	s.pin.cancel, waiting = cancel, true
+	s.pause(someone)
+	return false
+}
+
+// notPinned refuses a command for which there is no link.
+func (s *Session) notPinned(it *item, r role) {
+	err := s.pin.err
+	s.pin.err = nil
+	var reply pool.ReplyError
+	if errors.As(err, &reply) {
+		s.refuse(it.id, badRequest, reply.Error())
+	} else {
+		s.refuse(it.id, backendUnavailable, err.Error())
+	}
+	s.turnedDown(r)
+}
+
+// turnedDown notes that a command was refused here: what it began, or was part of,
+// must not succeed.
+func (s *Session) turnedDown(r role) {
+	switch {
+	case s.pin.tx == opened:
+		s.pin.tx = doomed
+	case r == multi && s.pin.tx == none:
+		s.pin.tx = refused
+	case r == watch:
+		s.pin.poisoned = true
+	}
+}
+
+// sendPinned sends a command over the session's own link, and follows what it does to
+// the link.
+func (s *Session) sendPinned(it *item, r role) {
+	p := &s.pin
+	owner, raw := pool.Owner(s), it.frame.Raw
+	if r != exec && !it.id.ArityOK(it.frame.Args) {
+		r = onShared // it does nothing; the backend says why. A wrong EXEC discards.
+	}
+	switch r {
+	case multi:
+		if p.tx == none && (!p.listening || s.proto == 3) {
+			p.tx = opened
+			p.begun++
+			owner = &beginning{s, p.begun}
+		}
+	case exec:
+		if p.tx == doomed || p.tx == opened && p.poisoned {
+			owner, raw = &instead{s, execAbort}, discardCommand
+		}
+	case selects:
+		if p.tx == none {
+			db, _ := strconv.Atoi(string(it.frame.Sub))
+			owner = &selecting{s, db}
+		}
+		p.selected = p.selected || p.tx != none
+	case waits:
+		if name := it.id.Info().Name; p.tx == none && (name == "wait" || name == "waitaof") {
+			// WAIT is about the writes before the connection's last command: this makes
+			// them the session's, which went over other links.
+			p.link.Ask(func([]byte) {}, "PING")
+		}
+	case watch:
+		p.watching = p.watching || p.tx == none
+	case tracks:
+		p.stays = true
+	case monitor:
+		if p.tx == none {
+			p.stays, p.spoilt = true, true
+			owner = &monitoring{s}
+		}
+	case spoils:
+		p.spoilt = true
+	case listen, unlisten:
+		if p.tx != none {
+			// Redis would answer EXEC with more elements than it announces.
+			s.refuseInTransaction(it, r)
+			return
+		}
+		p.listening = true
+		s.link, s.last = p.link, 0
+		s.sent++
+		if err := p.link.Listen(s, raw, it.id, it.frame.Args-1, s.core.Clock.Nanos()); err != nil {
+			s.Failed(it.id, err)
+		}
+		return
+	}
+	s.send(p.link, owner, raw, it.id)
+	if (r == exec || r == discard) && p.tx != none || r == unwatch {
+		p.watching, p.poisoned = false, false
+	}
+	if (r == exec || r == discard) && p.tx != none {
+		p.tx = none
+		if p.selected && r == exec {
+			s.probe()
+		}
+		p.selected = false
+	}
+}
+
+var (
+	notBegun       = []byte("-EXECABORT Transaction not begun: MULTI was refused. EXEC or DISCARD ends this state.\r\n")
+	execAbort      = []byte("-EXECABORT Transaction discarded because of previous errors.\r\n")
+	discardCommand = []byte("*1\r\n$7\r\nDISCARD\r\n")
+)
+
+// send hands a command to a link; its reply goes to owner, which is the session or
+// passes it on to it.
+func (s *Session) send(l *pool.Link, owner pool.Owner, raw []byte, id command.ID) {
+	pos, err := l.Send(owner, raw, id, s.core.Clock.Nanos())
+	if err != nil {
+		s.refuse(id, backendUnavailable, err.Error())
+		return
+	}
+	s.link, s.last = l, pos
+	s.sent++
+}
+
+// instead gives the session a reply of the proxy's own when the backend's has come.
+type instead struct {
+	*Session
+	reply []byte
+}
+
+// Replies implements pool.Owner.
+func (i *instead) Replies(_ []byte, done int, _ bool) {
+	if done > 0 {
+		i.Session.Replies(i.reply, done, false)
+	}
+}
+
+// beginning follows whether the backend accepts a MULTI.
+type beginning struct {
+	*Session
+	begun int
+}
+
+// Replies implements pool.Owner.
+func (o *beginning) Replies(b []byte, done int, partial bool) {
+	if b[0] == '-' && o.pin.begun == o.begun {
+		o.pin.tx = none
+	}
+	o.Session.Replies(b, done, partial)
+}
+
+// selecting follows whether the backend accepts a database.
+type selecting struct {
+	*Session
+	db int
+}
+
+// Replies implements pool.Owner.
+func (o *selecting) Replies(b []byte, done int, partial bool) {
+	if b[0] == '+' && o.pin.link != nil {
+		o.Session.db = o.db
+		o.pin.link.SelectedDB(o.db)
+	}
+	o.Session.Replies(b, done, partial)
+}
+
+// monitoring follows whether the backend accepts MONITOR.
+type monitoring struct{ *Session }
+
+// Replies implements pool.Owner.
+func (o *monitoring) Replies(b []byte, done int, partial bool) {
+	if b[0] == '+' && o.pin.link != nil {
+		o.pin.link.Monitor()
+	}
+	o.Session.Replies(b, done, partial)
+}
+
+// probe asks the backend for the database, which a transaction may have changed.
+func (s *Session) probe() {
+	s.pin.probing = true
+	l := s.pin.link
+	l.Ask(func(reply []byte) {
+		if s.closed || s.pin.link != l {
+			return
+		}
+		s.pin.probing = false
+		_, after, found := strings.Cut(string(reply), " db=")
+		digits, _, _ := strings.Cut(after, " ")
+		db, err := strconv.Atoi(digits)
+		if !found || err != nil {
+			s.drop(errDatabase)
+			return
+		}
+		s.db = db
+		l.SelectedDB(db)
+		s.answered()
+	}, "CLIENT", "INFO")
+}
+
+var errDatabase = errors.New("the backend does not say which database is selected")
+
+// unpin gives the session's own link back, or the wish for one up.
+func (s *Session) unpin() {
+	p := s.pin
+	s.pin = pinned{tx: p.tx, poisoned: p.poisoned, err: p.err}
+	if p.cancel != nil {
+		p.cancel()
+		s.resume()
+	}
+	if p.link == nil {
+		return
+	}
+	state := pool.Clean
+	switch {
+	case p.spoilt || p.stays || p.listening || p.probing:
+		state = pool.Spoilt
+	case p.watching || p.tx == opened || p.tx == doomed:
+		state = pool.Watched
+	}
+	if s.link == p.link {
+		s.link = nil
+	}
+	p.link.GiveBack(state)
+}
+
+// settlePinned gives the own link back as soon as nothing binds the session to it.
+func (s *Session) settlePinned() {
+	p := &s.pin
+	if p.link == nil || s.owed() > 0 || s.partial {
+		return
+	}
+	p.listening = p.listening && p.link.Subscribed() > 0
+	if !p.bound() {
+		s.unpin()
+	}
+}
+
+// Pushed implements pool.Holder.
+func (s *Session) Pushed(b []byte, partial bool) {
+	s.partial = partial
+	if s.closed {
+		return
+	}
+	s.write(b, 0)
+	if !partial {
+		s.answered()
+	}
+}
+
+// Lost implements pool.Holder. What the session had on the link, such as a
+// transaction, is gone: its client must know.
+func (s *Session) Lost(error) {
+	if s.pin.link == nil {
+		return
+	}
+	bound := s.pin.bound()
+	if s.link == s.pin.link {
+		s.link = nil
+	}
+	s.pin = pinned{}
+	if bound && !s.closed {
+		s.finish()
+	}
+}
+
+// serveHere serves a command that is not relayed; false says that it must wait, and
+// is to be looked at again.
+func (s *Session) serveHere(it *item, r role) bool {
+	p := &s.pin
+	top := it.id.Info().Top.Info().Name
+	ending := top == "quit" || top == "reset"
+	switch {
+	case it.verdict != local:
+		s.answer(it)
+		s.turnedDown(r)
+	case p.link == nil && p.tx == none:
+		s.answer(it)
+	case r == selects && p.link != nil:
+		return s.relayPinned(it, r)
+	case p.link != nil && s.owed() > 0:
+		s.pause(idleness)
+		return false
+	case ending:
+		s.answer(it)
+	case p.tx == refused:
+		s.say(notBegun)
+	case p.tx != none:
+		s.refuseInTransaction(it, r)
+	case p.listening && s.proto == 2:
+		s.refuse(it.id, badRequest, "ERR Can't execute '", it.id.Info().Name, "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
+	default:
+		s.answer(it)
+	}
+	return true
+}
+
+func (s *Session) refuseInTransaction(it *item, r role) {
+	s.refuse(it.id, unsupported, "the '", it.id.Info().Name, "' command is not possible inside a transaction here")
+	s.turnedDown(r)
+}
+
+// answerUnpinned serves what ends something that has not begun, without a backend.
+func (s *Session) answerUnpinned(it *item, r role) {
+	b := s.core.scratch[:0]
+	switch {
+	case !it.id.ArityOK(it.frame.Args) && r == exec:
+		b = append(b, "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"...)
+	case !it.id.ArityOK(it.frame.Args):
+		s.wrongArity(it)
+		return
+	case r == exec && s.pin.tx == refused:
+		b = append(b, execAbort...)
+	case r == exec:
+		b = append(b, "-ERR EXEC without MULTI\r\n"...)
+	case r == discard && s.pin.tx != refused:
+		b = append(b, "-ERR DISCARD without MULTI\r\n"...)
+	case r == unlisten:
+		b = s.appendUnsubscribed(b, it)
+	default:
+		b = append(b, "+OK\r\n"...)
+	}
+	if r == exec || r == discard {
+		s.pin.tx = none
+	}
+	if r != unlisten {
+		s.pin.poisoned = false
+	}
+	s.say(b)
+}
+
+// appendUnsubscribed appends the confirmations of an UNSUBSCRIBE by a client that is
+// not subscribed.
+func (s *Session) appendUnsubscribed(b []byte, it *item) []byte {
+	names := it.frame.AppendArgs(nil)[1:]
+	if len(names) == 0 {
+		names = [][]byte{nil}
+	}
+	kind := byte('*')
+	if s.proto == 3 {
+		kind = '>'
+	}
+	word := it.id.Info().Name
+	for _, name := range names {
+		b = append(b, kind)
+		b = append(b, "3\r\n"...)
+		b = redcon.AppendBulkString(b, word)
+		switch {
+		case name != nil:
+			b = redcon.AppendBulkString(b, string(name))
+		case s.proto == 3:
+			b = append(b, "_\r\n"...)
+		default:
+			b = append(b, "$-1\r\n"...)
+		}
+		b = append(b, ":0\r\n"...)
+	}
+	return b
+}

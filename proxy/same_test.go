@@ -1,0 +1,84 @@
+package proxy
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/respgate/respgate/internal/testbed"
+)
+
+// TestSameAsRedis has conversations with Redis and with the proxy before it: each says
+// the same, byte for byte.
+func TestSameAsRedis(t *testing.T) {
+	server := testbed.Redis(t)
+	st := fixed{}
+	key := st.grant("acme", server.Addr, 0, "")
+	addr := startProxy(t, st)
+	client := server.Client()
+	for _, c := range []struct{ name, in string }{
+		{"a transaction", "MULTI|SET a 1|INCR a|GET a|EXEC|GET a"},
+		{"two transactions", "MULTI|INCR a|EXEC|MULTI|INCR a|EXEC|GET a"},
+		{"a discarded one", "MULTI|SET a 1|DISCARD|GET a"},
+		{"nested", "MULTI|MULTI|SET a 1|EXEC|GET a"},
+		{"an error at run time", "SET a x|MULTI|INCR a|SET b 1|EXEC|GET b"},
+		{"an error when queued", "MULTI|SET a|SET b 1|EXEC|GET b"},
+		{"a command nobody knows", "MULTI|NOSUCH a|SET b 1|EXEC|GET b"},
+		{"EXEC alone", "EXEC|DISCARD|UNWATCH|EXEC x|DISCARD x|UNWATCH x"},
+		{"MULTI with arguments", "MULTI x|EXEC|MULTI|EXEC x|SET a 1|EXEC"},
+		{"WATCH", "WATCH a b|GET a|MULTI|SET a 1|EXEC|GET a"},
+		{"WATCH and change", "WATCH a|SET a 1|MULTI|SET a 2|EXEC|GET a"},
+		{"UNWATCH", "WATCH a|SET a 1|UNWATCH|MULTI|SET a 2|EXEC|GET a"},
+		{"WATCH inside MULTI", "MULTI|WATCH a|SET a 1|EXEC"},
+		{"WATCH without keys", "WATCH|WATCH a|UNWATCH"},
+		{"SELECT while watching", "WATCH a|SELECT 3|SET a 1|SELECT 0|MULTI|GET a|EXEC|SELECT 3|GET a"},
+		{"SELECT in a transaction", "SET a 0|MULTI|SELECT 3|SET a 3|EXEC|GET a|SELECT 0|GET a|SELECT 3|GET a"},
+		{"SELECT in a discarded one", "MULTI|SELECT 3|DISCARD|SET a 1|SELECT 0|GET a"},
+		{"SELECT that fails in one", "MULTI|SELECT 99|SELECT x|SET a 1|EXEC|GET a"},
+		{"RESET in a transaction", "MULTI|SET a 1|RESET"},
+		{"QUIT in a transaction", "MULTI|SET a 1|QUIT"},
+		{"PING and ECHO in one", "MULTI|PING|ECHO x|EXEC"},
+		{"scripts in one", "MULTI|EVAL 'return redis.call(\"incr\", KEYS[1])' 1 a|EXEC|EVAL 'return 1' 0"},
+		{"blocking ones that do not wait", "RPUSH l 1 2 3 4|BLPOP l 0|BRPOP l 0|BLMOVE l m LEFT RIGHT 0|BRPOPLPUSH l n 0|BLMPOP 0 1 m LEFT"},
+		{"blocking ones that time out", "BLPOP l 0.01|BRPOP l m 0.01|BLMOVE l m LEFT LEFT 0.01|BRPOPLPUSH l m 0.01|BLMPOP 0.01 1 l LEFT|BZPOPMIN z 0.01|BZPOPMAX z 0.01|BZMPOP 0.01 1 z MIN"},
+		{"blocking ones in a transaction", "MULTI|BLPOP l 0|BZPOPMIN z 0|XREAD BLOCK 0 STREAMS s $|EXEC"},
+		{"wrong blocking ones", "BLPOP l|BLPOP l x|BLPOP l -1|BZMPOP 0|XREAD BLOCK x STREAMS s 0"},
+		{"XREAD", "XADD s 1-1 f v|XREAD BLOCK 10 STREAMS s 0|XREAD BLOCK 10 STREAMS s $|XGROUP CREATE s g 0|XREADGROUP GROUP g c BLOCK 10 STREAMS s >|XREADGROUP GROUP g c BLOCK 10 STREAMS s >"},
+		{"WAIT", "SET a 1|WAIT 0 10|WAIT 1 10|WAIT x 1"},
+		{"pub/sub", "SUBSCRIBE a b|PING|PING hello|UNSUBSCRIBE a|UNSUBSCRIBE|PING|GET a"},
+		{"patterns", "PSUBSCRIBE a* b*|SUBSCRIBE c|PUNSUBSCRIBE|UNSUBSCRIBE c|GET a"},
+		{"shard channels", "SSUBSCRIBE a b|SUNSUBSCRIBE|SET a 1"},
+		{"the same channel twice", "SUBSCRIBE a a|UNSUBSCRIBE a a|SET a 1"},
+		{"not subscribed", "UNSUBSCRIBE|UNSUBSCRIBE a b|PUNSUBSCRIBE|PUNSUBSCRIBE a|SUNSUBSCRIBE|SUNSUBSCRIBE a"},
+		{"what a subscriber may not", "SUBSCRIBE a|GET a|CLIENT ID|SELECT 1|HELLO 3|AUTH x|MULTI|INFO|UNSUBSCRIBE|SET a 1"},
+		{"wrong subscriptions", "SUBSCRIBE|PSUBSCRIBE|SSUBSCRIBE|SET a 1"},
+		{"RESET of a subscriber", "SUBSCRIBE a|RESET"},
+		{"QUIT of a subscriber", "SUBSCRIBE a|QUIT"},
+		{"publishing", "PUBLISH p x|SPUBLISH p x|PUBSUB CHANNELS p*|PUBSUB NUMSUB p|PUBSUB SHARDCHANNELS p*|PUBSUB SHARDNUMSUB p"},
+		{"UNSUBSCRIBE while watching", "WATCH a|UNSUBSCRIBE a|SET a 1|MULTI|GET a|EXEC"},
+		{"SUBSCRIBE while watching", "WATCH a|SUBSCRIBE c|UNSUBSCRIBE c|MULTI|GET a|EXEC"},
+		{"a transaction by a subscriber", "MULTI|PUBLISH a x|EXEC|SUBSCRIBE a|UNSUBSCRIBE a|MULTI|EXEC"},
+	} {
+		for _, proto := range []string{"2", "3"} {
+			t.Run(c.name+"/"+proto, func(t *testing.T) {
+				if strings.Contains(c.in, "RESET") && proto == "3" || strings.Contains(c.in, "HELLO") && proto == "3" {
+					t.SkipNow()
+				}
+				in := "HELLO " + proto + "|" + c.in + "|QUIT|"
+				var got [2]string
+				for i, to := range []struct{ addr, first string }{{server.Addr, ""}, {addr, "AUTH " + key + "\r\n"}} {
+					if err := client.FlushAll(t.Context()).Err(); err != nil {
+						t.Fatal(err)
+					}
+					got[i] = talk(t, to.addr, to.first+strings.ReplaceAll(in, "|", "\r\n"))
+					if i == 1 {
+						got[i] = strings.TrimPrefix(got[i], "+OK|")
+					}
+					_, got[i], _ = strings.Cut(got[i], "modules|*0|") // HELLO's answer has an id
+				}
+				if got[0] != got[1] {
+					t.Errorf("%s\nproxy %s\nRedis %s", c.in, got[1], got[0])
+				}
+			})
+		}
+	}
+}
