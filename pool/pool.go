@@ -85,6 +85,12 @@ func (p *Pool) Shared(key Key) *Link {
 	return l
 }
 
+// Connected reports whether the link for key is up. Unlike Shared it makes none.
+func (p *Pool) Connected(key Key) bool {
+	l := p.links[key]
+	return l != nil && l.state == up
+}
+
 // Forget closes the links of the instance called label, which is gone.
 func (p *Pool) Forget(label string) {
 	for key, l := range p.links {

@@ -155,16 +155,22 @@ func (s *Session) count(it *item) {
 	s.meter.tenant.Commands(it.id, 1)
 }
 
-// blocks reports whether a command that may block is told to.
+// blocks reports whether XREAD or XREADGROUP is told to: BLOCK is among the options
+// before STREAMS, of which GROUP has two arguments and COUNT one.
 func blocks(it *item) bool {
 	if it.id.Info().Flags&command.FlagBlocking == 0 {
 		return false
 	}
-	for _, arg := range it.frame.AppendArgs(nil)[1:] {
+	args := it.frame.AppendArgs(nil)
+	for i := 1; i < len(args); i++ {
 		switch {
-		case equalFold(arg, "block"):
+		case equalFold(args[i], "block"):
 			return true
-		case equalFold(arg, "streams"):
+		case equalFold(args[i], "group"):
+			i += 2
+		case equalFold(args[i], "count"):
+			i++
+		case equalFold(args[i], "streams"):
 			return false
 		}
 	}
@@ -195,7 +201,7 @@ func (s *Session) relay(it *item, r role) bool {
 	}
 	l := s.links[lane]
 	if l == nil {
-		l = s.core.Links(s.key(s.db, lane))
+		l = s.core.Links.Shared(s.key(s.db, lane))
 		l.Acquire()
 		s.links[lane] = l
 	}

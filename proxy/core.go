@@ -38,6 +38,13 @@ type Clock interface {
 // returns on the loop.
 type Background func(work func() (then func()))
 
+// Links are where the loop's links come from; *pool.Pool is one.
+type Links interface {
+	Shared(key pool.Key) *pool.Link
+	Connected(key pool.Key) bool
+	Borrow(key pool.Key, kind pool.Kind, then func(*pool.Link, error)) (cancel func())
+}
+
 // Core is what the sessions of one loop share. All of it is used on the loop's
 // goroutine, but for IDs.
 type Core struct {
@@ -47,8 +54,7 @@ type Core struct {
 	Background Background
 	Auth       *auth.Service
 	Limiters   *ratelimit.Registry
-	Links      func(pool.Key) *pool.Link
-	Borrow     func(key pool.Key, kind pool.Kind, then func(*pool.Link, error)) (cancel func())
+	Links      Links
 	Metrics    *metrics.Loop
 	IDs        *atomic.Int64 // the last client's id
 	Left       func()        // a client is gone
@@ -143,8 +149,13 @@ func (c *Core) Open(out Output, addr ClientAddr) *Session {
 		c.sessions = map[*Session]struct{}{}
 	}
 	c.sessions[s] = struct{}{}
-	s.authTimer = c.After(c.Limits.AuthTimeout, func() { s.out.Close(errAuthTimeout) })
+	s.awaitAuth()
 	return s
+}
+
+// awaitAuth gives the client the time to authenticate in.
+func (s *Session) awaitAuth() {
+	s.authTimer = s.core.After(s.core.Limits.AuthTimeout, func() { s.out.Close(errAuthTimeout) })
 }
 
 // key names the session's links to a database.

@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/resp"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -65,9 +68,8 @@ func (s *Session) answerAlways(it *item, name string) {
 		s.say([]byte("+OK\r\n"))
 		s.finish()
 	case "reset":
-		s.leave()
 		s.proto, s.db, s.name = 2, 0, ""
-		s.framer.SetLimits(limitsBefore())
+		s.logOut()
 		s.say([]byte("+RESET\r\n"))
 	}
 }
@@ -150,6 +152,13 @@ func (s *Session) authenticated(id command.ID, h *auth.Handle, err error, then f
 	}
 }
 
+// logOut makes the session one that has not authenticated.
+func (s *Session) logOut() {
+	s.leave()
+	s.framer.SetLimits(limitsBefore())
+	s.awaitAuth()
+}
+
 // adopt makes the session the principal's; false says that its instance cannot be
 // used.
 func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) bool {
@@ -176,8 +185,8 @@ func (s *Session) hello(it *item) {
 	args := it.frame.AppendArgs(nil)
 	proto := s.proto
 	if len(args) > 1 {
-		v, err := strconv.ParseInt(string(args[1]), 10, 64)
-		if err != nil {
+		v, ok := resp.ParseInt(args[1])
+		if !ok {
 			s.refuse(it.id, badRequest, "ERR Protocol version is not an integer or out of range")
 			return
 		}
@@ -207,10 +216,15 @@ func (s *Session) hello(it *item) {
 		}
 	}
 	then := func() {
-		if named {
-			s.name = name
-		}
-		s.greet(it.id, proto)
+		s.greet(it.id, proto, func() {
+			if named {
+				s.name = name
+			}
+		}, func() {
+			if key != nil {
+				s.logOut() // HELLO did not succeed: nothing of it has
+			}
+		})
 	}
 	switch {
 	case s.pin.link != nil && proto != s.proto:
@@ -218,15 +232,17 @@ func (s *Session) hello(it *item) {
 	case key != nil:
 		s.authenticate(it.id, user, key, then)
 	case s.principal == nil:
-		s.refuse(it.id, badRequest, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
+		s.refuse(it.id, badRequest, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 	default:
 		then()
 	}
 }
 
-// greet answers HELLO with what the backend says of itself.
-func (s *Session) greet(id command.ID, proto int) {
-	s.onLink(id, s.db, proto, func(l *pool.Link) {
+// greet answers HELLO with what the backend says of itself, after a call of done, or
+// refuses it and calls undo.
+func (s *Session) greet(id command.ID, proto int, done, undo func()) {
+	s.onLink(id, s.db, proto, undo, func(l *pool.Link) {
+		done()
 		if proto != s.proto {
 			s.releaseLinks()
 			s.proto = proto
@@ -242,33 +258,38 @@ func (s *Session) greet(id command.ID, proto int) {
 		b = redcon.AppendInt(redcon.AppendBulkString(b, "proto"), int64(proto))
 		b = redcon.AppendInt(redcon.AppendBulkString(b, "id"), s.id)
 		b = redcon.AppendBulkString(redcon.AppendBulkString(b, "mode"), "standalone")
-		b = redcon.AppendBulkString(redcon.AppendBulkString(b, "role"), "master")
+		b = redcon.AppendBulkString(redcon.AppendBulkString(b, "role"), cmp.Or(l.Hello().Role, "master"))
 		b = redcon.AppendArray(redcon.AppendBulkString(b, "modules"), 0)
 		s.say(b)
 	})
 }
 
 // onLink calls then once the link for db and proto is up, or refuses the command
-// with the reason why it cannot be. Nothing else is looked at meanwhile.
-func (s *Session) onLink(id command.ID, db, proto int, then func(*pool.Link)) {
+// with the reason why it cannot be and calls undo. Nothing else is looked at meanwhile.
+func (s *Session) onLink(id command.ID, db, proto int, undo func(), then func(*pool.Link)) {
 	key := s.key(db, pool.Plain)
 	key.Proto = proto
-	l := s.core.Links(key)
+	l := s.core.Links.Shared(key)
 	l.Acquire()
 	s.pause(someone)
+	route := s.principal.Route
 	l.WhenUp(func(err error) {
 		defer l.Release()
-		if s.closed || s.principal == nil {
-			return
-		}
 		var refused pool.ReplyError
 		switch {
+		case s.closed:
+			return
+		case s.principal.Route != route:
+			s.refuse(id, backendUnavailable, movedAway)
+			undo()
 		case err == nil:
 			then(l)
 		case errors.As(err, &refused):
 			s.refuse(id, badRequest, refused.Error())
+			undo()
 		default:
 			s.refuse(id, backendUnavailable, err.Error())
+			undo()
 		}
 		s.resume()
 	})
@@ -276,22 +297,65 @@ func (s *Session) onLink(id command.ID, db, proto int, then func(*pool.Link)) {
 
 // selectDB serves SELECT: the backend has to accept the database.
 func (s *Session) selectDB(it *item) {
-	db, err := strconv.ParseInt(string(it.frame.Sub), 10, 32)
+	db, ok := resp.ParseInt(it.frame.Sub)
 	switch {
-	case err != nil:
+	case !ok:
 		s.refuse(it.id, badRequest, "ERR value is not an integer or out of range")
+	case db < math.MinInt32, db > math.MaxInt32:
+		s.refuse(it.id, badRequest, "ERR value is out of range, value must between -2147483648 and 2147483647")
 	case db < 0:
 		s.refuse(it.id, badRequest, "ERR DB index is out of range")
 	case int(db) == s.db:
 		s.say([]byte("+OK\r\n"))
+	case s.core.Links.Connected(s.key(int(db), pool.Plain)):
+		s.selectedDB(int(db))
 	default:
-		s.onLink(it.id, int(db), s.proto, func(*pool.Link) {
-			s.releaseLinks()
-			s.db = int(db)
-			s.say([]byte("+OK\r\n"))
-		})
+		s.tryDB(it.id, int(db))
 	}
 }
+
+func (s *Session) selectedDB(db int) {
+	s.releaseLinks()
+	s.db = db
+	s.say([]byte("+OK\r\n"))
+}
+
+// tryDB asks the backend, on a link that is nobody's, whether there is such a
+// database. A link of its own is only made for one that there is.
+func (s *Session) tryDB(id command.ID, db int) {
+	s.pause(someone)
+	route := s.principal.Route
+	s.core.Links.Borrow(s.key(s.backend.DB, pool.Plain), pool.Pinned, func(l *pool.Link, err error) {
+		if err != nil {
+			if !s.closed {
+				s.onLink(id, db, s.proto, func() {}, func(*pool.Link) { s.selectedDB(db) })
+			}
+			return
+		}
+		l.Ask(func(reply []byte) {
+			if len(reply) > 0 && reply[0] == '+' {
+				l.SelectedDB(db)
+			}
+			l.GiveBack(pool.Clean)
+			switch {
+			case s.closed:
+				return
+			case s.principal.Route != route:
+				s.refuse(id, backendUnavailable, movedAway)
+			case len(reply) == 0:
+				s.refuse(id, backendUnavailable, "backend unavailable: connection closed")
+			case reply[0] == '+':
+				s.selectedDB(db)
+			default:
+				s.refuse(id, badRequest, strings.TrimRight(string(reply[1:]), "\r\n"))
+			}
+			s.resume()
+		}, "SELECT", strconv.FormatInt(int64(db), 10))
+	})
+}
+
+// movedAway is told to a client whose key was given another instance meanwhile.
+const movedAway = "backend unavailable: the key has been changed, try again"
 
 const badName = "Client names cannot contain spaces, newlines or special characters."
 

@@ -142,7 +142,7 @@ func (s *Session) borrow(r role) bool {
 		kind = pool.Subscriber
 	}
 	answered, waiting := false, false
-	cancel := s.core.Borrow(s.key(s.db, pool.Plain), kind, func(l *pool.Link, err error) {
+	cancel := s.core.Links.Borrow(s.key(s.db, pool.Plain), kind, func(l *pool.Link, err error) {
 		answered = true
 		s.pin.cancel = nil
 		if s.pin.link, s.pin.err = l, err; l != nil {

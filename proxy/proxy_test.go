@@ -76,8 +76,7 @@ func startProxy(t *testing.T, st fixed) string {
 			go func() { l.Post(work()) }()
 		},
 	}
-	links := pool.New(t.Context(), cfg, l, pool.NewSlots(8, 100), pool.NewDialer(cfg.Dial, log, m), m, core.Meter, log)
-	core.Links, core.Borrow = links.Shared, links.Borrow
+	core.Links = pool.New(t.Context(), cfg, l, pool.NewSlots(8, 100), pool.NewDialer(cfg.Dial, log, m), m, core.Meter, log)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +141,7 @@ func TestConversations(t *testing.T) {
 		{"RESP3", "HELLO 3 AUTH cache KEY SETNAME bob\r\nGET nosuch\r\nCLIENT GETNAME\r\nHELLO 2\r\nGET nosuch\r\nQUIT\r\n", "%7|$6|server|$5|redis|$7|version|VERSION|$5|proto|:3|$2|id|:ID|$4|mode|$10|standalone|$4|role|$6|master|$7|modules|*0|_|$3|bob|" +
 			"*14|$6|server|$5|redis|$7|version|VERSION|$5|proto|:2|$2|id|:ID|$4|mode|$10|standalone|$4|role|$6|master|$7|modules|*0|$-1|+OK|"},
 		{"HELLO errors", "HELLO x\r\nHELLO 4\r\nHELLO 2 FOO\r\nHELLO\r\nQUIT\r\n", "-ERR Protocol version is not an integer or out of range|-NOPROTO unsupported protocol version|-ERR Syntax error in HELLO option 'FOO'|" +
-			"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time|+OK|"},
+			"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time|+OK|"},
 		{"names", "AUTH KEY\r\nCLIENT SETNAME \"a b\"\r\nCLIENT SETINFO lib-name x\r\nCLIENT SETINFO nosuch x\r\nQUIT\r\n", "+OK|-ERR Client names cannot contain spaces, newlines or special characters.|+OK|-ERR Unrecognized option 'nosuch'|+OK|"},
 		{"malformed", "AUTH KEY\r\nPING\r\n*1\r\n$x\r\n", "+OK|+PONG|-ERR Protocol error: invalid bulk length|"},
 		{"malformed before AUTH", "*1\r\n$16385\r\nPING\r\n", "-ERR Protocol error: unauthenticated bulk length|"},

@@ -52,12 +52,13 @@ func (o outcome) appendReply(dst []byte, details ...string) []byte {
 }
 
 // appendRateLimited appends the reply to a command beyond rate commands/s that
-// would be admitted after retry, which is rounded up to whole milliseconds.
+// would be admitted after retry. That is rounded up to whole milliseconds, but for
+// the nanosecond that the limiter adds to be sure.
 func appendRateLimited(dst []byte, rate int, retry time.Duration) []byte {
 	dst = append(dst, outcomes[rateLimited].reply...)
 	dst = strconv.AppendInt(dst, int64(rate), 10)
 	dst = append(dst, " commands/s exceeded for this key, retry after "...)
-	dst = strconv.AppendInt(dst, int64((retry+time.Millisecond-1)/time.Millisecond), 10)
+	dst = strconv.AppendInt(dst, int64(max(1, (retry+time.Millisecond-2)/time.Millisecond)), 10)
 	return append(dst, " ms\r\n"...)
 }
 

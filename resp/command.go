@@ -197,7 +197,7 @@ func (f *Framer) argument(b []byte) (more bool, err error) {
 	case end < 0:
 		return true, nil
 	case rest[0] != '$':
-		return false, ProtocolError("expected '$', got '" + string(rest[:1]) + "'")
+		return false, ProtocolError("expected '$', got '" + printable(rest[0]) + "'")
 	case !ok || n < 0 || n > maxBulk:
 		return false, ProtocolError("invalid bulk length")
 	case n > f.lim.MaxBulk || int64(f.pos+end)+n+2 > f.lim.MaxCommand:
@@ -238,13 +238,14 @@ func (f *Framer) header(b []byte) (n int64, ok bool, end int) {
 		f.strange = true
 	}
 	if cr > 0 {
-		n, ok = parseInt(b[1:cr])
+		n, ok = ParseInt(b[1:cr])
 	}
 	return n, ok, cr + 2
 }
 
-// parseInt reads a decimal number without leading zeros, plus signs or spaces.
-func parseInt(b []byte) (n int64, ok bool) {
+// ParseInt reads a decimal number as Redis's string2ll does: without leading zeros,
+// plus signs or spaces.
+func ParseInt(b []byte) (n int64, ok bool) {
 	negative := len(b) > 0 && b[0] == '-'
 	digits := b
 	if negative {
@@ -269,6 +270,14 @@ func parseInt(b []byte) (n int64, ok bool) {
 	return int64(u), true
 }
 
+// printable is c where it does not end a line, else a blank, as Redis has it.
+func printable(c byte) string {
+	if c == '\r' || c == '\n' {
+		return " "
+	}
+	return string([]byte{c})
+}
+
 // frame makes the frame of the whole multibulk raw.
 func (f *Framer) frame(raw []byte) Frame {
 	frame := Frame{Raw: raw, Args: f.args, Name: raw[f.name.from:f.name.to]}
@@ -287,7 +296,7 @@ func tolerantArgs(raw []byte, n int) [][]byte {
 	pos := bytes.IndexByte(raw, '\r') + 2
 	for range n {
 		cr := pos + bytes.IndexByte(raw[pos:], '\r')
-		size, _ := parseInt(raw[pos+1 : cr])
+		size, _ := ParseInt(raw[pos+1 : cr])
 		from := cr + 2
 		args = append(args, raw[from:from+int(size)])
 		pos = from + int(size) + 2
@@ -334,7 +343,7 @@ func (fr Frame) AppendArgs(dst [][]byte) [][]byte {
 	pos := bytes.IndexByte(fr.Raw, '\n') + 1
 	for range fr.Args {
 		nl := pos + bytes.IndexByte(fr.Raw[pos:], '\n')
-		size, _ := parseInt(fr.Raw[pos+1 : nl-1])
+		size, _ := ParseInt(fr.Raw[pos+1 : nl-1])
 		from := nl + 1
 		dst = append(dst, fr.Raw[from:from+int(size)])
 		pos = from + int(size) + 2

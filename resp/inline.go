@@ -59,7 +59,7 @@ func splitWord(line []byte) (word, rest []byte, ok bool) {
 	word = []byte{}
 	for i := 0; i < len(line); i++ {
 		switch c := line[i]; {
-		case isSpace(c):
+		case endsWord(c):
 			return word, line[i:], true
 		case c == '"' || c == '\'':
 			word, i, ok = quoted(word, line, i)
@@ -117,6 +117,9 @@ func unescape(c byte) byte {
 	}
 	return c
 }
+
+// endsWord is what ends a word that is not quoted: not all of isSpace does.
+func endsWord(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
 
 // isSpace is C's isspace in the POSIX locale.
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }

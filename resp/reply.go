@@ -128,7 +128,7 @@ func topError(b []byte) (int, error) {
 	case b[0] == '-':
 		return nl + 1, nil
 	}
-	n, ok := parseInt(b[1 : nl-1])
+	n, ok := ParseInt(b[1 : nl-1])
 	if !ok || n < 0 || n > maxLine {
 		return 0, ErrReplyLength
 	}

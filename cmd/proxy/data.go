@@ -62,7 +62,7 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 			Left: func() { d.clients.Add(-1) },
 		}
 		links := pool.New(ctx, cfg.Pool.links(), l, slots, dialer, m, core.Meter, log)
-		core.Links, core.Borrow = links.Shared, links.Borrow
+		core.Links = links
 		d.lanes = append(d.lanes, &lane{loop: l, core: core, pool: links})
 	}
 	service.OnChange(func(*auth.Handle) { d.refresh() })
