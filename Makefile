@@ -16,7 +16,7 @@ build: ## build bin/respgate
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/respgate ./cmd/proxy
 
 test: ## install what this machine lacks, then run every test with -race
-	@scripts/need redis-server redis-cli redis-benchmark promtool curl
+	@scripts/need redis-server redis-cli redis-benchmark promtool curl gcc
 	$(GO) test -race ./...
 
 lint: ## vet, format and the rules of .golangci.yml

@@ -47,6 +47,9 @@ const (
 	maxBodyBytes   = 1 << 20
 )
 
+// Paths returns the patterns that are always served.
+func Paths() []string { return []string{"/health", "/health/live", "/health/ready", "/metrics"} }
+
 // New returns the handler. metrics answers scrapes.
 func New(cfg Config, h Health, metrics http.Handler, obs Observer, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()

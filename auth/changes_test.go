@@ -43,8 +43,7 @@ func TestChangesReachLiveHandles(t *testing.T) {
 			func(p *tenant.Principal) bool { return p.Route.URL == "redis://other:1" }},
 		{"instance renamed", func(g *tenant.Grant) { g.Key.Instances[1], g.Routes[1].Instance = "new", "new" }, false, true,
 			func(p *tenant.Principal) bool { return p.Route.Instance == "new" }},
-		{"secret rotated", func(g *tenant.Grant) { g.Key.SecretHash[0]++ }, false, false,
-			func(p *tenant.Principal) bool { return p != nil }},
+		{"secret rotated", func(g *tenant.Grant) { g.Key.SecretHash[0]++ }, true, true, nil},
 		{"nothing", func(g *tenant.Grant) { g.Key.Name = "renamed" }, false, false,
 			func(p *tenant.Principal) bool { return p != nil }},
 	}

@@ -89,13 +89,16 @@ func (e *entry) apply(g grant, now time.Time) (changed []*Handle) {
 	if e.commands == nil || e.rules != g.Key.Commands {
 		e.rules, e.commands = g.Key.Commands, g.commands
 	}
+	if len(e.handles) > 0 && subtle.ConstantTimeCompare(e.hash[:], g.Key.SecretHash[:]) != 1 {
+		changed = e.end() // rotated: what the old secret opened ends
+	}
 	e.hash, e.expires, e.revoked = g.Key.SecretHash, g.Key.ExpiresAt, !g.Key.RevokedAt.IsZero()
 	e.own = ""
 	if len(g.Key.Instances) > 0 {
 		e.own = g.Key.Instances[0]
 	}
 	if e.revoked || e.expired(now) {
-		return e.end()
+		return append(changed, e.end()...)
 	}
 	old := e.handles
 	e.handles = nil

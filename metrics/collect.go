@@ -61,7 +61,7 @@ func (m *loopTotals) Collect(ch chan<- prometheus.Metric) {
 				h.add(shard)
 			}
 		}
-		if h.count > 0 {
+		if h.count > 0 || id == command.Other {
 			h.collect(ch, descDuration, id.Info().Name)
 		}
 	}
@@ -96,7 +96,7 @@ func collectTenant(ch chan<- prometheus.Metric, label string, shards []*Tenant) 
 		t.mu.Unlock()
 	}
 	for id, n := range commands {
-		if n > 0 {
+		if n > 0 || command.ID(id) == command.Other { //nolint:gosec // below NumTop
 			counter(descCommands, n, command.ID(id).Info().Name, label) //nolint:gosec // below NumTop
 		}
 	}

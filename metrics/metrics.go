@@ -6,6 +6,7 @@
 package metrics
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
@@ -88,9 +89,9 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 // Loop returns what event loop i counts with, i from 0.
 func (m *Metrics) Loop(i int) *Loop { return m.loops[i] }
 
-// Expect has the series of these reasons of failed authentications and of these
-// queries exist from the start, at 0.
-func (m *Metrics) Expect(reasons, queries []string) {
+// Expect has the series of these reasons of failed authentications, of these queries
+// and of these paths exist from the start, at 0.
+func (m *Metrics) Expect(reasons, queries, paths []string) {
 	for _, reason := range reasons {
 		m.keyFailures.WithLabelValues(reason)
 	}
@@ -99,6 +100,22 @@ func (m *Metrics) Expect(reasons, queries []string) {
 		m.queryErrors.WithLabelValues(query)
 		m.queryTime.WithLabelValues(query)
 	}
+	for _, path := range paths {
+		m.httpRequests.WithLabelValues(http.MethodGet, path, "200")
+		m.httpErrors.WithLabelValues(http.MethodGet, path, "500")
+		m.httpDuration.WithLabelValues(http.MethodGet, path)
+	}
+}
+
+// AddTenant has a tenant's series exist, at 0, before there is anything to count.
+func (m *Metrics) AddTenant(label string) {
+	for _, kind := range []string{"shared", "pinned", "subscriber"} {
+		m.links.WithLabelValues(label, kind)
+	}
+	for _, result := range []string{"ok", "refused", "timeout", "auth", "error"} {
+		m.attempts.WithLabelValues(label, result)
+	}
+	m.loops[0].Tenant(label)
 }
 
 // RemoveTenant drops all series of a tenant that is gone.

@@ -72,12 +72,15 @@ func used(t testing.TB) *prometheus.Registry {
 	m.LinkClosed("acme/cache", "shared")
 	m.DialResult("acme/cache", "ok")
 	m.DialResult("gone/cache", "ok")
-	m.Expect([]string{"unknown", "unavailable"}, []string{"grant", "changes"})
+	m.Expect([]string{"unknown", "unavailable"}, []string{"grant", "changes"}, []string{"/metrics"})
 	m.KeyRequest()
 	m.KeyFailure("unknown")
 	m.Query("grant", 2*time.Millisecond, errors.New("away"))
 	m.HTTP("GET", "/health", 503, time.Millisecond)
 	m.SetTotals(tenant.Counts{Organizations: 1, Users: 2, Instances: 3, Keys: 4})
+	m.AddTenant("new/cache")
+	m.AddTenant("acme/cache")
+	m.AddTenant("gone/cache")
 	m.RemoveTenant("gone/cache")
 	return reg
 }

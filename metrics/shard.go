@@ -85,6 +85,9 @@ func (l *Loop) Tenant(label string) *Tenant {
 	t := l.tenants[label]
 	if t == nil {
 		t = &Tenant{errors: map[errorKey]uint64{}}
+		for _, code := range []string{"RATELIMIT", "NOPERM", "backend_unavailable", "backend_lost"} {
+			t.errors[errorKey{command.Other, code}] = 0 // what alerts look for
+		}
 		l.tenants[label] = t
 	}
 	return t

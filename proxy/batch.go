@@ -137,7 +137,7 @@ func (s *Session) judge(it *item) {
 		it.verdict = denied
 	case info.Class == command.Local:
 		it.verdict = local
-	case info.Class == command.Refused:
+	case info.Class == command.Refused, it.id == command.Other && crossProtocol(it):
 		it.verdict = impossible
 	case ends(roles[it.id]):
 		it.verdict = free

@@ -27,8 +27,8 @@ func (s *Session) answer(it *item) {
 	name := it.id.Info().Name
 	top := it.id.Info().Top.Info().Name
 	switch {
-	case equalFold(it.frame.Name, "post"), equalFold(it.frame.Name, "host:"):
-		s.drop(errCrossProtocol) // as Redis does: a browser was tricked into sending this
+	case it.id == command.Other && crossProtocol(it):
+		s.drop(errCrossProtocol)
 	case it.verdict == denied:
 		if !it.id.ArityOK(it.frame.Args) {
 			s.wrongArity(it)
@@ -72,6 +72,12 @@ func (s *Session) answerAlways(it *item, name string) {
 		s.logOut()
 		s.say([]byte("+RESET\r\n"))
 	}
+}
+
+// crossProtocol reports whether a browser was tricked into sending this; Redis closes
+// such a connection too.
+func crossProtocol(it *item) bool {
+	return equalFold(it.frame.Name, "post") || equalFold(it.frame.Name, "host:")
 }
 
 var errCrossProtocol = errors.New("HTTP request on the Redis port")

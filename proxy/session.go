@@ -31,6 +31,7 @@ type ClientAddr = netip.AddrPort
 
 var (
 	errAuthTimeout = errors.New("not authenticated in time")
+	errEnded       = errors.New("its key has ended")
 	errOutput      = errors.New("client does not read its replies")
 	errTorn        = errors.New("backend lost in the middle of a reply")
 )
@@ -134,6 +135,10 @@ func (s *Session) refresh() {
 	switch p := s.handle.Principal(); p {
 	case s.principal:
 	case nil:
+		if s.pin.link != nil && s.owed() > 0 {
+			s.drop(errEnded) // what it waits for may never come
+			return
+		}
 		s.finish()
 	default:
 		if !s.adopt(s.handle, p) {

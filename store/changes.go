@@ -29,9 +29,9 @@ func changed(ctx context.Context, tx *sql.Tx, statements ...string) func(args ..
 
 // Changes returns the changes after the one with number after, the oldest first, at
 // most a thousand. Where there are none, Seq is the newest change's number: it is less
-// than after when the store is another than it was.
+// than after when the store is another than it was; that is told by Complete too.
 func (s *Store) Changes(ctx context.Context, after int64) (c tenant.Changes, err error) {
-	err = s.read("changes", func() error {
+	err = s.read(ctx, "changes", func() error {
 		// One statement sees one state of the table.
 		rows, err := s.db.QueryContext(ctx, `SELECT c.seq, c.key_id, c.deleted, b.oldest, b.newest
 			FROM (SELECT coalesce(min(seq), 0) AS oldest, coalesce(max(seq), 0) AS newest FROM changes) b
@@ -40,7 +40,9 @@ func (s *Store) Changes(ctx context.Context, after int64) (c tenant.Changes, err
 			return err
 		}
 		defer func() { _ = rows.Close() }()
-		c, err = scanChanges(rows, after)
+		if c, err = scanChanges(rows, after); err == nil && s.file.wasReplaced() {
+			c = tenant.Changes{Seq: c.Seq} // whatever has changed: all is suspect
+		}
 		return err
 	})
 	return c, err

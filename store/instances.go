@@ -50,7 +50,7 @@ func (s *Store) CreateInstance(ctx context.Context, org, name string, url tenant
 
 // Instances returns an organization's instances by name; with org "", all of them.
 func (s *Store) Instances(ctx context.Context, org string) (all []tenant.Instance, err error) {
-	err = s.read("instances", func() (err error) {
+	err = s.read(ctx, "instances", func() (err error) {
 		if org == "" {
 			all, err = list(ctx, s.db, s.scanInstance, selectInstance+" ORDER BY o.name, i.name")
 			return err
@@ -67,7 +67,7 @@ func (s *Store) Instances(ctx context.Context, org string) (all []tenant.Instanc
 
 // Instance returns the instance with that name.
 func (s *Store) Instance(ctx context.Context, org, name string) (in tenant.Instance, err error) {
-	err = s.read("instance", func() (err error) {
+	err = s.read(ctx, "instance", func() (err error) {
 		in, err = s.instance(ctx, s.db, org, name)
 		return err
 	})

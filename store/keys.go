@@ -93,7 +93,7 @@ func keyChanged(ctx context.Context, tx *sql.Tx, id string) error {
 
 // Keys returns an organization's keys, revoked ones too, by name; with org "", all.
 func (s *Store) Keys(ctx context.Context, org string) (all []tenant.Key, err error) {
-	err = s.read("keys", func() error {
+	err = s.read(ctx, "keys", func() error {
 		where, args := "", []any{}
 		if org != "" {
 			o, err := organization(ctx, s.db, org)
@@ -113,7 +113,7 @@ func (s *Store) Keys(ctx context.Context, org string) (all []tenant.Key, err err
 
 // Key returns the key with that id.
 func (s *Store) Key(ctx context.Context, id string) (k tenant.Key, err error) {
-	err = s.read("key", func() (err error) {
+	err = s.read(ctx, "key", func() (err error) {
 		k, err = s.key(ctx, s.db, id)
 		return err
 	})
@@ -220,7 +220,7 @@ func (s *Store) ResetLimits(ctx context.Context, id string) (n int, err error) {
 
 // Grant returns a key with the instances that it opens.
 func (s *Store) Grant(ctx context.Context, id string) (g tenant.Grant, err error) {
-	err = s.read("grant", func() (err error) {
+	err = s.read(ctx, "grant", func() (err error) {
 		g, err = s.grant(ctx, s.db, id)
 		return err
 	})

@@ -41,7 +41,7 @@ func organizationFree(ctx context.Context, tx *sql.Tx, name string) error {
 
 // Organizations returns all organizations by name.
 func (s *Store) Organizations(ctx context.Context) (all []tenant.Organization, err error) {
-	err = s.read("organizations", func() (err error) {
+	err = s.read(ctx, "organizations", func() (err error) {
 		all, err = list(ctx, s.db, scanOrganization, selectOrganization+" ORDER BY name")
 		return err
 	})
@@ -50,7 +50,7 @@ func (s *Store) Organizations(ctx context.Context) (all []tenant.Organization, e
 
 // Organization returns the organization with that name.
 func (s *Store) Organization(ctx context.Context, name string) (o tenant.Organization, err error) {
-	err = s.read("organization", func() (err error) {
+	err = s.read(ctx, "organization", func() (err error) {
 		o, err = organization(ctx, s.db, name)
 		return err
 	})

@@ -9,60 +9,67 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/gofrs/flock"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 // busyTimeout bounds how long a writer waits for another process's.
 const busyTimeout = 5 * time.Second
 
+// maxConns is how many queries run at once.
+const maxConns = 8
+
 // openSQLite opens the file that dsn names, makes it and its folder when they are
 // missing, and returns it with the secret, which is in a file beside it unless it is
 // given.
-func openSQLite(ctx context.Context, dsn, secret string) (*sql.DB, sealer, error) {
+func openSQLite(ctx context.Context, dsn, secret string) (*sql.DB, sealer, *sqliteFile, error) {
 	file, query, err := parseDSN(dsn)
 	if err != nil {
-		return nil, sealer{}, err
+		return nil, sealer{}, nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return nil, sealer{}, fmt.Errorf("store.dsn: folder %s: %w", filepath.Dir(file), pathless(err))
+		return nil, sealer{}, nil, fmt.Errorf("store.dsn: folder %s: %w", filepath.Dir(file), pathless(err))
 	}
 	unlock, err := lockFile(ctx, file+".lock")
 	if err != nil {
-		return nil, sealer{}, fmt.Errorf("store.dsn: %s: %w", file, pathless(err))
+		return nil, sealer{}, nil, fmt.Errorf("store.dsn: %s: %w", file, pathless(err))
 	}
 	defer unlock()
 	key := []byte(secret)
 	if secret == "" {
 		if key, err = readKeyFile(file + ".key"); err != nil {
-			return nil, sealer{}, err
+			return nil, sealer{}, nil, err
 		}
 	}
 	seal, err := newSealer(key)
 	if err != nil {
-		return nil, sealer{}, fmt.Errorf("RESPGATE_SECRET_KEY: %w", err)
+		return nil, sealer{}, nil, fmt.Errorf("RESPGATE_SECRET_KEY: %w", err)
 	}
 	// Made by us, it is for us only; SQLite gives its other files the same mode.
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, sealer{}, fmt.Errorf("store.dsn: %s: %w", file, pathless(err))
+		return nil, sealer{}, nil, fmt.Errorf("store.dsn: %s: %w", file, pathless(err))
 	}
 	_ = f.Close()
 	db, err := sql.Open("sqlite", "file:"+file+"?"+query)
 	if err != nil {
-		return nil, sealer{}, fmt.Errorf("store.dsn: %s: %w", file, err)
+		return nil, sealer{}, nil, fmt.Errorf("store.dsn: %s: %w", file, err)
 	}
-	db.SetMaxOpenConns(8)
-	db.SetMaxIdleConns(8)
+	db.SetMaxOpenConns(maxConns)
+	db.SetMaxIdleConns(maxConns)
 	if err = migrate(ctx, db); err == nil {
 		err = checkSecret(ctx, db, seal)
 	}
 	if err != nil {
-		return nil, sealer{}, fmt.Errorf("store %s: %w", file, errors.Join(err, db.Close()))
+		return nil, sealer{}, nil, fmt.Errorf("store %s: %w", file, errors.Join(err, db.Close()))
 	}
-	return db, seal, nil
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, sealer{}, nil, fmt.Errorf("store.dsn: %s: %w", file, errors.Join(pathless(err), db.Close()))
+	}
+	return db, seal, &sqliteFile{path: file, info: info}, nil
 }
 
 // parseDSN splits "file:var/respgate.db?option=…" into the path and the options,
@@ -77,6 +84,7 @@ func parseDSN(dsn string) (file, query string, err error) {
 	if err != nil {
 		return "", "", invalid("store.dsn: the part after '?' is no list of options")
 	}
+	options.Set("mode", "rw")           // a file that is gone is not made anew
 	options.Set("_txlock", "immediate") // a writer waits at its beginning, not in its middle
 	for _, pragma := range []string{
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), // first: the next may have to wait
@@ -89,22 +97,12 @@ func parseDSN(dsn string) (file, query string, err error) {
 
 // lockFile waits until no other process has file locked, and locks it.
 func lockFile(ctx context.Context, file string) (unlock func(), err error) {
-	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	lock := flock.New(file, flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("another process migrates it: %w", err)
+		}
 		return nil, err
 	}
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { _ = f.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			return nil, errors.Join(err, f.Close())
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("another process migrates it: %w", ctx.Err()), f.Close())
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	return func() { _ = lock.Close() }, nil
 }

@@ -219,3 +219,45 @@ func TestSealedForItsInstance(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestFileReplaced takes the store's file away and puts a backup in its place: the store
+// says that it is gone, and goes on with the backup.
+func TestFileReplaced(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "respgate.db")
+	s := openAt(t, file, "", nil)
+	seed(t, s, "acme", "000000000001", "cache")
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	if _, err := s.db.ExecContext(t.Context(), "VACUUM INTO ?", backup); err != nil {
+		t.Fatal(err)
+	}
+	changes, err := s.Changes(t.Context(), 0)
+	if err != nil || !changes.Complete {
+		t.Fatalf("%v, %v", changes, err)
+	}
+	if _, err := s.CreateOrganization(t.Context(), "later"); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(file + suffix); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Ping(t.Context()); !errors.Is(err, errGone) {
+		t.Errorf("without its file: %v, want %v", err, errGone)
+	}
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file was made anew: %v", err)
+	}
+	if err := os.Rename(backup, file); err != nil {
+		t.Fatal(err)
+	}
+	if orgs, err := s.Organizations(t.Context()); err != nil || len(orgs) != 1 {
+		t.Errorf("%d organizations, %v, want the backup's one", len(orgs), err)
+	}
+	if c, err := s.Changes(t.Context(), changes.Seq); err != nil || c.Complete {
+		t.Errorf("%+v, %v, want that everything is suspect", c, err)
+	}
+	if c, err := s.Changes(t.Context(), changes.Seq); err != nil || !c.Complete {
+		t.Errorf("%+v, %v, want that once only", c, err)
+	}
+}

@@ -42,6 +42,7 @@ type Observer interface {
 type Store struct {
 	db   *sql.DB
 	seal sealer
+	file *sqliteFile
 	obs  Observer
 }
 
@@ -52,11 +53,11 @@ func Open(ctx context.Context, cfg Config, obs Observer) (*Store, error) {
 	if cfg.Driver != "sqlite" {
 		return nil, invalid("store.driver: %q is not supported by this version of respgate: want sqlite", cfg.Driver)
 	}
-	db, seal, err := openSQLite(ctx, cfg.DSN, cfg.Secret)
+	db, seal, file, err := openSQLite(ctx, cfg.DSN, cfg.Secret)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db, seal, obs}, nil
+	return &Store{db, seal, file, obs}, nil
 }
 
 // Close closes the store.
@@ -114,9 +115,12 @@ func QueryNames() []string {
 }
 
 // read runs fn, as the query called name.
-func (s *Store) read(name string, fn func() error) error {
+func (s *Store) read(ctx context.Context, name string, fn func() error) error {
 	began := time.Now()
-	err := fn()
+	err := s.file.check(ctx, s.db, s.seal)
+	if err == nil {
+		err = fn()
+	}
 	if s.obs != nil {
 		failed := err
 		if errors.Is(err, tenant.ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrInvalid) {
@@ -129,7 +133,7 @@ func (s *Store) read(name string, fn func() error) error {
 
 // write runs fn in a transaction, as the query called name.
 func (s *Store) write(ctx context.Context, name string, fn func(tx *sql.Tx) error) error {
-	return s.read(name, func() error {
+	return s.read(ctx, name, func() error {
 		tx, err := s.db.BeginTx(ctx, nil)
 		if err != nil {
 			return err
@@ -143,7 +147,7 @@ func (s *Store) write(ctx context.Context, name string, fn func(tx *sql.Tx) erro
 
 // Ping asks the store whether it is there.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.read("ping", func() error {
+	return s.read(ctx, "ping", func() error {
 		var one int
 		return s.db.QueryRowContext(ctx, "SELECT count(*) FROM settings").Scan(&one)
 	})
@@ -151,7 +155,7 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Counts returns the totals.
 func (s *Store) Counts(ctx context.Context) (c tenant.Counts, err error) {
-	err = s.read("counts", func() error {
+	err = s.read(ctx, "counts", func() error {
 		return s.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM organizations), (SELECT count(*) FROM instances),
 			(SELECT count(*) FROM api_keys WHERE revoked_at IS NULL)`).Scan(&c.Organizations, &c.Instances, &c.Keys)
 	})

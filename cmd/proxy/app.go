@@ -109,8 +109,12 @@ func (a *app) checkConfigCommand() *cobra.Command {
 		Short: "Check the configuration: exit 0, or 1 naming the wrong key",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if _, err := loadConfig(a.configFile); err != nil {
+			cfg, err := loadConfig(a.configFile)
+			if err != nil {
 				return err
+			}
+			for _, warning := range cfg.warnings() {
+				_, _ = fmt.Fprintln(a.stderr, "warning:", warning)
 			}
 			return a.done("config", "ok")
 		},

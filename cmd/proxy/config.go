@@ -32,6 +32,20 @@ type Config struct {
 	SecretKey tenant.Secret // RESPGATE_SECRET_KEY; "" or at least 32 bytes
 }
 
+// minToken is how many bytes make a bearer token that cannot be guessed, in hexadecimal.
+const minToken = 32
+
+// warnings are what is allowed and better not done.
+func (c Config) warnings() (all []string) {
+	for key, token := range map[string]tenant.Secret{"http.admin_token": c.HTTP.AdminToken, "http.metrics_token": c.HTTP.MetricsToken} {
+		if token != "" && len(token) < minToken {
+			all = append(all, fmt.Sprintf("%s has %d bytes and may be guessed: use %d or more at random, such as openssl rand -hex 32 gives", key, len(token), minToken))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // TLSConfig is the listener for clients that speak TLS: off while Listen is "".
 // The files have been read once, so that a bad one is found early.
 type TLSConfig struct {

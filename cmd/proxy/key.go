@@ -261,6 +261,9 @@ func (a *app) keyRotate() *cobra.Command {
 		}
 		made := auth.GenerateFor(id)
 		k, err := st.RotateKey(ctx, id, made.Hash)
+		if err == nil && !k.ExpiresAt.IsZero() && k.ExpiresAt.Before(time.Now()) {
+			_, _ = fmt.Fprintln(a.stderr, "warning: this key expired at", k.ExpiresAt.Format(time.RFC3339)+": nobody can use it")
+		}
 		return a.showNewKey(k, made, err)
 	})
 }
@@ -287,7 +290,7 @@ func (a *app) keySet() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.done("reset", strconv.Itoa(n))
+				return a.done("reset", n)
 			}
 			return a.setKey(cmd, st, args[0], &flags, reset)
 		})

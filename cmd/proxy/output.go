@@ -55,11 +55,11 @@ func many[T record](a *app, records []T) error {
 }
 
 // done says that something was done to one thing: "deleted acme", {"deleted":"acme"}.
-func (a *app) done(what, name string) error {
+func (a *app) done(what string, value any) error {
 	if a.json {
-		return a.encode(map[string]string{what: name})
+		return a.encode(map[string]any{what: value})
 	}
-	_, err := fmt.Fprintln(a.stdout, what, name)
+	_, err := fmt.Fprintln(a.stdout, what, value)
 	return err
 }
 

@@ -126,12 +126,24 @@ func medianPing(ctx context.Context, client *redis.Client) (ms float64, err erro
 
 func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
+// adminCommands are @admin commands that only read.
+var adminCommands = [][]any{
+	{"CONFIG", "GET", "maxmemory"}, {"ACL", "LIST"}, {"CLIENT", "LIST", "ID", "1"}, {"SLOWLOG", "LEN"}, {"MODULE", "LIST"},
+	{"LATENCY", "LATEST"}, {"CLUSTER", "COUNT-FAILURE-REPORTS", strings.Repeat("0", 40)}, {"DEBUG", "HELP"},
+}
+
 // warnings tell what the backend's user may do that no tenant should: scripts can call
 // what their key may not, so that the backend's own ACL is the outer wall. Only reading
-// commands are tried.
+// commands are tried; whatever is not refused for want of permission may be run.
 func warnings(ctx context.Context, client *redis.Client) (all []string) {
-	if err := client.ConfigGet(ctx, "maxmemory").Err(); err == nil {
-		all = append(all, "its user may run @admin commands: give respgate a user without them (ACL SETUSER … -@admin)")
+	var may []string
+	for _, args := range adminCommands {
+		if err := client.Do(ctx, args...).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") && !strings.HasPrefix(err.Error(), "ERR unknown") {
+			may = append(may, fmt.Sprint(args[0]))
+		}
+	}
+	if len(may) > 0 {
+		all = append(all, "its user may run @admin commands ("+strings.Join(may, ", ")+"): give respgate a user without them (ACL SETUSER … -@admin)")
 	}
 	return all
 }

@@ -71,11 +71,14 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, started func(liste
 	if err != nil {
 		return err
 	}
-	m.Expect(auth.Reasons(), store.QueryNames())
+	m.Expect(auth.Reasons(), store.QueryNames(), admin.Paths())
 	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
 		if err := registry.Register(c); err != nil {
 			return err
 		}
+	}
+	for _, warning := range cfg.warnings() {
+		log.Warn(warning)
 	}
 	s := &server{cfg: cfg, log: log, registry: registry, metrics: m, listeners: ls}
 	s.health = health.New(time.Now, checkTimeout, s.checks.all())
@@ -136,6 +139,11 @@ func (s *server) run(ctx context.Context, started func(listeners)) (err error) {
 		return err
 	}
 	s.checks.know(st, service)
+	if instances, err := st.Instances(ctx, ""); err == nil {
+		for _, in := range instances {
+			s.metrics.AddTenant(in.Label())
+		}
+	}
 	for _, task := range []func(context.Context){
 		func(ctx context.Context) { _ = service.Run(ctx) },
 		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },

@@ -140,7 +140,7 @@ func (w *watcher) look(ctx context.Context) {
 		w.metrics.SetTotals(counts)
 	}
 	if instances, err := w.store.Instances(ctx, ""); err == nil {
-		w.last = instances
+		w.follow(instances)
 	}
 	rand.Shuffle(len(w.last), func(i, j int) { w.last[i], w.last[j] = w.last[j], w.last[i] })
 	reachable := map[string]bool{}
@@ -166,16 +166,33 @@ func (w *watcher) look(ctx context.Context) {
 	w.checks.reachable = reachable
 }
 
-// ask connects to the instance's backend, which ends with a PING answered. What
-// the backend refuses in its own words, such as LOADING, shows that it lives.
+// follow takes over what instances there are now, whose series are to exist, and drops
+// those of the others: the last round may have made some after their instance had gone.
+func (w *watcher) follow(instances []tenant.Instance) {
+	there := map[string]bool{}
+	for _, in := range instances {
+		there[in.Label()] = true
+		w.metrics.AddTenant(in.Label())
+	}
+	for _, in := range w.last {
+		if !there[in.Label()] {
+			w.metrics.RemoveTenant(in.Label())
+		}
+	}
+	w.last = instances
+}
+
+// ask connects to the instance's backend, which ends with a PING answered. A
+// backend that says LOADING or BUSY lives; one that refuses our password is of no use.
 func (w *watcher) ask(ctx context.Context, in tenant.Instance) bool {
 	backend, err := pool.ParseURL(in.URL)
 	if err != nil {
 		return false
 	}
 	nc, _, err := w.dialer.Dial(ctx, in.Label(), backend, backend.DB, 2, 1)
+	var lives pool.ReplyError
 	if err != nil {
-		return false
+		return errors.As(err, &lives) && (lives.Code() == "LOADING" || lives.Code() == "BUSY")
 	}
 	_ = nc.Close()
 	return true

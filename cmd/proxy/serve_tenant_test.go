@@ -294,3 +294,35 @@ func TestNoSecretIsShown(t *testing.T) {
 		}
 	}
 }
+
+// TestStoreRemoved takes the store's folder away from a running proxy and puts it back:
+// its keys go on, /health says what is wrong, and then it catches up.
+func TestStoreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	cfg := testConfig(t)
+	cfg.Store.DSN = tenant.Secret("file:" + dir + "/store/respgate.db")
+	r := startServe(t, cfg)
+	known := r.tenant(t, "acme", testbed.Redis(t).Addr, nil)
+	ping := func(key string) string { return talk(t, r.addr, "AUTH "+key+"\r\nPING\r\nQUIT\r\n") }
+	if got := ping(known); got != "+OK|+PONG|+OK|" {
+		t.Fatalf("before: %q", got)
+	}
+	if err := os.Rename(dir+"/store", dir+"/away"); err != nil {
+		t.Fatal(err)
+	}
+	says := func(status string) func() bool {
+		return func() bool {
+			_, body := httpGet(t, "http://"+r.http+"/health")
+			return strings.Contains(body, `"status":"`+status+`"`) && ping(known) == "+OK|+PONG|+OK|"
+		}
+	}
+	testbed.Eventually(t, 10*time.Second, "/health says degraded and known keys work", says("degraded"))
+	if err := os.Rename(dir+"/away", dir+"/store"); err != nil {
+		t.Fatal(err)
+	}
+	later := r.key(t, "acme", func(k *tenant.Key) { k.Name = "later" })
+	testbed.Eventually(t, 10*time.Second, "it is healthy and knows a new key", func() bool {
+		_, body := httpGet(t, "http://"+r.http+"/health")
+		return strings.Contains(body, `"status":"healthy"`) && ping(later) == "+OK|+PONG|+OK|"
+	})
+}
