@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"github.com/tidwall/redcon"
+)
+
+// serveHere serves a command that is not relayed; false says that it must wait, and
+// is to be looked at again.
+func (s *Session) serveHere(it *item, r role) bool {
+	p := &s.pin
+	top := it.id.Info().Top.Info().Name
+	ending := top == "quit" || top == "reset"
+	switch {
+	case it.verdict != local:
+		s.answer(it)
+		s.turnedDown(r)
+	case p.link == nil && p.tx == none:
+		s.answer(it)
+	case r == selects && p.link != nil:
+		return s.relayPinned(it, r)
+	case p.link != nil && s.owed() > 0:
+		s.pause(idleness)
+		return false
+	case ending:
+		s.answer(it)
+	case p.tx == refused:
+		s.say(notBegun)
+	case p.tx != none:
+		s.refuseInTransaction(it, r)
+	case p.listening && s.proto == 2:
+		s.refuse(it.id, badRequest, "ERR Can't execute '", it.id.Info().Name, "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
+	default:
+		s.answer(it)
+	}
+	return true
+}
+
+func (s *Session) refuseInTransaction(it *item, r role) {
+	s.refuse(it.id, unsupported, "the '", it.id.Info().Name, "' command is not possible inside a transaction here")
+	s.turnedDown(r)
+}
+
+// answerUnpinned serves what ends something that has not begun, without a backend.
+func (s *Session) answerUnpinned(it *item, r role) {
+	b := s.core.scratch[:0]
+	switch {
+	case !it.id.ArityOK(it.frame.Args) && r == exec:
+		b = append(b, "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"...)
+	case !it.id.ArityOK(it.frame.Args):
+		s.wrongArity(it)
+		return
+	case r == exec && s.pin.tx == refused:
+		b = append(b, execAbort...)
+	case r == exec:
+		b = append(b, "-ERR EXEC without MULTI\r\n"...)
+	case r == discard && s.pin.tx != refused:
+		b = append(b, "-ERR DISCARD without MULTI\r\n"...)
+	case r == unlisten:
+		b = s.appendUnsubscribed(b, it)
+	default:
+		b = append(b, "+OK\r\n"...)
+	}
+	if r == exec || r == discard {
+		s.pin.tx = none
+	}
+	if r != unlisten {
+		s.pin.poisoned = false
+	}
+	s.say(b)
+}
+
+// appendUnsubscribed appends the confirmations of an UNSUBSCRIBE by a client that is
+// not subscribed.
+func (s *Session) appendUnsubscribed(b []byte, it *item) []byte {
+	names := it.frame.AppendArgs(nil)[1:]
+	if len(names) == 0 {
+		names = [][]byte{nil}
+	}
+	kind := byte('*')
+	if s.proto == 3 {
+		kind = '>'
+	}
+	word := it.id.Info().Name
+	for _, name := range names {
+		b = append(b, kind)
+		b = append(b, "3\r\n"...)
+		b = redcon.AppendBulkString(b, word)
+		switch {
+		case name != nil:
+			b = redcon.AppendBulkString(b, string(name))
+		case s.proto == 3:
+			b = append(b, "_\r\n"...)
+		default:
+			b = append(b, "$-1\r\n"...)
+		}
+		b = append(b, ":0\r\n"...)
+	}
+	return b
+}

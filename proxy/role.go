@@ -1,0 +1,66 @@
+package proxy
+
+import (
+	"github.com/respgate/respgate/command"
+)
+
+// largeCommand is how many bytes make a command that would hold up others on a
+// shared link.
+const largeCommand = 1 << 20
+
+// role is what a command means for the link that it goes over.
+type role uint8
+
+const (
+	onShared role = iota // any link
+	onScripts
+	multi
+	exec
+	discard
+	watch
+	unwatch
+	waits // leaves nothing behind, but others would wait
+	listen
+	unlisten
+	monitor
+	selects
+	tracks // the link is the session's from then on
+	spoils // it is not known what it leaves behind
+)
+
+// roles holds each command's role.
+var roles = func() (r [command.Num]role) {
+	named := map[string]role{
+		"multi": multi, "exec": exec, "discard": discard, "watch": watch, "unwatch": unwatch,
+		"subscribe": listen, "psubscribe": listen, "ssubscribe": listen,
+		"unsubscribe": unlisten, "punsubscribe": unlisten, "sunsubscribe": unlisten,
+		"monitor": monitor, "select": selects, "wait": waits, "waitaof": waits, "migrate": waits,
+	}
+	for id := range r {
+		info := command.ID(id).Info()
+		own, ok := named[info.Name]
+		switch {
+		case ok:
+			r[id] = own
+		case info.Class == command.Script:
+			r[id] = onScripts
+		case info.Class == command.Pinned && info.Flags&command.FlagBlocking != 0:
+			r[id] = waits
+		case info.Class == command.Pinned:
+			r[id] = spoils
+		}
+	}
+	return r
+}()
+
+func roleOf(it *item) role {
+	r := roles[it.id]
+	if r == onShared && (len(it.frame.Raw) > largeCommand || blocks(it)) {
+		return waits
+	}
+	return r
+}
+
+// ends reports whether a command ends what another one has begun. No limit refuses
+// it, and without anything begun it needs no backend.
+func ends(r role) bool { return r == exec || r == discard || r == unwatch || r == unlisten }
