@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-
 )
 
 // instead gives the session a reply of the proxy's own when the backend's has come.
