@@ -7,7 +7,7 @@ COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: run build test lint bench fuzz clean help
+.PHONY: run build test conformance lint bench fuzz clean help
 
 run: build ## build, then run everything embedded: prints a key and a redis-cli line to paste
 	./bin/respgate dev
@@ -18,6 +18,10 @@ build: ## build bin/respgate
 test: ## install what this machine lacks, then run every test with -race
 	@scripts/need redis-server redis-cli redis-benchmark promtool curl gcc
 	$(GO) test -race ./...
+
+conformance: build ## have the clients that people use do what they do, through respgate
+	@scripts/need redis-server redis-cli gcc libhiredis-dev node npm python3-redis python3-rq ruby ruby-redis sidekiq
+	$(GO) test -count=1 -tags conformance -v ./conformance
 
 lint: ## vet, format and the rules of .golangci.yml
 	@scripts/lint

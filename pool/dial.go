@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type Hello struct {
 	Version string // such as "7.0.15"; "" when it does not say
 	Mode    string // standalone, sentinel or cluster
 	Role    string // master or replica
+	ID      int64  // the connection's number there; 0 when it does not say
 }
 
 // DialObserver hears how each try to connect ended: "ok", "refused", "timeout",
@@ -120,23 +122,11 @@ func (d *Dialer) try(ctx context.Context, b Backend, db, proto int) (net.Conn, H
 // handshake authenticates, selects the protocol and the database, and ends with
 // an answered PING. Servers before Redis 6 do not know HELLO.
 func handshake(conn net.Conn, b Backend, db, proto int) (Hello, error) {
-	hello := []string{"HELLO", strconv.Itoa(proto)}
-	auth := []string{"AUTH"}
-	if b.Username != "" {
-		auth = append(auth, b.Username)
-	}
-	if auth = append(auth, b.Password.Reveal()); b.Password != "" {
-		user := b.Username
-		if user == "" {
-			user = "default"
-		}
-		hello = append(hello, "AUTH", user, b.Password.Reveal())
-	}
-	reply, err := exchange(conn, hello...)
+	reply, err := exchange(conn, helloCommand(b, proto)...)
 	var refused ReplyError
 	if errors.As(err, &refused) && proto == 2 && refused.Code() == "ERR" {
 		err = nil
-		if b.Password != "" {
+		if auth := authCommand(b); auth != nil {
 			_, err = exchange(conn, auth...)
 		}
 	}
@@ -156,6 +146,26 @@ func handshake(conn net.Conn, b Backend, db, proto int) (Hello, error) {
 		return Hello{}, errors.New("backend does not answer PING with PONG")
 	}
 	return parseHello(string(reply)), nil
+}
+
+// helloCommand is HELLO with what authenticates.
+func helloCommand(b Backend, proto int) []string {
+	hello := []string{"HELLO", strconv.Itoa(proto)}
+	if b.Password != "" {
+		hello = append(hello, "AUTH", cmp.Or(b.Username, "default"), b.Password.Reveal())
+	}
+	return hello
+}
+
+// authCommand is what authenticates where there is no HELLO; nil: nothing does.
+func authCommand(b Backend) []string {
+	switch {
+	case b.Password == "":
+		return nil
+	case b.Username == "":
+		return []string{"AUTH", b.Password.Reveal()}
+	}
+	return []string{"AUTH", b.Username, b.Password.Reveal()}
 }
 
 // maxHandshakeReply bounds what a backend may answer during the handshake.
@@ -206,6 +216,8 @@ func parseHello(reply string) (h Hello) {
 			h.Mode = lines[i+2]
 		case "role":
 			h.Role = lines[i+2]
+		case "id":
+			h.ID, _ = strconv.ParseInt(strings.TrimPrefix(lines[i+1], ":"), 10, 64)
 		}
 	}
 	return h

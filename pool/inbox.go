@@ -54,8 +54,14 @@ var subscriptions = map[string]list{
 // Subscribed returns how many channels, patterns and shard channels the link's
 // connection is subscribed to, as far as it has confirmed.
 func (l *Link) Subscribed() int {
+	channels, patterns, shards := l.Subscriptions()
+	return channels + patterns + shards
+}
+
+// Subscriptions returns what Subscribed adds up.
+func (l *Link) Subscriptions() (inChannels, inPatterns, inShards int) {
 	in := &l.pin.inbox
-	return in.subs[channels] + in.subs[patterns] + in.subs[shards]
+	return in.subs[channels], in.subs[patterns], in.subs[shards]
 }
 
 // Listen sends a (P|S)(UN)SUBSCRIBE, of any number of names, for the link's holder.

@@ -27,6 +27,7 @@ type State uint8
 const (
 	Clean   State = iota
 	Watched       // keys, or an open transaction: DISCARD or UNWATCH ends it
+	Unknown       // it ran a command that nobody knows: RESET undoes what that may have done
 	Spoilt        // anything: the link is closed
 )
 
@@ -201,24 +202,39 @@ func (l *Link) GiveBack(state State) {
 	case state == Spoilt, l.q.len() > 0, l.pin.slot.kind == Subscriber:
 		l.conn.Close(errGivenBack)
 	case state == Watched:
+		// Without a transaction DISCARD is refused; then there are keys at most.
 		l.Ask(func(reply []byte) {
-			// Without a transaction DISCARD is refused; then there are keys at most.
-			if reply != nil && reply[0] == '+' {
+			if accepted(reply) {
 				p.keep(l)
-				return
+			} else {
+				l.scrub([]string{"UNWATCH"})
 			}
-			l.Ask(func(reply []byte) {
-				if reply != nil && reply[0] == '+' {
-					p.keep(l)
-				} else {
-					l.Abort(errGivenBack)
-				}
-			}, "UNWATCH")
 		}, "DISCARD")
+	case state == Unknown:
+		l.pin.db = 0
+		l.scrub([]string{"RESET"}, helloCommand(l.key.Backend, l.key.Proto))
 	default:
 		p.keep(l)
 	}
 }
+
+// scrub sends commands one after the other and keeps the link when all are accepted.
+func (l *Link) scrub(steps ...[]string) {
+	if len(steps) == 0 {
+		l.pin.pool.keep(l)
+		return
+	}
+	l.Ask(func(reply []byte) {
+		if accepted(reply) {
+			l.scrub(steps[1:]...)
+		} else {
+			l.Abort(errGivenBack)
+		}
+	}, steps[0]...)
+}
+
+// accepted reports whether a reply is there and no error.
+func accepted(reply []byte) bool { return len(reply) > 0 && reply[0] != '-' && reply[0] != '!' }
 
 var errGivenBack = errors.New("no longer needed")
 

@@ -59,6 +59,7 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 		it := &items[served]
 		r := roleOf(it)
 		done := true
+		skipped := s.beginCommand()
 		switch {
 		case it.verdict == free || it.verdict == relayed && tokens > 0:
 			done = s.relay(it, r)
@@ -70,8 +71,10 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 		}
 		if !done {
 			stop = true
+			s.skip = skipped
 			break
 		}
+		s.current = it.id
 		s.count(it)
 		if it.verdict == relayed {
 			tokens = max(0, tokens-1)
@@ -192,6 +195,9 @@ func (s *Session) relay(it *item, r role) bool {
 		s.answerUnpinned(it, r)
 		return true
 	}
+	if len(s.core.holds) > 0 && s.held(it) {
+		return false
+	}
 	if r > onScripts || p.link != nil && (p.bound() || s.owed() > 0 && s.link == p.link) {
 		return s.relayPinned(it, r)
 	}
@@ -199,12 +205,7 @@ func (s *Session) relay(it *item, r role) bool {
 	if r == onScripts {
 		lane = pool.Scripts
 	}
-	l := s.links[lane]
-	if l == nil {
-		l = s.core.Links.Shared(s.key(s.db, lane))
-		l.Acquire()
-		s.links[lane] = l
-	}
+	l := s.shared(lane)
 	switch {
 	case s.owed() > 0 && l != s.link:
 		s.pause(idleness)
@@ -220,8 +221,21 @@ func (s *Session) relay(it *item, r role) bool {
 	if l.Connected() {
 		s.meter.tenant.Phase(metrics.PhasePool, 0, 1)
 	}
-	s.send(l, s, it.frame.Raw, it.id)
+	owner, raw := pool.Owner(s), it.frame.Raw
+	if r == tells {
+		owner, raw = s.tellTruth(it, raw)
+	}
+	s.send(l, owner, raw, it.id)
 	return true
+}
+
+// shared returns the session's shared link in a lane.
+func (s *Session) shared(lane pool.Lane) *pool.Link {
+	if s.links[lane] == nil {
+		s.links[lane] = s.core.Links.Shared(s.key(s.db, lane))
+		s.links[lane].Acquire()
+	}
+	return s.links[lane]
 }
 
 func (s *Session) rateLimited(id command.ID, retry time.Duration) {

@@ -13,37 +13,97 @@ func validName(name string) bool {
 	return !strings.ContainsFunc(name, func(r rune) bool { return r < '!' || r > '~' })
 }
 
-// client serves CLIENT's subcommands about the session itself.
+// clientCommands are CLIENT's subcommands that are answered here.
+var clientCommands = map[string]func(*Session, *item, [][]byte){
+	"client|id":       func(s *Session, _ *item, _ [][]byte) { s.say(redcon.AppendInt(s.core.scratch[:0], s.id)) },
+	"client|getname":  func(s *Session, _ *item, _ [][]byte) { s.sayName() },
+	"client|setname":  (*Session).setName,
+	"client|setinfo":  (*Session).setInfo,
+	"client|info":     func(s *Session, _ *item, _ [][]byte) { s.sayText(string(s.describe(nil))) },
+	"client|list":     (*Session).clientList,
+	"client|kill":     (*Session).clientKill,
+	"client|unblock":  (*Session).clientUnblock,
+	"client|pause":    (*Session).clientPause,
+	"client|unpause":  func(s *Session, _ *item, _ [][]byte) { s.onAllLoops((*Core).release) },
+	"client|reply":    (*Session).clientReply,
+	"client|no-evict": (*Session).clientNoEvict,
+	"client|help":     (*Session).clientHelp,
+}
+
+// asksOthers are those of them that look at other sessions: what is owed must have come
+// before, since the answer takes its time.
+var asksOthers = map[string]bool{"client|list": true, "client|kill": true, "client|unblock": true, "client|pause": true, "client|unpause": true}
+
+// client serves CLIENT's subcommands about sessions.
 func (s *Session) client(it *item) {
-	args := it.frame.AppendArgs(nil)
-	switch name := it.id.Info().Name; name {
-	case "client|id":
-		s.say(redcon.AppendInt(s.core.scratch[:0], s.id))
-	case "client|getname":
-		if s.name == "" && s.proto == 3 {
-			s.say([]byte("_\r\n"))
-		} else if s.name == "" {
-			s.say([]byte("$-1\r\n"))
-		} else {
-			s.say(redcon.AppendBulkString(s.core.scratch[:0], s.name))
-		}
-	case "client|setname":
-		if !validName(string(args[2])) {
-			s.refuse(it.id, badRequest, "ERR "+badName)
-			return
-		}
-		s.name = string(args[2])
-		s.say([]byte("+OK\r\n"))
-	case "client|setinfo":
-		s.setInfo(it, string(args[2]), string(args[3]))
-	case "client":
-		s.refuse(it.id, badRequest, "ERR unknown subcommand '", printable(it.frame.Sub), "'. Try CLIENT HELP.")
+	name := it.id.Info().Name
+	if serve := clientCommands[name]; serve != nil {
+		serve(s, it, it.frame.AppendArgs(nil))
+		return
+	}
+	s.refuse(it.id, badRequest, "ERR unknown subcommand '", printable(it.frame.Sub), "'. Try CLIENT HELP.")
+}
+
+func (s *Session) sayName() {
+	switch {
+	case s.name != "":
+		s.say(redcon.AppendBulkString(s.core.scratch[:0], s.name))
+	case s.proto == 3:
+		s.say([]byte("_\r\n"))
 	default:
-		s.refuse(it.id, unsupported, "the '", name, "' command is not supported by this proxy yet")
+		s.say([]byte("$-1\r\n"))
 	}
 }
 
-func (s *Session) setInfo(it *item, attribute, value string) {
+func (s *Session) setName(it *item, args [][]byte) {
+	if !validName(string(args[2])) {
+		s.refuse(it.id, badRequest, "ERR "+badName)
+		return
+	}
+	s.name = string(args[2])
+	s.say([]byte("+OK\r\n"))
+}
+
+// clientNoEvict serves CLIENT NO-EVICT: the proxy drops no client for the memory of
+// others, so that there is nothing to change.
+func (s *Session) clientNoEvict(it *item, args [][]byte) {
+	if !equalFold(args[2], "on") && !equalFold(args[2], "off") {
+		s.refuse(it.id, badRequest, "ERR syntax error")
+		return
+	}
+	s.say([]byte("+OK\r\n"))
+}
+
+func (s *Session) clientHelp(*item, [][]byte) {
+	lines := []string{
+		"CLIENT <subcommand> [<arg> ...]. What concerns clients is about those of this instance on this proxy:",
+		"CACHING (YES|NO)", "    Whether the next command's keys are tracked, in the modes OPTIN and OPTOUT.",
+		"GETNAME", "    This connection's name.",
+		"GETREDIR", "    Which client is sent this connection's invalidations.",
+		"ID", "    This connection's id.",
+		"INFO", "    This connection's line of LIST.",
+		"KILL <ip:port>", "KILL <option> <value> [...]", "    Close connections, by ID, TYPE, ADDR, LADDR, USER (a key's id), MAXAGE; SKIPME yes spares this one.",
+		"LIST [TYPE <type> | ID <id> ...]", "    A line about each connection.",
+		"NO-EVICT (ON|OFF)", "    Accepted, and without effect.",
+		"PAUSE <milliseconds> [WRITE|ALL]", "    Hold up commands, or those that write.",
+		"REPLY (ON|OFF|SKIP)", "    Whether this connection gets replies.",
+		"SETINFO (LIB-NAME|LIB-VER) <value>", "    Say which client library this is.",
+		"SETNAME <name>", "    Name this connection.",
+		"TRACKING (ON|OFF) [...]", "    Have this connection told of changed keys.",
+		"TRACKINGINFO", "    How this connection tracks keys.",
+		"UNBLOCK <id> [TIMEOUT|ERROR]", "    End another connection's wait.",
+		"UNPAUSE", "    End a pause.",
+		"HELP", "    This text.",
+	}
+	b := redcon.AppendArray(nil, len(lines))
+	for _, line := range lines {
+		b = redcon.AppendString(b, line)
+	}
+	s.say(b)
+}
+
+func (s *Session) setInfo(it *item, args [][]byte) {
+	attribute, value := string(args[2]), string(args[3])
 	field := map[string]*string{"lib-name": &s.libName, "lib-ver": &s.libVer}[strings.ToLower(attribute)]
 	switch {
 	case field == nil:

@@ -55,6 +55,7 @@ type Core struct {
 	Auth       *auth.Service
 	Limiters   *ratelimit.Registry
 	Links      Links
+	Everywhere Everywhere // nil: there is no other loop
 	Metrics    *metrics.Loop
 	IDs        *atomic.Int64 // the last client's id
 	Left       func()        // a client is gone
@@ -65,6 +66,7 @@ type Core struct {
 	scratch  []byte
 	meters   map[string]*meter
 	sessions map[*Session]struct{}
+	holds    map[string]*hold // by instance
 }
 
 // batchSize is how many commands of one client are looked at together: one
@@ -141,9 +143,10 @@ func limitsBefore() resp.Limits { return resp.Unauthenticated() }
 
 func (c *Core) limitsAfter() resp.Limits { return resp.Authenticated(c.Limits.MaxCommand) }
 
-// Open makes a session for a client at the given address.
-func (c *Core) Open(out Output, addr ClientAddr) *Session {
-	s := &Session{core: c, out: out, addr: addr, id: c.IDs.Add(1), proto: 2}
+// Open makes a session for a client that has connected from addr to local.
+func (c *Core) Open(out Output, addr, local ClientAddr) *Session {
+	now := c.Clock.Nanos()
+	s := &Session{core: c, out: out, addr: addr, local: local, id: c.IDs.Add(1), proto: 2, since: now, active: now}
 	s.framer = resp.NewFramer(limitsBefore())
 	if c.sessions == nil {
 		c.sessions = map[*Session]struct{}{}

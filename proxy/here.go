@@ -2,18 +2,27 @@ package proxy
 
 import (
 	"github.com/tidwall/redcon"
+
+	"github.com/respgate/respgate/command"
 )
 
 // serveHere serves a command that is not relayed; false says that it must wait, and
 // is to be looked at again.
 func (s *Session) serveHere(it *item, r role) bool {
 	p := &s.pin
-	top := it.id.Info().Top.Info().Name
+	name, top := it.id.Info().Name, it.id.Info().Top.Info().Name
 	ending := top == "quit" || top == "reset"
 	switch {
 	case it.verdict != local:
 		s.answer(it)
 		s.turnedDown(r)
+	case s.principal != nil && r == tracks:
+		return s.track(it)
+	case s.principal != nil && it.id.Info().Class == command.Local && asksBackend[name]:
+		return s.relay(it, onShared)
+	case s.owed() > 0 && asksOthers[name]:
+		s.pause(idleness)
+		return false
 	case p.link == nil && p.tx == none:
 		s.answer(it)
 	case r == selects && p.link != nil:
@@ -28,7 +37,7 @@ func (s *Session) serveHere(it *item, r role) bool {
 	case p.tx != none:
 		s.refuseInTransaction(it, r)
 	case p.listening && s.proto == 2:
-		s.refuse(it.id, badRequest, "ERR Can't execute '", it.id.Info().Name, "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
+		s.refuse(it.id, badRequest, "ERR Can't execute '", name, "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
 	default:
 		s.answer(it)
 	}

@@ -25,10 +25,14 @@ type pinned struct {
 	err       error  // why the wish was not granted
 	tx        transaction
 	begun     int // how many transactions have been
+	queued    int // how many commands are in it
 	watching  bool
-	poisoned  bool // a WATCH was refused: the next EXEC must not succeed
-	listening bool // subscribed, or about to be
-	stays     bool // the session keeps the link until it ends
+	poisoned  bool   // a WATCH was refused: the next EXEC must not succeed
+	listening bool   // subscribed, or about to be
+	blocking  uint64 // the number of the last command that may wait, counted from 1
+	stays     bool   // the session keeps the link until it ends
+	tracking  bool   // it may be told of changed keys
+	monitors  bool
 	spoilt    bool // the link is not for others any more
 	selected  bool // the transaction has a SELECT in it
 	probing   bool // the database is being asked for
@@ -135,6 +139,7 @@ func (s *Session) sendPinned(it *item, r role) {
 		if p.tx == none && (!p.listening || s.proto == 3) {
 			p.tx = opened
 			p.begun++
+			p.queued = 0
 			owner = &beginning{s, p.begun}
 		}
 	case exec:
@@ -156,14 +161,23 @@ func (s *Session) sendPinned(it *item, r role) {
 	case watch:
 		p.watching = p.watching || p.tx == none
 	case tracks:
-		p.stays = true
+		p.stays, p.tracking = true, true
+		owner, raw = s.tracked(it, owner, raw)
 	case monitor:
 		if p.tx == none {
-			p.stays, p.spoilt = true, true
+			p.stays, p.spoilt, p.monitors = true, true, true
 			owner = &monitoring{s}
 		}
 	case spoils:
 		p.spoilt = true
+	case tells:
+		if p.tx == none {
+			owner, raw = s.tellTruth(it, raw)
+		}
+	case onShared:
+		if s.redirect.backend != 0 && asksBackend[it.id.Info().Name] {
+			owner = &redirected{Session: s}
+		}
 	case listen, unlisten:
 		if p.tx != none {
 			// Redis would answer EXEC with more elements than it announces.
@@ -179,6 +193,12 @@ func (s *Session) sendPinned(it *item, r role) {
 		return
 	}
 	s.send(p.link, owner, raw, it.id)
+	switch {
+	case p.tx != none && r != multi:
+		p.queued++
+	case r == waits:
+		p.blocking = s.sent
+	}
 	if (r == exec || r == discard) && p.tx != none || r == unwatch {
 		p.watching, p.poisoned = false, false
 	}
@@ -205,6 +225,15 @@ func (s *Session) send(l *pool.Link, owner pool.Owner, raw []byte, id command.ID
 		s.refuse(id, backendUnavailable, err.Error())
 		return
 	}
+	if s.muteNow != s.cut { // replies that are kept back are delivered apart
+		if s.owed() > 0 {
+			l.Cut(s.last)
+		}
+		s.cut = s.muteNow
+	}
+	if s.muteNow {
+		s.muteRelayed()
+	}
 	s.link, s.last = l, pos
 	s.sent++
 }
@@ -222,8 +251,10 @@ func (s *Session) unpin() {
 	}
 	state := pool.Clean
 	switch {
-	case p.spoilt || p.stays || p.listening || p.probing:
+	case p.stays || p.listening || p.probing:
 		state = pool.Spoilt
+	case p.spoilt:
+		state = pool.Unknown
 	case p.watching || p.tx == opened || p.tx == doomed:
 		state = pool.Watched
 	}

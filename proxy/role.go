@@ -13,6 +13,7 @@ type role uint8
 
 const (
 	onShared role = iota // any link
+	tells                // any link, and the reply is made true for the key
 	onScripts
 	multi
 	exec
@@ -35,6 +36,7 @@ var roles = func() (r [command.Num]role) {
 		"subscribe": listen, "psubscribe": listen, "ssubscribe": listen,
 		"unsubscribe": unlisten, "punsubscribe": unlisten, "sunsubscribe": unlisten,
 		"monitor": monitor, "select": selects, "wait": waits, "waitaof": waits, "migrate": waits,
+		"client|tracking": tracks, "client|no-touch": tracks,
 	}
 	for id := range r {
 		info := command.ID(id).Info()
@@ -42,6 +44,8 @@ var roles = func() (r [command.Num]role) {
 		switch {
 		case ok:
 			r[id] = own
+		case info.Top.Info().Name == "command":
+			r[id] = tells
 		case info.Class == command.Script:
 			r[id] = onScripts
 		case info.Class == command.Pinned && info.Flags&command.FlagBlocking != 0:

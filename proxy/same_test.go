@@ -12,7 +12,7 @@ import (
 func TestSameAsRedis(t *testing.T) {
 	server := testbed.Redis(t)
 	st := fixed{}
-	key := st.grant("acme", server.Addr, 0, "")
+	key := st.grant("acme", server.Addr, 0, "+@all")
 	addr := startProxy(t, st)
 	client := server.Client()
 	for _, c := range []struct{ name, in string }{
@@ -56,6 +56,22 @@ func TestSameAsRedis(t *testing.T) {
 		{"publishing", "PUBLISH p x|SPUBLISH p x|PUBSUB CHANNELS p*|PUBSUB NUMSUB p|PUBSUB SHARDCHANNELS p*|PUBSUB SHARDNUMSUB p"},
 		{"UNSUBSCRIBE while watching", "WATCH a|UNSUBSCRIBE a|SET a 1|MULTI|GET a|EXEC"},
 		{"SUBSCRIBE while watching", "WATCH a|SUBSCRIBE c|UNSUBSCRIBE c|MULTI|GET a|EXEC"},
+		{"CLIENT errors", "CLIENT|CLIENT FOO|CLIENT KILL|CLIENT KILL x|CLIENT KILL ID x|CLIENT KILL ID 99999|CLIENT KILL FOO 1|CLIENT KILL TYPE x|" +
+			"CLIENT KILL SKIPME x|CLIENT KILL ID|CLIENT LIST x|CLIENT LIST TYPE x|CLIENT LIST TYPE|CLIENT LIST ID x|CLIENT LIST ID 99999|CLIENT INFO x|" +
+			"CLIENT REPLY x|CLIENT NO-EVICT x|CLIENT UNBLOCK x|CLIENT UNBLOCK 99999|CLIENT UNBLOCK 99999 x|CLIENT PAUSE x|CLIENT PAUSE -1|" +
+			"CLIENT PAUSE 1 x|CLIENT UNPAUSE x|CLIENT UNPAUSE|CLIENT ID x"},
+		{"tracking errors", "CLIENT GETREDIR|CLIENT TRACKINGINFO|CLIENT CACHING x|CLIENT CACHING YES|CLIENT TRACKING x|CLIENT TRACKING ON REDIRECT 99999|" +
+			"CLIENT TRACKING ON REDIRECT x|CLIENT NO-TOUCH ON|CLIENT TRACKING ON OPTIN OPTOUT|CLIENT TRACKINGINFO"},
+		{"names", "CLIENT GETNAME|CLIENT SETNAME x|CLIENT GETNAME|CLIENT SETNAME \"a b\"|CLIENT SETNAME \"\"|CLIENT GETNAME"},
+		{"no replies", "CLIENT REPLY OFF|SET a 1|CLIENT ID|CLIENT REPLY ON|GET a|CLIENT REPLY SKIP|GET a|GET a|CLIENT REPLY SKIP|CLIENT GETNAME|PING"},
+		{"no replies in a transaction", "CLIENT REPLY OFF|MULTI|INCR a|EXEC|CLIENT REPLY ON|GET a|CLIENT REPLY SKIP|MULTI|INCR a|EXEC"},
+		{"no replies and wrong commands", "CLIENT REPLY SKIP|GET|GET a|CLIENT REPLY SKIP|NOSUCH|PING|CLIENT REPLY OFF|SELECT x|SELECT 1|SET a 1|CLIENT REPLY ON|GET a"},
+		{"tracking", "CLIENT TRACKING ON|GET a|SET a 1|GET a|CLIENT TRACKINGINFO|CLIENT GETREDIR|CLIENT TRACKING OFF|SET a 2"},
+		{"tracking prefixes", "CLIENT TRACKING ON BCAST PREFIX b PREFIX a|SET b1 1|SET c1 1|CLIENT TRACKINGINFO|CLIENT TRACKING OFF|SET b1 2"},
+		{"tracking opt-in", "CLIENT TRACKING ON OPTIN NOLOOP|GET a|CLIENT CACHING YES|GET b|SET a 1|SET b 1|CLIENT TRACKINGINFO"},
+		{"tracking in a transaction", "MULTI|CLIENT TRACKING ON|EXEC|GET a|SET a 1"},
+		{"COMMAND", "COMMAND INFO get nosuch eval|COMMAND GETKEYS MGET a b|COMMAND DOCS get|COMMAND FOO|COMMAND LIST FILTERBY PATTERN xrevr*"},
+		{"modules", "JSON.SET a $ 1|FT.SEARCH i q|GET a|MULTI|JSON.GET a|EXEC"},
 		{"a transaction by a subscriber", "MULTI|PUBLISH a x|EXEC|SUBSCRIBE a|UNSUBSCRIBE a|MULTI|EXEC"},
 	} {
 		for _, proto := range []string{"2", "3"} {
@@ -76,7 +92,7 @@ func TestSameAsRedis(t *testing.T) {
 					_, got[i], _ = strings.Cut(got[i], "modules|*0|") // HELLO's answer has an id
 				}
 				if got[0] != got[1] {
-					t.Errorf("%s\nproxy %s\nRedis %s", c.in, got[1], got[0])
+					t.Errorf("%s\n%s", c.in, differing(got[0], got[1]))
 				}
 			})
 		}

@@ -31,6 +31,7 @@ type ClientAddr = netip.AddrPort
 
 var (
 	errAuthTimeout = errors.New("not authenticated in time")
+	errKilled      = errors.New("killed by another client")
 	errEnded       = errors.New("its key has ended")
 	errOutput      = errors.New("client does not read its replies")
 	errTorn        = errors.New("backend lost in the middle of a reply")
@@ -60,7 +61,11 @@ type Session struct {
 	out    Output
 	framer resp.Framer
 	addr   ClientAddr
+	local  ClientAddr // where it has connected to
 	id     int64
+
+	since, active int64      // when it connected and last sent something
+	current       command.ID // its last command
 
 	name, libName, libVer string
 	proto, db             int
@@ -72,7 +77,12 @@ type Session struct {
 	meter     *meter
 	links     [2]*pool.Link // by lane, acquired
 
-	pin pinned
+	pin      pinned
+	redirect redirect // where its invalidations go
+
+	off, skip, muteNow bool    // CLIENT REPLY: none, not the next, not this
+	mutes              []muted // replies to relayed commands that are kept back
+	cut                bool    // the last relayed command was muted
 
 	link       *pool.Link // the one that owes, or that was used last; nil at first
 	last       uint64     // the position there of the last command
@@ -110,6 +120,7 @@ func (s *Session) Data(b []byte) int {
 		return 0
 	}
 	s.refresh()
+	s.active = s.core.Clock.Nanos()
 	off := 0
 	for s.wait == nothing && !s.closing {
 		n, more := s.runBatch(b[off:])
@@ -185,6 +196,9 @@ func (s *Session) resume() {
 
 // say answers the command at hand: after the replies that are still owed.
 func (s *Session) say(reply []byte) {
+	if s.muteNow {
+		return
+	}
 	if s.owed() == 0 && !s.partial {
 		s.write(reply, 1)
 		return
@@ -235,17 +249,21 @@ func (s *Session) write(b []byte, n int) {
 
 // Replies implements pool.Owner.
 func (s *Session) Replies(b []byte, done int, partial bool) {
+	mute := len(s.mutes) > 0 && s.mutedReply()
 	s.done += uint64(done)
 	s.partial = partial
 	if s.closed {
 		return
 	}
-	s.write(b, done)
+	if !mute {
+		s.write(b, done)
+	}
 	s.answered()
 }
 
 // Failed implements pool.Owner.
 func (s *Session) Failed(id command.ID, err *pool.Error) {
+	mute := len(s.mutes) > 0 && s.mutedReply()
 	s.done++
 	if s.closed {
 		return
@@ -262,7 +280,9 @@ func (s *Session) Failed(id command.ID, err *pool.Error) {
 	if s.meter != nil {
 		s.meter.tenant.Error(id, why.Code())
 	}
-	s.write(why.appendReply(s.core.scratch[:0], err.Error()), 1)
+	if !mute {
+		s.write(why.appendReply(s.core.scratch[:0], err.Error()), 1)
+	}
 	s.answered()
 }
 

@@ -94,7 +94,7 @@ func newDesk(t *testing.T, st fixed) *desk {
 	}
 	made := pool.New(t.Context(), pool.Config{}, l, pool.NewSlots(1, 1), pool.NewDialer(pool.DialConfig{}, log, m), m, d.core.Meter, log)
 	d.core.Links = &desked{d, made}
-	d.session = d.core.Open(d, netip.MustParseAddrPort("127.0.0.1:1"))
+	d.session = d.core.Open(d, netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("127.0.0.1:2"))
 	return d
 }
 

@@ -63,7 +63,11 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 		}
 		links := pool.New(ctx, cfg.Pool.links(), l, slots, dialer, m, core.Meter, log)
 		core.Links = links
-		d.lanes = append(d.lanes, &lane{loop: l, core: core, pool: links})
+		home := &lane{loop: l, core: core, pool: links}
+		core.Everywhere = func(visit func(*proxy.Core), then func()) {
+			d.everywhere(func(l *lane) { visit(l.core) }, func() { home.loop.Post(then) })
+		}
+		d.lanes = append(d.lanes, home)
 	}
 	service.OnChange(func(*auth.Handle) { d.refresh() })
 	service.OnDeleted(d.forget)
@@ -99,22 +103,29 @@ func (d *dataPlane) refresh() {
 	}
 }
 
+// everywhere runs visit on every loop, and then then.
+func (d *dataPlane) everywhere(visit func(*lane), then func()) {
+	left := new(atomic.Int64)
+	left.Store(int64(len(d.lanes)))
+	done := func() {
+		if left.Add(-1) == 0 {
+			then()
+		}
+	}
+	for _, l := range d.lanes {
+		if !l.loop.Post(func() { defer done(); visit(l) }) {
+			done()
+		}
+	}
+}
+
 // forget drops the links and the series of an instance that is gone, these last:
 // a link that closes still counts.
 func (d *dataPlane) forget(label string) {
-	left := new(atomic.Int64)
-	left.Store(int64(len(d.lanes)))
-	for _, l := range d.lanes {
-		l.loop.Post(func() {
-			l.pool.Forget(label)
-			l.core.Forget(label)
-			l.loop.Post(func() {
-				if left.Add(-1) == 0 {
-					d.metrics.RemoveTenant(label)
-				}
-			})
-		})
-	}
+	d.everywhere(func(l *lane) { l.pool.Forget(label); l.core.Forget(label) }, func() {
+		// What has closed counts in the turn after.
+		d.everywhere(func(*lane) {}, func() { d.metrics.RemoveTenant(label) })
+	})
 }
 
 // drain asks every session to end, each when it is owed nothing, and waits until

@@ -78,13 +78,13 @@ func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
 		_ = nc.Close()
 		return
 	}
-	addr := clientAddr(nc)
+	addr, local := addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
 	if tlsConfig != nil {
 		nc = tls.Server(nc, tlsConfig)
 	}
 	l := d.lanes[d.accepted.Add(1)%uint64(len(d.lanes))]
 	posted := l.loop.Post(func() {
-		err := l.loop.Adopt(nc, false, func(c *loop.Conn) loop.Handler { return l.core.Open(c, addr) })
+		err := l.loop.Adopt(nc, false, func(c *loop.Conn) loop.Handler { return l.core.Open(c, addr, local) })
 		if err != nil {
 			d.clients.Add(-1)
 			d.log.Warn("connection not served", "client", addr.String(), "error", rootCause(err))
@@ -96,8 +96,8 @@ func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
 	}
 }
 
-func clientAddr(nc net.Conn) netip.AddrPort {
-	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+func addrPort(addr net.Addr) netip.AddrPort {
+	if a, ok := addr.(*net.TCPAddr); ok {
 		return a.AddrPort()
 	}
 	return netip.AddrPort{}

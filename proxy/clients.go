@@ -1,0 +1,302 @@
+package proxy
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tidwall/redcon"
+
+	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/resp"
+)
+
+// Everywhere runs visit on each loop's goroutine with its core, on several at once, and
+// then, on the goroutine of the core that it belongs to, then.
+type Everywhere func(visit func(*Core), then func())
+
+// everywhere is Core.Everywhere, or the core alone where there are no others.
+func (c *Core) everywhere(visit func(*Core), then func()) {
+	if c.Everywhere != nil {
+		c.Everywhere(visit, then)
+		return
+	}
+	visit(c)
+	then()
+}
+
+// survey gathers what look says of the sessions of the caller's own instance, on all
+// loops, and calls then with it unless the caller has gone. Nothing else of the caller's
+// is looked at meanwhile.
+func survey[T any](s *Session, look func(*Session) (T, bool), then func([]T)) {
+	var mu sync.Mutex
+	var all []T
+	instance := s.principal.Route.InstanceID
+	s.pause(someone)
+	s.core.everywhere(func(c *Core) {
+		for other := range c.sessions {
+			if other.principal == nil || other.principal.Route.InstanceID != instance || other.closed {
+				continue
+			}
+			if v, ok := look(other); ok {
+				mu.Lock()
+				all = append(all, v)
+				mu.Unlock()
+			}
+		}
+	}, func() {
+		if s.closed {
+			return
+		}
+		then(all)
+		s.resume()
+	})
+}
+
+// clientType is what CLIENT LIST TYPE and CLIENT KILL TYPE ask for.
+type clientType uint8
+
+const (
+	anyType clientType = iota
+	normalType
+	pubsubType
+	noType // masters and replicas: none of them come through here
+)
+
+func parseType(b []byte) (clientType, bool) {
+	t, ok := map[string]clientType{"normal": normalType, "pubsub": pubsubType, "master": noType, "replica": noType, "slave": noType}[strings.ToLower(string(b))]
+	return t, ok
+}
+
+func (s *Session) hasType(t clientType) bool {
+	return t == anyType || t == normalType && !s.pin.listening || t == pubsubType && s.pin.listening
+}
+
+// describe appends the session's line of CLIENT LIST, in Redis's form. What is not known
+// of a session, such as buffers that it has none of, is 0.
+func (s *Session) describe(b []byte) []byte {
+	now := s.core.Clock.Nanos()
+	subs, patterns, shards := 0, 0, 0
+	if s.pin.link != nil {
+		subs, patterns, shards = s.pin.link.Subscriptions()
+	}
+	queued := -1
+	if s.pin.tx == opened || s.pin.tx == doomed {
+		queued = s.pin.queued
+	}
+	redirect := int64(-1)
+	if s.redirect.ours != 0 {
+		redirect = s.redirect.ours
+	}
+	return fmt.Appendf(b, "id=%d addr=%s laddr=%s fd=0 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d"+
+		" qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=0 events=r cmd=%s user=%s redir=%d resp=%d lib-name=%s lib-ver=%s\n",
+		s.id, s.addr, s.local, s.name, (now-s.since)/int64(time.Second), (now-s.active)/int64(time.Second), s.flags(), s.db,
+		subs, patterns, shards, queued, s.out.Unsent(), s.current.Info().Name, s.principal.KeyID, redirect, s.proto, s.libName, s.libVer)
+}
+
+func (s *Session) flags() string {
+	p := &s.pin
+	f := ""
+	for _, c := range []struct {
+		set  bool
+		flag string
+	}{{p.monitors, "O"}, {p.listening, "P"}, {p.tx == opened || p.tx == doomed, "x"}, {s.blocked(), "b"}, {p.tracking, "t"}} {
+		if c.set {
+			f += c.flag
+		}
+	}
+	if f == "" {
+		return "N"
+	}
+	return f
+}
+
+// blocked reports whether the session waits for a command that blocks.
+func (s *Session) blocked() bool {
+	return s.pin.link != nil && s.done < s.pin.blocking
+}
+
+// clientList serves CLIENT LIST [TYPE type] [ID id ...].
+func (s *Session) clientList(it *item, args [][]byte) {
+	wanted := anyType
+	var ids map[int64]bool
+	switch {
+	case len(args) == 2:
+	case len(args) == 4 && equalFold(args[2], "type"):
+		var ok bool
+		if wanted, ok = parseType(args[3]); !ok {
+			s.refuse(it.id, badRequest, "ERR Unknown client type '", printable(args[3]), "'")
+			return
+		}
+	case len(args) > 3 && equalFold(args[2], "id"):
+		ids = map[int64]bool{}
+		for _, arg := range args[3:] {
+			id, ok := resp.ParseInt(arg)
+			if !ok {
+				s.refuse(it.id, badRequest, "ERR Invalid client ID")
+				return
+			}
+			ids[id] = true
+		}
+	default:
+		s.refuse(it.id, badRequest, "ERR syntax error")
+		return
+	}
+	survey(s, func(o *Session) (string, bool) {
+		if !o.hasType(wanted) || ids != nil && !ids[o.id] {
+			return "", false
+		}
+		return string(o.describe(nil)), true
+	}, func(lines []string) {
+		sortByID(lines)
+		s.sayText(strings.Join(lines, ""))
+	})
+}
+
+// sayText answers with a text: a verbatim string in RESP3.
+func (s *Session) sayText(text string) {
+	if s.proto == 3 {
+		s.say(fmt.Appendf(nil, "=%d\r\ntxt:%s\r\n", len(text)+4, text))
+		return
+	}
+	s.say(redcon.AppendBulkString(nil, text))
+}
+
+// victims are whom CLIENT KILL means.
+type victims struct {
+	id         int64
+	addr, from string // the client's address, and ours
+	user       string
+	kind       clientType
+	older      time.Duration
+	spareMe    bool
+}
+
+func (v victims) mean(o *Session, killer int64) bool {
+	return (v.id == 0 || v.id == o.id) && (v.addr == "" || v.addr == o.addr.String()) && (v.from == "" || v.from == o.local.String()) &&
+		(v.user == "" || v.user == o.principal.KeyID) && o.hasType(v.kind) && (!v.spareMe || o.id != killer) &&
+		since(o.core.Clock, o.since) >= v.older
+}
+
+// parseVictims reads the options of CLIENT KILL; complaint is what is wrong with them.
+func parseVictims(args [][]byte) (v victims, complaint string) {
+	v.spareMe = true
+	for ; len(args) > 0; args = args[2:] {
+		if len(args) == 1 {
+			return v, "ERR syntax error"
+		}
+		value := string(args[1])
+		var ok bool
+		switch strings.ToLower(string(args[0])) {
+		case "id":
+			if v.id, ok = resp.ParseInt(args[1]); !ok || v.id < 1 {
+				return v, "ERR client-id should be greater than 0"
+			}
+		case "type":
+			if v.kind, ok = parseType(args[1]); !ok {
+				return v, "ERR Unknown client type '" + printable(args[1]) + "'"
+			}
+		case "addr":
+			v.addr = value
+		case "laddr":
+			v.from = value
+		case "user":
+			v.user = value
+		case "skipme":
+			if v.spareMe = strings.EqualFold(value, "yes"); !v.spareMe && !strings.EqualFold(value, "no") {
+				return v, "ERR syntax error"
+			}
+		case "maxage":
+			age, ok := resp.ParseInt(args[1])
+			if !ok || age < 1 {
+				return v, "ERR maxage is not an integer or out of range"
+			}
+			v.older = time.Duration(age) * time.Second
+		default:
+			return v, "ERR syntax error"
+		}
+	}
+	return v, ""
+}
+
+// clientKill serves CLIENT KILL in both its forms.
+func (s *Session) clientKill(it *item, args [][]byte) {
+	old := len(args) == 3
+	v := victims{}
+	if old {
+		v.addr = string(args[2])
+	} else {
+		var complaint string
+		if v, complaint = parseVictims(args[2:]); complaint != "" {
+			s.refuse(it.id, badRequest, complaint)
+			return
+		}
+	}
+	killer := s.id
+	survey(s, func(o *Session) (bool, bool) {
+		if !v.mean(o, killer) {
+			return false, false
+		}
+		if o != s {
+			o.drop(errKilled)
+		}
+		return o == s, true
+	}, func(killed []bool) {
+		switch {
+		case old && len(killed) == 0:
+			s.refuse(it.id, badRequest, "ERR No such client")
+		case old:
+			s.say([]byte("+OK\r\n"))
+		default:
+			s.say(redcon.AppendInt(nil, int64(len(killed))))
+		}
+		for _, me := range killed {
+			if me {
+				s.finish()
+			}
+		}
+	})
+}
+
+// clientUnblock serves CLIENT UNBLOCK id [TIMEOUT|ERROR]: the backend is asked to unblock
+// the connection that the session waits on.
+func (s *Session) clientUnblock(it *item, args [][]byte) {
+	id, ok := resp.ParseInt(args[2])
+	switch {
+	case !ok:
+		s.refuse(it.id, badRequest, "ERR value is not an integer or out of range")
+		return
+	case len(args) > 4 || len(args) == 4 && !equalFold(args[3], "timeout") && !equalFold(args[3], "error"):
+		s.refuse(it.id, badRequest, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+		return
+	}
+	survey(s, func(o *Session) (int64, bool) {
+		if o.id != id || !o.blocked() {
+			return 0, false
+		}
+		return o.pin.link.Hello().ID, true
+	}, func(found []int64) {
+		if len(found) == 0 || found[0] == 0 {
+			s.say([]byte(":0\r\n"))
+			return
+		}
+		words := []string{"CLIENT", "UNBLOCK", strconv.FormatInt(found[0], 10)}
+		for _, reason := range args[3:] {
+			words = append(words, string(reason))
+		}
+		s.send(s.shared(pool.Plain), s, resp.AppendCommand(nil, words...), it.id)
+	})
+}
+
+// sortByID puts lines of CLIENT LIST in the order of their ids.
+func sortByID(lines []string) {
+	id := func(line string) int {
+		digits, _, _ := strings.Cut(strings.TrimPrefix(line, "id="), " ")
+		n, _ := strconv.Atoi(digits)
+		return n
+	}
+	slices.SortFunc(lines, func(a, b string) int { return id(a) - id(b) })
+}

@@ -1,0 +1,203 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/resp"
+)
+
+// caller is a client that sends a command and reads its reply.
+type caller struct {
+	t testing.TB
+	net.Conn
+	in *bufio.Reader
+}
+
+func call(t testing.TB, addr, key string) *caller {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	caller := &caller{t, c, bufio.NewReader(c)}
+	if got := caller.do("AUTH", key); got != "+OK|" {
+		t.Fatalf("AUTH: %s", got)
+	}
+	return caller
+}
+
+func (c *caller) send(args ...string) {
+	c.t.Helper()
+	if _, err := c.Write(resp.AppendCommand(nil, args...)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// next reads one reply, or "end" when the connection has ended.
+func (c *caller) next() string {
+	c.t.Helper()
+	var got []byte
+	for {
+		b, err := c.in.ReadByte()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) || len(got) > 0 {
+				c.t.Fatalf("after %q: %v", got, err)
+			}
+			return "end"
+		}
+		got = append(got, b)
+		// Errors are framed whole only.
+		var whole resp.ReplyFramer
+		if _, done, err := whole.Next(got); done || err != nil {
+			return strings.ReplaceAll(string(got), "\r\n", "|")
+		}
+	}
+}
+
+func (c *caller) do(args ...string) string {
+	c.t.Helper()
+	c.send(args...)
+	return c.next()
+}
+
+func (c *caller) id() string { return strings.Trim(c.do("CLIENT", "ID"), ":|") }
+
+// TestClientsOfAnInstance has sessions look at each other, as far as they are of the same
+// instance.
+func TestClientsOfAnInstance(t *testing.T) {
+	st := fixed{}
+	server := testbed.Redis(t)
+	key, other := st.grant("acme", server.Addr, 0, ""), st.grant("globex", server.Addr, 0, "")
+	addr := startProxy(t, st)
+	a, b, stranger := call(t, addr, key), call(t, addr, key), call(t, addr, other)
+	ida, idb, ids := a.id(), b.id(), stranger.id()
+	list := func(args ...string) (ids []string) {
+		for line := range strings.Lines(strings.ReplaceAll(a.do(append([]string{"CLIENT", "LIST"}, args...)...), "|", "\n")) {
+			if id, ok := strings.CutPrefix(line, "id="); ok {
+				id, _, _ = strings.Cut(id, " ")
+				ids = append(ids, id)
+			}
+		}
+		return ids
+	}
+	expect := func(what string, got, want any) {
+		t.Helper()
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: got %v, want %v", what, got, want)
+		}
+	}
+	expect("LIST", list(), []string{ida, idb})
+	expect("LIST ID", list("ID", idb, ids), []string{idb})
+	expect("SUBSCRIBE", b.do("SUBSCRIBE", "c"), "*3|$9|subscribe|$1|c|:1|")
+	expect("LIST TYPE", list("TYPE", "pubsub"), []string{idb})
+	expect("KILL of a stranger", a.do("CLIENT", "KILL", "ID", ids), ":0|")
+	expect("KILL of a subscriber", a.do("CLIENT", "KILL", "TYPE", "pubsub"), ":1|")
+	expect("it has ended", b.next(), "end")
+	expect("the stranger goes on", stranger.do("PING"), "+PONG|")
+
+	c := call(t, addr, key)
+	idc := c.id()
+	c.send("BLPOP", "queue", "0")
+	testbed.Eventually(t, 5*time.Second, "it is blocked", func() bool {
+		return strings.Contains(a.do("CLIENT", "LIST", "ID", idc), " flags=b ")
+	})
+	expect("UNBLOCK of a stranger", stranger.do("CLIENT", "UNBLOCK", idc), ":0|")
+	expect("UNBLOCK", a.do("CLIENT", "UNBLOCK", idc), ":1|")
+	expect("it goes on", c.next(), "*-1|")
+	c.send("BLPOP", "queue", "0")
+	testbed.Eventually(t, 5*time.Second, "it is unblocked with an error", func() bool {
+		return a.do("CLIENT", "UNBLOCK", idc, "ERROR") == ":1|"
+	})
+	expect("it is told", c.next(), "-UNBLOCKED client unblocked via CLIENT UNBLOCK|")
+
+	expect("PAUSE", a.do("CLIENT", "PAUSE", "10000", "WRITE"), "+OK|")
+	expect("reading goes on", c.do("GET", "x"), "$-1|")
+	c.send("SET", "x", "1")
+	expect("nothing is written", a.do("GET", "x"), "$-1|")
+	expect("the stranger writes", stranger.do("SET", "y", "1"), "+OK|")
+	expect("UNPAUSE", a.do("CLIENT", "UNPAUSE"), "+OK|")
+	expect("it is written", c.next(), "+OK|")
+	expect("PAUSE ALL", a.do("CLIENT", "PAUSE", "50"), "+OK|")
+	expect("it ends by itself", c.do("GET", "x"), "$1|1|")
+	expect("KILL of oneself", a.do("CLIENT", "KILL", "ID", ida, "SKIPME", "no"), ":1|")
+	expect("that ends it", a.next(), "end")
+}
+
+// TestTrackingRedirect sends the invalidations of one client to another, by its id here.
+func TestTrackingRedirect(t *testing.T) {
+	st := fixed{}
+	server := testbed.Redis(t)
+	key := st.grant("acme", server.Addr, 0, "")
+	addr := startProxy(t, st)
+	listener, reader := call(t, addr, key), call(t, addr, key)
+	id := listener.id()
+	if got := listener.do("SUBSCRIBE", "__redis__:invalidate"); !strings.HasSuffix(got, ":1|") {
+		t.Fatal(got)
+	}
+	for _, c := range []struct{ in, want string }{
+		{"CLIENT TRACKING ON REDIRECT 424242", "-ERR The client ID you want redirect to does not exist|"},
+		{"CLIENT TRACKING ON REDIRECT " + id, "+OK|"},
+		{"CLIENT GETREDIR", ":" + id + "|"},
+		{"CLIENT TRACKINGINFO", "*6|$5|flags|*1|$2|on|$8|redirect|:" + id + "|$8|prefixes|*0|"},
+		{"GET a", "$-1|"},
+		{"SET a 1", "+OK|"},
+	} {
+		if got := reader.do(strings.Fields(c.in)...); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.in, got, c.want)
+		}
+	}
+	if got, want := listener.next(), "*3|$7|message|$20|__redis__:invalidate|*1|$1|a|"; got != want {
+		t.Errorf("the listener got %s, want %s", got, want)
+	}
+}
+
+// TestCommandTellsTheTruth asks COMMAND for what a key may run.
+func TestCommandTellsTheTruth(t *testing.T) {
+	st := fixed{}
+	key := st.grant("acme", testbed.Redis(t).Addr, 0, "+get +config|get +command +sync")
+	c := redis.NewClient(&redis.Options{Addr: startProxy(t, st), Password: key, DisableIdentity: true})
+	defer c.Close()
+	ctx := context.Background()
+	names, err := c.Do(ctx, "COMMAND", "LIST").StringSlice()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(names)
+	// The server's 7.0 lists subcommands too.
+	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, "client|") || strings.HasPrefix(n, "command|") })
+	if want := "auth client command config config|get get hello quit reset"; strings.Join(names, " ") != want {
+		t.Errorf("COMMAND LIST says %v, want %s", names, want)
+	}
+	all, err := c.Command(ctx).Result()
+	if err != nil || all["get"] == nil || all["set"] != nil || all["sync"] != nil {
+		t.Errorf("COMMAND says %d commands, %v", len(all), err)
+	}
+	if n, err := c.Do(ctx, "COMMAND", "COUNT").Int(); err != nil || n != len(all) {
+		t.Errorf("COMMAND COUNT says %d, %v, want %d", n, err, len(all))
+	}
+	info, err := c.Do(ctx, "COMMAND", "INFO", "set", "get", "config").Slice()
+	if err != nil || len(info) != 3 || info[0] != nil || info[1] == nil || info[2] == nil {
+		t.Fatalf("COMMAND INFO says %v, %v", info, err)
+	}
+	subs := fmt.Sprint(info[2].([]any)[9])
+	if !strings.Contains(subs, "config|get") || strings.Contains(subs, "config|set") {
+		t.Errorf("COMMAND INFO config has %s", subs)
+	}
+	docs, err := c.Do(ctx, "COMMAND", "DOCS", "set", "get").Result()
+	if m, ok := docs.(map[any]any); err != nil || !ok || len(m) != 1 || m["get"] == nil {
+		t.Errorf("COMMAND DOCS says %T, %v", docs, err)
+	}
+}

@@ -1,0 +1,169 @@
+package proxy
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/resp"
+	"github.com/respgate/respgate/tenant"
+)
+
+// truth makes what a backend says about its commands true for a key: those that the key
+// may not run, and those that the proxy does not serve, are not there.
+type truth struct {
+	*Session
+	about   string // which of COMMAND's subcommands is answered
+	allowed func(name string) bool
+	reply   []byte
+}
+
+// tellTruth returns who takes the reply to COMMAND or one of its subcommands, and what is
+// to be sent for it.
+func (s *Session) tellTruth(it *item, raw []byte) (pool.Owner, []byte) {
+	about := it.id.Info().Name
+	switch about {
+	case "command|count":
+		raw = resp.AppendCommand(nil, "COMMAND") // they have to be looked through
+	case "command|getkeys", "command|getkeysandflags", "command|help":
+		return s, raw
+	}
+	set := s.principal.Commands
+	return &truth{Session: s, about: about, allowed: func(name string) bool { return runs(set, name) }}, raw
+}
+
+// runs reports whether a key may run a command, or any subcommand of it.
+func runs(set *tenant.CommandSet, name string) bool {
+	top, sub, hasSub := bytes.Cut([]byte(name), []byte("|"))
+	id := command.Lookup(top)
+	if hasSub {
+		id = id.Sub(sub)
+	}
+	info := id.Info()
+	switch {
+	case id == command.Other:
+		return set.Unknown()
+	case info.Class == command.Refused:
+		return false
+	case info.Class == command.Local && info.Flags&command.FlagNoAuth != 0:
+		return true
+	case set.Has(uint16(id)):
+		return true
+	case !info.Container || hasSub:
+		return false
+	}
+	for sub := range command.Num {
+		if c := sub.Info(); c.Top == id && sub != id && set.Has(uint16(sub)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Replies implements pool.Owner.
+func (t *truth) Replies(b []byte, done int, _ bool) {
+	t.reply = append(t.reply, b...)
+	if done == 0 {
+		return
+	}
+	told := t.reply
+	switch kind, parts, ok := elements(t.reply); {
+	case !ok: // an error
+	case t.about == "command":
+		told = appendAggregate(nil, kind, 1, t.details(parts))
+	case t.about == "command|count":
+		told = strconv.AppendInt([]byte{':'}, int64(len(t.details(parts))), 10)
+		told = append(told, "\r\n"...)
+	case t.about == "command|list":
+		told = appendAggregate(nil, kind, 1, t.keep(parts, 1))
+	case t.about == "command|docs":
+		told = appendAggregate(nil, kind, 2, t.keep(parts, 2))
+	case t.about == "command|info":
+		for i, part := range parts {
+			if one := t.details([][]byte{part}); len(one) == 1 {
+				parts[i] = one[0]
+			} else if t.proto == 3 {
+				parts[i] = []byte("_\r\n")
+			} else {
+				parts[i] = []byte("$-1\r\n")
+			}
+		}
+		told = appendAggregate(nil, kind, 1, parts)
+	}
+	t.Session.Replies(told, done, false)
+}
+
+// keep returns those of parts, in groups of n that begin with a name, that are allowed.
+func (t *truth) keep(parts [][]byte, n int) (kept [][]byte) {
+	for ; len(parts) >= n; parts = parts[n:] {
+		if t.allowed(text(parts[0])) {
+			kept = append(kept, parts[:n]...)
+		}
+	}
+	return kept
+}
+
+// subcommandsAt is where a command's details have its subcommands.
+const subcommandsAt = 9
+
+// details returns those of a list of commands' details that are allowed, with the
+// subcommands that are.
+func (t *truth) details(parts [][]byte) (kept [][]byte) {
+	for _, part := range parts {
+		kind, fields, ok := elements(part)
+		if !ok || len(fields) == 0 || !t.allowed(text(fields[0])) {
+			continue
+		}
+		if len(fields) > subcommandsAt {
+			if subKind, subs, ok := elements(fields[subcommandsAt]); ok && len(subs) > 0 {
+				fields[subcommandsAt] = appendAggregate(nil, subKind, 1, t.details(subs))
+				part = appendAggregate(nil, kind, 1, fields)
+			}
+		}
+		kept = append(kept, part)
+	}
+	return kept
+}
+
+// elements splits an array, a set or a map into what is in it.
+func elements(b []byte) (kind byte, parts [][]byte, ok bool) {
+	end := bytes.IndexByte(b, '\n')
+	if end < 0 || b[0] != '*' && b[0] != '~' && b[0] != '%' || b[1] == '-' {
+		return 0, nil, false
+	}
+	for rest := b[end+1:]; len(rest) > 0; {
+		var f resp.ReplyFramer
+		n, done, err := f.Next(rest)
+		if err != nil || !done {
+			return 0, nil, false
+		}
+		parts = append(parts, rest[:n])
+		rest = rest[n:]
+	}
+	return b[0], parts, true
+}
+
+// appendAggregate appends an array, a set or, with two parts to an element, a map.
+func appendAggregate(dst []byte, kind byte, size int, parts [][]byte) []byte {
+	n := len(parts)
+	if kind == '%' {
+		n /= size
+	}
+	dst = strconv.AppendInt(append(dst, kind), int64(n), 10)
+	dst = append(dst, "\r\n"...)
+	for _, p := range parts {
+		dst = append(dst, p...)
+	}
+	return dst
+}
+
+// text is what a string says: a status, or a bulk string.
+func text(b []byte) string {
+	b = bytes.TrimSuffix(b, []byte("\r\n"))
+	if len(b) > 0 && b[0] == '$' {
+		_, b, _ = bytes.Cut(b, []byte("\r\n"))
+		return string(b)
+	}
+	return string(b[min(1, len(b)):])
+}
