@@ -27,8 +27,10 @@ type Conn struct {
 	queued    bool // in the loop's list of connections to deliver to
 	paused    bool
 	eof       bool // the peer will send no more
+	hungUp    bool // so it will, and the handler knows, though not all is consumed
 	readable  bool // the poller watches for input
 	writable  bool // the poller watches for room
+	hangingUp bool // the poller watches for the peer's end only
 	linger    bool // half-close before releasing
 	lingerEnd *Timer
 }
@@ -144,7 +146,7 @@ func (c *Conn) Resume() {
 	if c.state != open {
 		return
 	}
-	if len(c.in) > 0 && !c.queued {
+	if (len(c.in) > 0 || c.stream != nil && c.hungUp) && !c.queued {
 		c.queued = true
 		c.loop.ready = append(c.loop.ready, c)
 	}
@@ -205,9 +207,24 @@ func (c *Conn) report(e *event) {
 	case e.failed() && (c.paused || c.eof || c.state == draining):
 		c.Close(io.ErrUnexpectedEOF)
 	case c.paused || c.eof || c.state != open:
+		if e.hungUp() && c.paused && c.state == open {
+			c.tellHungUp()
+		}
 		c.watch()
 	default:
 		c.read()
+	}
+}
+
+// tellHungUp tells a paused connection's handler, if it wants to know, that the peer
+// will send no more.
+func (c *Conn) tellHungUp() {
+	if c.hungUp {
+		return
+	}
+	c.hungUp = true
+	if h, ok := c.handler.(interface{ HungUp() }); ok {
+		h.HungUp()
 	}
 }
 
@@ -240,6 +257,9 @@ func (c *Conn) deliver() {
 		c.consume(c.in)
 	}
 	if c.stream != nil {
+		if c.hungUp && !c.paused && !c.eof && c.state == open {
+			c.endOfInput()
+		}
 		c.stream.more(c)
 	}
 }
@@ -358,14 +378,15 @@ func (c *Conn) watch() {
 	}
 	readable := !c.paused && !c.eof && c.state == open
 	writable := c.out.size > 0
-	if readable == c.readable && writable == c.writable {
+	hangingUp := c.paused && !c.hungUp && !c.eof && c.state == open
+	if readable == c.readable && writable == c.writable && hangingUp == c.hangingUp {
 		return
 	}
-	if err := c.loop.poll.modify(c.fd, c.readable, c.writable, readable, writable); err != nil {
+	if err := c.loop.poll.modify(c.fd, c.readable, c.writable, readable, writable, hangingUp); err != nil {
 		c.Close(err)
 		return
 	}
-	c.readable, c.writable = readable, writable
+	c.readable, c.writable, c.hangingUp = readable, writable, hangingUp
 }
 
 // finish tells the handler that the connection is gone and lets go of it.
@@ -376,7 +397,7 @@ func (c *Conn) finish() {
 	if c.linger && shutdownWrite(c.fd) == nil {
 		c.state = lingering
 		if !c.readable {
-			_ = c.loop.poll.modify(c.fd, false, c.writable, true, false)
+			_ = c.loop.poll.modify(c.fd, false, c.writable, true, false, false)
 		}
 		c.lingerEnd = c.loop.After(lingerTime, c.release)
 		return

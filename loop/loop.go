@@ -37,7 +37,9 @@ var ErrPanic = errors.New("internal error")
 var ErrStopped = errors.New("loop stopped")
 
 // Handler is the protocol on one connection. Its methods are called on the
-// loop's goroutine only.
+// loop's goroutine only. One that also has a method HungUp() is told, once, when the peer
+// of its paused connection will send no more, though input has not been consumed yet (not
+// on macOS, but for connections that are no plain sockets).
 type Handler interface {
 	// Data is given all bytes received and not yet consumed, and returns how
 	// many of them it has consumed; the rest is offered again, with more,

@@ -272,3 +272,31 @@ func TestMuchInputIsNotCopiedOverAndOver(t *testing.T) {
 		})
 	}
 }
+
+// hanger consumes nothing, pauses, and hears that its peer has hung up.
+type hanger struct {
+	echo
+	hungUp chan struct{}
+}
+
+func (h *hanger) Data([]byte) int { h.conn.Pause(); return 0 }
+func (h *hanger) HungUp()         { close(h.hungUp) }
+
+func TestPausedHandlerHearsThatItsPeerHasHungUp(t *testing.T) {
+	for name, pair := range transports {
+		t.Run(name, func(t *testing.T) {
+			client, server := pair(t)
+			h := &hanger{echo: echo{closed: make(chan error, 1)}, hungUp: make(chan struct{})}
+			startLoop(t).Attach(server, func(c *Conn) Handler { h.conn = c; return h })
+			if _, err := client.Write([]byte("not consumed")); err != nil {
+				t.Fatal(err)
+			}
+			client.Close()
+			select {
+			case <-h.hungUp:
+			case <-time.After(20 * time.Second):
+				t.Error("it does not")
+			}
+		})
+	}
+}

@@ -12,6 +12,7 @@ type event unix.Kevent_t
 func (e *event) fd() int        { return int(e.Ident) }
 func (e *event) readable() bool { return e.Filter == unix.EVFILT_READ }
 func (e *event) writable() bool { return e.Filter == unix.EVFILT_WRITE }
+func (e *event) hungUp() bool   { return false }
 func (e *event) failed() bool   { return e.Flags&unix.EV_EOF != 0 && e.Fflags != 0 }
 
 // poller is a kqueue, level-triggered. A user event ends a wait: it reports
@@ -47,7 +48,7 @@ func (p *poller) add(fd int) error {
 }
 
 // modify changes what is reported of fd.
-func (p *poller) modify(fd int, wasReadable, wasWritable, readable, writable bool) error {
+func (p *poller) modify(fd int, wasReadable, wasWritable, readable, writable, _ bool) error {
 	if err := p.toggle(fd, unix.EVFILT_READ, wasReadable, readable); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ type event unix.EpollEvent
 func (e *event) fd() int        { return int(e.Fd) }
 func (e *event) readable() bool { return e.Events&^unix.EPOLLOUT != 0 }
 func (e *event) writable() bool { return e.Events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 }
+func (e *event) hungUp() bool   { return e.Events&unix.EPOLLRDHUP != 0 }
 func (e *event) failed() bool   { return e.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 }
 
 // poller is an epoll instance, level-triggered: one read per report and no
@@ -47,13 +48,16 @@ func (p *poller) add(fd int) error {
 }
 
 // modify changes what is reported of fd.
-func (p *poller) modify(fd int, _, _, readable, writable bool) error {
+func (p *poller) modify(fd int, _, _, readable, writable, hangingUp bool) error {
 	e := unix.EpollEvent{Fd: int32(fd)}
 	if readable {
 		e.Events |= unix.EPOLLIN
 	}
 	if writable {
 		e.Events |= unix.EPOLLOUT
+	}
+	if hangingUp {
+		e.Events |= unix.EPOLLRDHUP
 	}
 	return unix.EpollCtl(p.epfd, unix.EPOLL_CTL_MOD, fd, &e)
 }

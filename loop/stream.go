@@ -29,9 +29,10 @@ func (s *stream) close(c *Conn) {
 	c.loop.streams.Go(func() { _ = s.nc.Close() })
 }
 
-// more lets the reader go on when the handler has room for input.
+// more lets the reader go on when the handler has room for input, or a little has: it
+// finds out then when the peer will send no more.
 func (s *stream) more(c *Conn) {
-	if s.idle && !c.paused && !c.eof && c.state == open && !c.queued {
+	if s.idle && (!c.paused || len(c.in) < chunkSize) && !c.hungUp && !c.eof && c.state == open && !c.queued {
 		s.idle = false
 		s.next <- struct{}{}
 	}
@@ -73,7 +74,11 @@ func (s *stream) received(c *Conn, b []byte, err error) {
 			c.consume(got)
 		}
 	}
-	if err != nil && c.state == open {
+	switch {
+	case err == nil || c.state != open:
+	case c.paused:
+		c.tellHungUp() // and more when it goes on
+	default:
 		c.endOfInput()
 	}
 	s.more(c)

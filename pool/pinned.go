@@ -199,7 +199,7 @@ func (l *Link) GiveBack(state State) {
 	l.pin.holder = nil
 	switch {
 	case l.state != up:
-	case state == Spoilt, l.q.len() > 0, l.pin.slot.kind == Subscriber:
+	case state == Spoilt, l.q.len() > 0:
 		l.conn.Close(errGivenBack)
 	case state == Watched:
 		// Without a transaction DISCARD is refused; then there are keys at most.
@@ -241,6 +241,10 @@ var errGivenBack = errors.New("no longer needed")
 // keep has a clean link wait for its next holder, if there is none already.
 func (p *Pool) keep(l *Link) {
 	if l.state != up {
+		return
+	}
+	if l.pin.slot.kind == Subscriber {
+		l.conn.Close(errGivenBack)
 		return
 	}
 	p.handed++

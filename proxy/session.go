@@ -31,6 +31,7 @@ type ClientAddr = netip.AddrPort
 
 var (
 	errAuthTimeout = errors.New("not authenticated in time")
+	errLeft        = errors.New("client has left")
 	errKilled      = errors.New("killed by another client")
 	errEnded       = errors.New("its key has ended")
 	errOutput      = errors.New("client does not read its replies")
@@ -116,6 +117,7 @@ func (s *Session) owed() uint64 { return s.sent - s.done }
 // Data implements loop.Handler.
 func (s *Session) Data(b []byte) int {
 	if len(b) == 0 {
+		s.HungUp()
 		s.finish()
 		return 0
 	}
@@ -136,6 +138,14 @@ func (s *Session) Data(b []byte) int {
 		return len(b)
 	}
 	return off
+}
+
+// HungUp is told that the client will send no more. Whoever waits for a command that
+// blocks has gone, as Redis sees it: else the wait would not end.
+func (s *Session) HungUp() {
+	if s.blocked() {
+		s.drop(errLeft)
+	}
 }
 
 // refresh follows a change of the principal; without one the session ends.
