@@ -64,7 +64,9 @@ func TestClientsThatVanish(t *testing.T) {
 	}{
 		{"clients", func() bool { return r.metric(t, "client_connections") > 0 }},
 		{"blocked connections", func() bool { return !strings.Contains(admin.Info(t.Context(), "clients").Val(), "blocked_clients:0\r") }},
-		{"tracking connections", func() bool { return !strings.Contains(admin.Info(t.Context(), "clients").Val(), "tracking_clients:0\r") }},
+		{"tracking connections", func() bool {
+			return !strings.Contains(admin.Info(t.Context(), "clients").Val(), "tracking_clients:0\r")
+		}},
 		{"subscribers' links", func() bool { return r.metric(t, `redis_connections_active{kind="subscriber"`) > 0 }},
 	} {
 		testbed.Eventually(t, 20*time.Second, "there are no "+left.what+" any more", func() bool { return !left.some() })

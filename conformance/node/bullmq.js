@@ -23,8 +23,8 @@ run({
     const results = await Promise.all(jobs.map((job) => job.waitUntilFinished(events, 15_000)));
     equal(results, Array.from({ length: 100 }, (_, n) => n * 2));
     equal(failedOnce.size, 20);
-    const counts = await queue.getJobCounts("completed", "failed", "waiting", "active", "delayed");
-    equal(counts, { completed: 100, failed: 0, waiting: 0, active: 0, delayed: 0 });
+    const { completed, failed, waiting, active, delayed } = await queue.getJobCounts();
+    equal({ completed, failed, waiting, active, delayed }, { completed: 100, failed: 0, waiting: 0, active: 0, delayed: 0 });
     await worker.close();
     await events.close();
     await queue.close();

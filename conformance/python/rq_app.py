@@ -17,7 +17,7 @@ def rq_jobs():
     queue = rq.Queue("conformance", connection=r)
     queued = [queue.enqueue(jobs.double, n, retry=rq.Retry(max=3), result_ttl=600) for n in range(40)]
     worker = subprocess.Popen([sys.executable, "-m", "rq.cli", "worker", "--url", os.environ["REDIS_URL"], "conformance"],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                              cwd=os.path.dirname(os.path.abspath(__file__)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         end = time.monotonic() + 90
         while any(not job.is_finished for job in queued):
