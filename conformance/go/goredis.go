@@ -79,7 +79,7 @@ func goRedis(url string) (features, error) {
 		}},
 		{"pub/sub", func(ctx context.Context) error {
 			sub := r.Subscribe(ctx, p+"c")
-			defer sub.Close()
+			defer func() { _ = sub.Close() }()
 			if _, err := sub.Receive(ctx); err != nil {
 				return err
 			}

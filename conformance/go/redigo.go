@@ -16,7 +16,7 @@ func redigo(url string) (features, error) {
 	pool := &redis.Pool{MaxIdle: 4, Dial: dial, TestOnBorrow: func(c redis.Conn, _ time.Time) error { _, err := c.Do("PING"); return err }}
 	do := func(name string, args ...any) (any, error) {
 		c := pool.Get()
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		return c.Do(name, args...)
 	}
 	const p = "redigo:"
@@ -38,7 +38,7 @@ func redigo(url string) (features, error) {
 			if err != nil {
 				return err
 			}
-			defer killer.Close()
+			defer func() { _ = killer.Close() }()
 			if killed, err := redis.Int(killer.Do("CLIENT", "KILL", "ID", id)); equal(killed, err, 1) != nil {
 				return equal(killed, err, 1)
 			}
@@ -51,7 +51,7 @@ func redigo(url string) (features, error) {
 		}},
 		{"pipeline", func(context.Context) error {
 			c := pool.Get()
-			defer c.Close()
+			defer func() { _ = c.Close() }()
 			_, _ = c.Do("DEL", p+"n")
 			for range 1000 {
 				if err := c.Send("INCR", p+"n"); err != nil {
@@ -73,7 +73,7 @@ func redigo(url string) (features, error) {
 		}},
 		{"transaction", func(context.Context) error {
 			c := pool.Get()
-			defer c.Close()
+			defer func() { _ = c.Close() }()
 			_, _ = c.Do("SET", p+"t", "1")
 			_ = c.Send("MULTI")
 			_ = c.Send("INCR", p+"t")
@@ -94,7 +94,7 @@ func redigo(url string) (features, error) {
 		}},
 		{"pub/sub", func(context.Context) error {
 			c := pool.Get()
-			defer c.Close()
+			defer func() { _ = c.Close() }()
 			sub := redis.PubSubConn{Conn: c}
 			if err := sub.Subscribe(p + "c"); err != nil {
 				return err
@@ -111,7 +111,7 @@ func redigo(url string) (features, error) {
 		}},
 		{"scripts", func(context.Context) error {
 			c := pool.Get()
-			defer c.Close()
+			defer func() { _ = c.Close() }()
 			s := redis.NewScript(1, script)
 			for range 2 {
 				if got, err := redis.String(s.Do(c, p+"a", "z")); equal(got, err, "1z") != nil {
