@@ -201,3 +201,31 @@ func TestCommandTellsTheTruth(t *testing.T) {
 		t.Errorf("COMMAND DOCS says %T, %v", docs, err)
 	}
 }
+
+// TestSelectFollows has a client choose a database on a link of its own, and go on over
+// shared ones, waiting for each reply.
+func TestSelectFollows(t *testing.T) {
+	st := fixed{}
+	server := testbed.Redis(t)
+	key := st.grant("acme", server.Addr, 0, "")
+	addr := startProxy(t, st)
+	for name, lines := range map[string][]string{
+		"watching":         {"WATCH a", "SELECT 3", "UNWATCH"},
+		"in a transaction": {"MULTI", "SELECT 3", "EXEC"},
+	} {
+		c := call(t, addr, key)
+		c.do("GET", "a")
+		c.do("EVAL", "return 1", "0")
+		for _, line := range lines {
+			c.do(strings.Fields(line)...)
+		}
+		c.do("SET", "where", name)
+		if got := server.Client().Get(t.Context(), "where").Val(); got != "" {
+			t.Errorf("%s: SET went to database 0", name)
+		}
+		if got, want := c.do("EVAL", "return redis.call('get', 'where')", "0"), fmt.Sprintf("$%d|%s|", len(name), name); got != want {
+			t.Errorf("%s: a script got %s, want %s", name, got, want)
+		}
+		server.Client().FlushAll(t.Context())
+	}
+}

@@ -28,6 +28,7 @@ type program struct {
 	proto int
 	lines [][]string
 	cuts  []int
+	slow  bool // cut after each command, with time for its reply to come
 }
 
 // vocabulary are the commands of programs, the likeliest more than once; K is a key,
@@ -135,6 +136,14 @@ func newProgram(seed uint64, prefix string) program {
 		}
 		p.lines = append(p.lines, line)
 	}
+	if p.slow = r.IntN(4) == 0; p.slow {
+		at := 0
+		for _, line := range p.lines {
+			at += len(resp.AppendCommand(nil, line...))
+			p.cuts = append(p.cuts, at)
+		}
+		return p
+	}
 	for range r.IntN(6) {
 		p.cuts = append(p.cuts, r.IntN(1+len(p.bytes())))
 	}
@@ -188,6 +197,9 @@ func (p program) run(addr string, first ...[]string) (string, error) {
 			if cut > at {
 				_, _ = c.Write(append(head, b[at:cut]...))
 				at, head = cut, nil
+				if p.slow {
+					time.Sleep(200 * time.Microsecond) // not to wait for anything: for another course of events
+				}
 			}
 		}
 	}()

@@ -42,7 +42,7 @@ type selecting struct {
 // Replies implements pool.Owner.
 func (o *selecting) Replies(b []byte, done int, partial bool) {
 	if b[0] == '+' && o.pin.link != nil {
-		o.Session.db = o.db
+		o.setDB(o.db)
 		o.pin.link.SelectedDB(o.db)
 	}
 	o.Session.Replies(b, done, partial)
@@ -75,7 +75,7 @@ func (s *Session) probe() {
 			s.drop(errDatabase)
 			return
 		}
-		s.db = db
+		s.setDB(db)
 		l.SelectedDB(db)
 		s.answered()
 	}, "CLIENT", "INFO")

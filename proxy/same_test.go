@@ -34,6 +34,8 @@ func TestSameAsRedis(t *testing.T) {
 		{"SELECT in a transaction", "SET a 0|MULTI|SELECT 3|SET a 3|EXEC|GET a|SELECT 0|GET a|SELECT 3|GET a"},
 		{"SELECT in a discarded one", "MULTI|SELECT 3|DISCARD|SET a 1|SELECT 0|GET a"},
 		{"SELECT that fails in one", "MULTI|SELECT 99|SELECT x|SET a 1|EXEC|GET a"},
+		{"SELECT on a link of one's own, and then shared ones", "GET a|EVAL 'return 1' 0|WATCH a|SELECT 3|UNWATCH|SET a 3|EVAL 'return redis.call(\"get\", \"a\")' 0|SELECT 0|GET a"},
+		{"SELECT in a transaction, and then shared links", "GET a|EVAL 'return 1' 0|MULTI|SELECT 3|EXEC|SET a 3|EVAL 'return redis.call(\"get\", \"a\")' 0|SELECT 0|GET a"},
 		{"RESET in a transaction", "MULTI|SET a 1|RESET"},
 		{"QUIT in a transaction", "MULTI|SET a 1|QUIT"},
 		{"PING and ECHO in one", "MULTI|PING|ECHO x|EXEC"},

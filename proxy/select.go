@@ -30,9 +30,16 @@ func (s *Session) selectDB(it *item) {
 }
 
 func (s *Session) selectedDB(db int) {
-	s.releaseLinks()
-	s.db = db
+	s.setDB(db)
 	s.say([]byte("+OK\r\n"))
+}
+
+// setDB has what follows run in another database, over other shared links.
+func (s *Session) setDB(db int) {
+	if db != s.db {
+		s.releaseLinks()
+		s.db = db
+	}
 }
 
 // tryDB asks the backend, on a link that is nobody's, whether there is such a
