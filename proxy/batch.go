@@ -15,9 +15,13 @@ const (
 	relayed verdict = iota // costs one of the limit
 	free                   // relayed, and costs nothing: it ends what has begun
 	local
+	surveys // answered here, for one of the limit: it looks at all sessions
 	denied
 	impossible // of a class that is not served
 )
+
+// costs reports whether a command costs one of the limit.
+func (v verdict) costs() bool { return v == relayed || v == surveys }
 
 // runBatch frames and serves up to a batch of commands. It returns how many
 // bytes are consumed and whether there may be more to do.
@@ -26,7 +30,7 @@ func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 	cost := 0
 	for i := range items {
 		s.judge(&items[i])
-		if items[i].verdict == relayed {
+		if items[i].verdict.costs() {
 			cost++
 		}
 	}
@@ -61,11 +65,11 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 		done := true
 		skipped := s.beginCommand()
 		switch {
-		case it.verdict == free || it.verdict == relayed && tokens > 0:
-			done = s.relay(it, r)
-		case it.verdict == relayed:
+		case it.verdict.costs() && tokens == 0:
 			s.rateLimited(it.id, retry)
 			s.turnedDown(r)
+		case it.verdict == free || it.verdict == relayed:
+			done = s.relay(it, r)
 		default:
 			done = s.serveHere(it, r)
 		}
@@ -76,7 +80,7 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 		}
 		s.current = it.id
 		s.count(it)
-		if it.verdict == relayed {
+		if it.verdict.costs() {
 			tokens = max(0, tokens-1)
 			limited++
 		}
@@ -138,6 +142,8 @@ func (s *Session) judge(it *item) {
 	case it.id == command.Other && !s.principal.Commands.Unknown(),
 		it.id != command.Other && !s.principal.Commands.Has(uint16(it.id)):
 		it.verdict = denied
+	case info.Class == command.Local && asksOthers[info.Name]:
+		it.verdict = surveys
 	case info.Class == command.Local:
 		it.verdict = local
 	case info.Class == command.Refused, it.id == command.Other && crossProtocol(it):
@@ -206,6 +212,9 @@ func (s *Session) relay(it *item, r role) bool {
 		lane = pool.Scripts
 	}
 	l := s.shared(lane)
+	if l == nil {
+		return s.relayPinned(it, waits)
+	}
 	switch {
 	case s.owed() > 0 && l != s.link:
 		s.pause(idleness)
@@ -229,11 +238,16 @@ func (s *Session) relay(it *item, r role) bool {
 	return true
 }
 
-// shared returns the session's shared link in a lane.
+// shared returns the session's shared link in a lane; nil when there are too many to
+// its instance.
 func (s *Session) shared(lane pool.Lane) *pool.Link {
 	if s.links[lane] == nil {
-		s.links[lane] = s.core.Links.Shared(s.key(s.db, lane))
-		s.links[lane].Acquire()
+		l := s.core.Links.Shared(s.key(s.db, lane))
+		if l == nil {
+			return nil
+		}
+		l.Acquire()
+		s.links[lane] = l
 	}
 	return s.links[lane]
 }

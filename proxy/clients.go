@@ -279,7 +279,8 @@ func (s *Session) clientUnblock(it *item, args [][]byte) {
 		}
 		return o.pin.link.Hello().ID, true
 	}, func(found []int64) {
-		if len(found) == 0 || found[0] == 0 {
+		link := s.shared(pool.Plain)
+		if len(found) == 0 || found[0] == 0 || link == nil {
 			s.say([]byte(":0\r\n"))
 			return
 		}
@@ -287,7 +288,7 @@ func (s *Session) clientUnblock(it *item, args [][]byte) {
 		for _, reason := range args[3:] {
 			words = append(words, string(reason))
 		}
-		s.send(s.shared(pool.Plain), s, resp.AppendCommand(nil, words...), it.id)
+		s.send(link, s, resp.AppendCommand(nil, words...), it.id)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -227,5 +228,38 @@ func TestSelectFollows(t *testing.T) {
 			t.Errorf("%s: a script got %s, want %s", name, got, want)
 		}
 		server.Client().FlushAll(t.Context())
+	}
+}
+
+// TestRefusedInTransaction has the proxy refuse something that a transaction is made of:
+// nothing of it is done.
+func TestRefusedInTransaction(t *testing.T) {
+	st := fixed{}
+	server := testbed.Redis(t)
+	reader := st.grant("acme", server.Addr, 0, "+@read +@transaction +incr +client")
+	slow := st.grant("globex", server.Addr, 4, "")
+	addr := startProxy(t, st)
+	const abort = "-EXECABORT Transaction discarded because of previous errors.|"
+	for _, c := range []struct{ name, key, in, want string }{
+		{"a rule", reader, "MULTI|INCR n|SET a 1|GET a|EXEC|GET n", "+OK|+QUEUED|-NOPERM this key has no permissions to run the 'set' command|+QUEUED|" + abort + "$-1|"},
+		{"a rule about WATCH's opposite", reader, "WATCH a|MULTI|SET a 1|DISCARD|GET n", "+OK|+OK|-NOPERM this key has no permissions to run the 'set' command|+OK|$-1|"},
+		{"what is answered here", reader, "MULTI|CLIENT ID|INCR n|EXEC|GET n", "+OK|-ERR the 'client|id' command is not possible inside a transaction here|+QUEUED|" + abort + "$-1|"},
+		{"SUBSCRIBE", reader, "MULTI|SUBSCRIBE c|INCR n|EXEC|GET n", "+OK|-NOPERM this key has no permissions to run the 'subscribe' command|+QUEUED|" + abort + "$-1|"},
+		{"the limit", slow, "MULTI|INCR n|INCR n|INCR n|INCR n|EXEC", "+OK|+QUEUED|+QUEUED|+QUEUED|-RATELIMIT 4 commands/s exceeded for this key, retry after N ms|" + abort},
+		{"the limit, at MULTI", slow, "PING|PING|PING|PING|MULTI|INCR n|SELECT 1|EXEC|EXEC",
+			"+PONG|+PONG|+PONG|+PONG|-RATELIMIT 4 commands/s exceeded for this key, retry after N ms|" +
+				"-RATELIMIT 4 commands/s exceeded for this key, retry after N ms|" + strings.ReplaceAll(string(notBegun), "\r\n", "|") + abort + "-ERR EXEC without MULTI|"},
+		{"the limit, at WATCH", slow, "PING|PING|PING|PING|WATCH a|UNWATCH", "+PONG|+PONG|+PONG|+PONG|-RATELIMIT 4 commands/s exceeded for this key, retry after N ms|+OK|"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.key == slow {
+				time.Sleep(1100 * time.Millisecond) // until its limit is full again
+			}
+			got := talk(t, addr, "AUTH "+c.key+"\r\n"+strings.ReplaceAll(c.in, "|", "\r\n")+"\r\nQUIT\r\n")
+			got = regexp.MustCompile(`after \d+ ms`).ReplaceAllString(got, "after N ms")
+			if want := "+OK|" + c.want + "+OK|"; got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
 	}
 }

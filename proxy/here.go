@@ -13,7 +13,7 @@ func (s *Session) serveHere(it *item, r role) bool {
 	name, top := it.id.Info().Name, it.id.Info().Top.Info().Name
 	ending := top == "quit" || top == "reset"
 	switch {
-	case it.verdict != local:
+	case it.verdict != local && it.verdict != surveys:
 		s.answer(it)
 		s.turnedDown(r)
 	case s.principal != nil && r == tracks:

@@ -274,6 +274,11 @@ func (s *Session) onLink(id command.ID, db, proto int, undo func(), then func(*p
 	key := s.key(db, pool.Plain)
 	key.Proto = proto
 	l := s.core.Links.Shared(key)
+	if l == nil {
+		s.refuse(id, backendUnavailable, pool.ErrBusy.Error())
+		undo()
+		return
+	}
 	l.Acquire()
 	s.pause(someone)
 	route := s.principal.Route

@@ -178,3 +178,26 @@ func TestPinnedLinksGoRound(t *testing.T) {
 		t.Errorf("%v connections were made for 120 transactions", dials)
 	}
 }
+
+// TestManyDatabases has clients in more databases than there may be shared links: all are
+// served, in the right one.
+func TestManyDatabases(t *testing.T) {
+	r := startServe(t, testConfig(t))
+	key := r.tenant(t, "acme", testbed.Redis(t, "--databases", "500").Addr, limits(0, 0))
+	const databases = 150
+	var open []*talker
+	for db := range databases {
+		x := talkTo(t, r.addr, key)
+		x.send(fmt.Sprintf("SELECT %d", db), fmt.Sprintf("SET who %d", db), "PING")
+		x.expect("+OK", "+OK", "+PONG")
+		open = append(open, x)
+	}
+	for db, x := range open {
+		want := fmt.Sprint(db)
+		x.send("GET who")
+		x.expect("$"+fmt.Sprint(len(want)), want)
+	}
+	if links := r.metric(t, `redis_connections_active{kind="shared"`); links > 64 {
+		t.Errorf("%v shared links are open", links)
+	}
+}
