@@ -202,6 +202,7 @@ func (c *Conn) report(e *event) {
 		return
 	}
 	switch {
+	case c.queued: // kept input comes first; this will be reported again
 	case c.state == lingering:
 		c.discardInput()
 	case e.failed() && (c.paused || c.eof || c.state == draining):

@@ -300,3 +300,43 @@ func TestPausedHandlerHearsThatItsPeerHasHungUp(t *testing.T) {
 		})
 	}
 }
+
+// stepper answers one line, pauses, and goes on from another goroutine's post.
+type stepper struct{ echo }
+
+func (s *stepper) Data(b []byte) int {
+	end := bytes.IndexByte(b, '\n') + 1
+	if len(b) == 0 {
+		s.conn.CloseAfterFlush()
+		return 0
+	}
+	s.conn.Write(b[:end])
+	s.conn.Pause()
+	go s.conn.loop.Post(s.conn.Resume)
+	return end
+}
+
+func TestKeptInputComesBeforeItsEnd(t *testing.T) {
+	const want = "first\nsecond\nthird\n"
+	l := startLoop(t)
+	for name, pair := range transports {
+		t.Run(name, func(t *testing.T) {
+			for range 300 {
+				client, server := pair(t)
+				h := &stepper{echo{closed: make(chan error, 1)}}
+				l.Attach(server, func(c *Conn) Handler { h.conn = c; return h })
+				go func() {
+					_, _ = io.WriteString(client, want)
+					if half, ok := client.(interface{ CloseWrite() error }); ok {
+						_ = half.CloseWrite()
+					}
+				}()
+				got := make([]byte, len(want))
+				if n, err := io.ReadFull(client, got); err != nil {
+					t.Fatalf("got %q, %v, want %q", got[:n], err, want)
+				}
+				client.Close()
+			}
+		})
+	}
+}

@@ -76,7 +76,7 @@ func (s *stream) received(c *Conn, b []byte, err error) {
 	}
 	switch {
 	case err == nil || c.state != open:
-	case c.paused:
+	case c.paused || c.queued:
 		c.tellHungUp() // and more when it goes on
 	default:
 		c.endOfInput()

@@ -71,7 +71,7 @@ func TestClientsThatVanish(t *testing.T) {
 	} {
 		testbed.Eventually(t, 20*time.Second, "there are no "+left.what+" any more", func() bool { return !left.some() })
 	}
-	if pinned := r.metric(t, `redis_connections_active{kind="pinned"`); pinned > 2*workers {
+	if pinned := r.metric(t, `redis_connections_active{kind="pinned"`); pinned > float64(cfg.Pool.PinnedMax) {
 		t.Errorf("%v pinned links are open", pinned)
 	}
 	channels, err := admin.PubSubChannels(t.Context(), "*").Result()
