@@ -239,3 +239,75 @@ func TestBackendLost(t *testing.T) {
 		})
 	}
 }
+
+// TestClientsOnAllLoops has sessions on four loops see, hold up, unblock and kill each
+// other.
+func TestClientsOnAllLoops(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Loops = 4
+	r := startServe(t, cfg)
+	key := r.tenant(t, "acme", testbed.Redis(t).Addr, limits(0, 0))
+	var all []*talker
+	var ids []string
+	for range 8 {
+		x := talkTo(t, r.addr, key)
+		x.send("CLIENT ID")
+		ids = append(ids, strings.TrimPrefix(x.line(), ":"))
+		all = append(all, x)
+	}
+	one := all[0]
+	one.send("CLIENT LIST")
+	one.line()
+	for _, id := range ids {
+		if line := one.line(); !strings.HasPrefix(line, "id="+id+" ") {
+			t.Errorf("CLIENT LIST has %q, want client %s", line, id)
+		}
+	}
+	one.expect("")
+
+	for _, x := range all[1:] {
+		x.send("BLPOP nothing 0")
+	}
+	for i, x := range all[1:] {
+		testbed.Eventually(t, 5*time.Second, "it is unblocked", func() bool {
+			one.send("CLIENT UNBLOCK " + ids[i+1])
+			return one.line() == ":1"
+		})
+		x.expect("*-1")
+	}
+
+	one.send("CLIENT PAUSE 60000")
+	one.expect("+OK")
+	for _, x := range all[1:] {
+		x.send("PING")
+	}
+	one.send("CLIENT UNPAUSE")
+	one.expect("+OK")
+	for _, x := range all[1:] {
+		x.expect("+PONG")
+	}
+
+	one.send("CLIENT KILL TYPE normal")
+	one.expect(":7")
+	for _, x := range all[1:] {
+		x.expect("end")
+	}
+}
+
+// TestWaitingIsNoLatency has a command wait: its time is in no histogram.
+func TestWaitingIsNoLatency(t *testing.T) {
+	r := startServe(t, testConfig(t))
+	key := r.tenant(t, "acme", testbed.Redis(t).Addr, limits(0, 0))
+	x := talkTo(t, r.addr, key)
+	x.send("BLPOP nothing 0.3", "XREAD BLOCK 300 STREAMS nothing $", "WAIT 1 300", "MULTI", "EXEC")
+	x.expect("*-1", "*-1", ":0", "+OK", "*0")
+	for series, want := range map[string]float64{
+		`redis_commands_total{command="blpop"`: 1, `redis_command_duration_seconds_count{command="blpop"`: 0,
+		`redis_command_duration_seconds_count{command="xread"`: 0, `redis_command_duration_seconds_count{command="wait"`: 0,
+		`redis_tenant_duration_seconds_count{phase="backend"`: 2,
+	} {
+		if got := r.metric(t, series); got != want {
+			t.Errorf("%s} is %v, want %v", series, got, want)
+		}
+	}
+}
