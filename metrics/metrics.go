@@ -8,6 +8,7 @@ package metrics
 import (
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,7 +31,14 @@ type Metrics struct {
 	queryErrors  *prometheus.CounterVec
 	queryTime    *prometheus.HistogramVec
 	totals       [4]prometheus.Gauge
+
+	mu   sync.Mutex
+	open map[openLinks]int
+	gone map[string]bool // tenants whose series were dropped, and must not come back
 }
+
+// openLinks says which links are counted together.
+type openLinks struct{ label, kind string }
 
 // New registers the metrics of a process with so many event loops on reg.
 func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics, error) {
@@ -44,6 +52,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
+		open: map[openLinks]int{}, gone: map[string]bool{},
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
@@ -109,8 +118,11 @@ func (m *Metrics) Expect(reasons, queries, paths []string) {
 
 // AddTenant has a tenant's series exist, at 0, before there is anything to count.
 func (m *Metrics) AddTenant(label string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.gone, label)
 	for _, kind := range []string{"shared", "pinned", "subscriber"} {
-		m.links.WithLabelValues(label, kind)
+		m.links.WithLabelValues(label, kind).Set(float64(m.open[openLinks{label, kind}]))
 	}
 	for _, result := range []string{"ok", "refused", "timeout", "auth", "error"} {
 		m.attempts.WithLabelValues(label, result)
@@ -125,18 +137,41 @@ func (m *Metrics) RemoveTenant(label string) {
 		delete(l.tenants, label)
 		l.mu.Unlock()
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gone[label] = true
 	m.links.DeletePartialMatch(prometheus.Labels{"tenant": label})
 	m.attempts.DeletePartialMatch(prometheus.Labels{"tenant": label})
 }
 
 // LinkOpened counts an open connection to a tenant's backend.
-func (m *Metrics) LinkOpened(label, kind string) { m.links.WithLabelValues(label, kind).Inc() }
+func (m *Metrics) LinkOpened(label, kind string) { m.countLink(label, kind, 1) }
 
 // LinkClosed is the opposite of LinkOpened.
-func (m *Metrics) LinkClosed(label, kind string) { m.links.WithLabelValues(label, kind).Dec() }
+func (m *Metrics) LinkClosed(label, kind string) { m.countLink(label, kind, -1) }
+
+// countLink counts apart from the gauge: what closes after its tenant has gone must not
+// bring the series back, below zero.
+func (m *Metrics) countLink(label, kind string, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := openLinks{label, kind}
+	if m.open[key] += n; m.open[key] == 0 {
+		defer delete(m.open, key)
+	}
+	if !m.gone[label] {
+		m.links.WithLabelValues(label, kind).Set(float64(m.open[key]))
+	}
+}
 
 // DialResult counts a try to connect to a tenant's backend.
-func (m *Metrics) DialResult(label, result string) { m.attempts.WithLabelValues(label, result).Inc() }
+func (m *Metrics) DialResult(label, result string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.gone[label] {
+		m.attempts.WithLabelValues(label, result).Inc()
+	}
+}
 
 // KeyRequest counts an attempt to authenticate.
 func (m *Metrics) KeyRequest() { m.keyRequests.Inc() }

@@ -82,6 +82,8 @@ func used(t testing.TB) *prometheus.Registry {
 	m.AddTenant("acme/cache")
 	m.AddTenant("gone/cache")
 	m.RemoveTenant("gone/cache")
+	m.LinkClosed("gone/cache", "shared") // what comes late does not bring it back
+	m.DialResult("gone/cache", "ok")
 	return reg
 }
 
