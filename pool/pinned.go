@@ -138,6 +138,9 @@ func (p *Pool) dialPinned(b *borrow) {
 			if err == nil {
 				err = p.adopt(l, nc, hello, b.slot.kind.String())
 			}
+			if err == nil {
+				p.pinned[l] = struct{}{}
+			}
 			switch {
 			case err != nil:
 				p.slots.release(b.slot)
@@ -318,6 +321,7 @@ func (l *Link) lost(err error) {
 	l.state, l.cause = broken, err
 	failed := l.take()
 	p.drop(l)
+	delete(p.pinned, l)
 	p.slots.release(l.pin.slot)
 	holder := l.pin.holder
 	l.pin.holder = nil

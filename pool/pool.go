@@ -56,7 +56,8 @@ type Pool struct {
 	links  map[Key]*Link
 
 	slots   *Slots
-	kept    map[freeKey][]*Link // clean pinned links, the one used last at the end
+	pinned  map[*Link]struct{}  // all pinned links that are up
+	kept    map[freeKey][]*Link // those that nobody holds, the one used last at the end
 	waiting map[slot][]*borrow
 	handed  int // how many came back
 }
@@ -66,7 +67,7 @@ type Pool struct {
 func New(ctx context.Context, cfg Config, l *loop.Loop, slots *Slots, dialer *Dialer, obs LinkObserver, meter func(label string) Meter, log *slog.Logger) *Pool {
 	p := &Pool{
 		ctx: ctx, cfg: cfg, loop: l, dialer: dialer, obs: obs, meter: meter, log: log, links: map[Key]*Link{},
-		slots: slots, kept: map[freeKey][]*Link{}, waiting: map[slot][]*borrow{},
+		slots: slots, pinned: map[*Link]struct{}{}, kept: map[freeKey][]*Link{}, waiting: map[slot][]*borrow{},
 	}
 	slots.join(p)
 	return p
@@ -225,29 +226,44 @@ func (t *tenure) Closed(err error) {
 // watch looks after the links once a second.
 func (p *Pool) watch() {
 	now := p.loop.Nanos()
-	for key, l := range p.links {
-		quiet := time.Duration(now - l.moved)
-		switch {
-		case l.state == up && l.q.len() > 0 && quiet > p.cfg.StallTimeout:
+	quiet := func(l *Link) time.Duration { return time.Duration(now - l.moved) }
+	silent := map[Backend][]*Link{}
+	stalls := func(l *Link) {
+		if l.state == up && l.q.len() > 0 && quiet(l) > p.cfg.StallTimeout {
 			l.moved = now
-			p.suspect(l)
-		case l.state == up && l.q.len() == 0 && quiet > p.cfg.IdleTimeout:
+			silent[l.key.Backend] = append(silent[l.key.Backend], l)
+		}
+	}
+	for key, l := range p.links {
+		stalls(l)
+		switch {
+		case l.state == up && l.q.len() == 0 && quiet(l) > p.cfg.IdleTimeout:
 			conn := l.conn
 			l.conn, l.state = nil, idle
 			conn.Close(nil)
-		case l.state == idle && l.clients == 0 && quiet > p.cfg.IdleTimeout:
+		case l.state == idle && l.clients == 0 && quiet(l) > p.cfg.IdleTimeout:
 			delete(p.links, key)
 		}
+	}
+	for l := range p.pinned {
+		stalls(l)
+	}
+	for backend, links := range silent {
+		p.suspect(backend, links)
 	}
 	p.watchKept(now)
 	p.loop.After(time.Second, p.watch)
 }
 
-// suspect closes a silent link if its backend does not answer elsewhere either.
-func (p *Pool) suspect(l *Link) {
-	conn := l.conn
+// suspect closes silent links, or those whose commands wait, if their backend does not
+// answer elsewhere either.
+func (p *Pool) suspect(backend Backend, links []*Link) {
+	conns := make([]Conn, 0, len(links))
+	for _, l := range links {
+		conns = append(conns, l.conn)
+	}
 	go func() {
-		nc, _, err := p.dialer.Dial(p.ctx, l.key.Label, l.key.Backend, 0, 2, 1)
+		nc, _, err := p.dialer.Dial(p.ctx, links[0].key.Label, backend, 0, 2, 1)
 		var alive ReplyError // BUSY and LOADING are signs of life
 		if err == nil {
 			_ = nc.Close()
@@ -255,6 +271,10 @@ func (p *Pool) suspect(l *Link) {
 		if err == nil || errors.As(err, &alive) {
 			return
 		}
-		p.loop.Post(func() { conn.Close(err) })
+		p.loop.Post(func() {
+			for _, conn := range conns {
+				conn.Close(err)
+			}
+		})
 	}()
 }

@@ -311,3 +311,34 @@ func TestWaitingIsNoLatency(t *testing.T) {
 		}
 	}
 }
+
+// TestFrozenBackend stops a backend where it is: links that owe something and are silent
+// are given up, blocked ones too, as soon as the backend does not answer elsewhere either.
+// A backend that answers keeps its blocked clients for as long as they like.
+func TestFrozenBackend(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Pool.StallTimeout, cfg.Pool.DialTimeout = time.Second, 300*time.Millisecond
+	r := startServe(t, cfg)
+	server := testbed.Redis(t)
+	key := r.tenant(t, "acme", server.Addr, limits(0, 0))
+	plain, blocked, transaction := talkTo(t, r.addr, key), talkTo(t, r.addr, key), talkTo(t, r.addr, key)
+	blocked.send("BLPOP nothing 4")
+	blocked.expect("*-1") // though it was silent for longer than that
+	blocked.send("BLPOP nothing 0")
+	plain.send("PING")
+	plain.expect("+PONG")
+	transaction.send("MULTI")
+	transaction.expect("+OK")
+	server.Freeze()
+	plain.send("PING")
+	transaction.send("SET a 1")
+	const lost = "-ERR backend connection lost: the command may have been executed"
+	plain.expect(lost)
+	transaction.expect(lost, "end")
+	blocked.expect(lost)
+	server.Thaw()
+	testbed.Eventually(t, 10*time.Second, "it is used again", func() bool {
+		plain.send("PING")
+		return plain.line() == "+PONG"
+	})
+}

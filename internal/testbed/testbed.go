@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -143,3 +144,10 @@ func (s *Server) Kill() {
 	_ = s.cmd.Process.Signal(os.Kill)
 	<-s.done
 }
+
+// Freeze stops the server where it is (SIGSTOP) until Thaw: its connections stay open and
+// silent.
+func (s *Server) Freeze() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Thaw undoes Freeze.
+func (s *Server) Thaw() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
