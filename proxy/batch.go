@@ -167,9 +167,6 @@ func (s *Session) count(it *item) {
 // blocks reports whether XREAD or XREADGROUP is told to: BLOCK is among the options
 // before STREAMS, of which GROUP has two arguments and COUNT one.
 func blocks(it *item) bool {
-	if it.id.Info().Flags&command.FlagBlocking == 0 {
-		return false
-	}
 	args := it.frame.AppendArgs(nil)
 	for i := 1; i < len(args); i++ {
 		switch {

@@ -25,8 +25,9 @@ const (
 	unlisten
 	monitor
 	selects
-	tracks // the link is the session's from then on
-	spoils // it is not known what it leaves behind
+	tracks  // the link is the session's from then on
+	spoils  // it is not known what it leaves behind
+	mayWait // it depends on its arguments: see roleOf
 )
 
 // roles holds each command's role.
@@ -48,6 +49,8 @@ var roles = func() (r [command.Num]role) {
 			r[id] = tells
 		case info.Class == command.Script:
 			r[id] = onScripts
+		case info.Class == command.Shared && info.Flags&command.FlagBlocking != 0:
+			r[id] = mayWait
 		case info.Class == command.Pinned && info.Flags&command.FlagBlocking != 0:
 			r[id] = waits
 		case info.Class == command.Pinned:
@@ -59,8 +62,13 @@ var roles = func() (r [command.Num]role) {
 
 func roleOf(it *item) role {
 	r := roles[it.id]
-	if r == onShared && (len(it.frame.Raw) > largeCommand || blocks(it)) {
+	switch {
+	case r == onShared && len(it.frame.Raw) > largeCommand:
 		return waits
+	case r == mayWait && blocks(it):
+		return waits
+	case r == mayWait:
+		return onShared
 	}
 	return r
 }
