@@ -78,7 +78,7 @@ func (l *Link) Listen(owner Owner, raw []byte, id command.ID, names int, now int
 	return nil
 }
 
-// Monitor says that all that comes from now on is MONITOR's.
+// Monitor says that MONITOR's lines come from now on.
 func (l *Link) Monitor() { l.pin.inbox.monitor = true }
 
 // dataPinned is Data for a link that one client has to itself. Each frame is
@@ -178,7 +178,9 @@ func (l *Link) classify(b []byte) part {
 	in := &l.pin.inbox
 	expecting := len(in.expect) > 0 && in.expect[0].pos == l.q.head && l.q.len() > 0
 	switch {
-	case in.monitor:
+	case in.monitor && b[0] == '+' && len(b) < 2:
+		return unknown
+	case in.monitor && b[0] == '+' && b[1]-'0' <= 9: // a line begins with the time
 		return push
 	case b[0] == '>':
 	case b[0] != '*' || l.key.Proto == 3 || !expecting && l.Subscribed() == 0:

@@ -390,12 +390,15 @@ func (l *Link) Closed(err error) {
 	for _, f := range failed {
 		f.owner.Failed(f.cmd, f.err)
 	}
-	if len(l.roomy) > 0 {
-		roomy := l.roomy
-		l.roomy = nil
-		for _, fn := range roomy {
-			fn()
-		}
+	l.wakeRoomy()
+}
+
+// wakeRoomy tells those who wait for room: there is some, or the connection is gone.
+func (l *Link) wakeRoomy() {
+	roomy := l.roomy
+	l.roomy = nil
+	for _, fn := range roomy {
+		fn()
 	}
 }
 

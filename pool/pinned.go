@@ -331,6 +331,7 @@ func (l *Link) lost(err error) {
 	if holder != nil {
 		holder.Lost(err)
 	}
+	l.wakeRoomy()
 }
 
 func refusal(err error) error {

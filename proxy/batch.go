@@ -15,7 +15,7 @@ const (
 	relayed verdict = iota // costs one of the limit
 	free                   // relayed, and costs nothing: it ends what has begun
 	local
-	surveys // answered here, for one of the limit: it looks at all sessions
+	surveys // not relayed as it is, for one of the limit: it asks other sessions, or the backend
 	denied
 	impossible // of a class that is not served
 )
@@ -68,6 +68,7 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 		case it.verdict.costs() && tokens == 0:
 			s.rateLimited(it.id, retry)
 			s.turnedDown(r)
+			s.pin.err = nil
 		case it.verdict == free || it.verdict == relayed:
 			done = s.relay(it, r)
 		default:
@@ -85,6 +86,9 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 			limited++
 		}
 		stop = s.principal != principal || s.wait != nothing || s.closing
+	}
+	if s.pin.link != nil && !s.closed {
+		s.settlePinned() // it may have been got for a command that was refused then
 	}
 	if limited > 0 {
 		meter.tenant.Phase(metrics.PhaseLimit, 0, limited)
@@ -142,7 +146,7 @@ func (s *Session) judge(it *item) {
 	case it.id == command.Other && !s.principal.Commands.Unknown(),
 		it.id != command.Other && !s.principal.Commands.Has(uint16(it.id)):
 		it.verdict = denied
-	case info.Class == command.Local && asksOthers[info.Name]:
+	case info.Class == command.Local && (asksOthers[info.Name] || asksBackend[info.Name] || roles[it.id] == tracks):
 		it.verdict = surveys
 	case info.Class == command.Local:
 		it.verdict = local

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/redcon"
@@ -269,27 +270,81 @@ func (s *Session) clientUnblock(it *item, args [][]byte) {
 	case !ok:
 		s.refuse(it.id, badRequest, "ERR value is not an integer or out of range")
 		return
-	case len(args) > 4 || len(args) == 4 && !equalFold(args[3], "timeout") && !equalFold(args[3], "error"):
+	case len(args) > 4:
+		s.refuse(it.id, badRequest, "ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.")
+		return
+	case len(args) == 4 && !equalFold(args[3], "timeout") && !equalFold(args[3], "error"):
 		s.refuse(it.id, badRequest, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
 		return
 	}
-	survey(s, func(o *Session) (int64, bool) {
-		if o.id != id || !o.blocked() {
-			return 0, false
+	instance := s.principal.Route.InstanceID
+	reason := []string{}
+	for _, word := range args[3:] {
+		reason = append(reason, string(word))
+	}
+	s.pause(someone)
+	var found atomic.Bool
+	answer := func(reply []byte) {
+		s.core.on(func() {
+			if s.closed {
+				return
+			}
+			s.say(append([]byte(nil), reply...))
+			s.resume()
+		})
+	}
+	s.core.everywhere(func(c *Core) {
+		for o := range c.sessions {
+			if o.id == id && o.principal != nil && o.principal.Route.InstanceID == instance && o.blocked() && !o.pin.asking {
+				found.Store(true)
+				o.askToUnblock(reason, answer)
+			}
 		}
-		return o.pin.link.Hello().ID, true
-	}, func(found []int64) {
-		link := s.shared(pool.Plain)
-		if len(found) == 0 || found[0] == 0 || link == nil {
-			s.say([]byte(":0\r\n"))
-			return
+	}, func() {
+		if !found.Load() {
+			answer([]byte(":0\r\n"))
 		}
-		words := []string{"CLIENT", "UNBLOCK", strconv.FormatInt(found[0], 10)}
-		for _, reason := range args[3:] {
-			words = append(words, string(reason))
-		}
-		s.send(link, s, resp.AppendCommand(nil, words...), it.id)
 	})
+}
+
+// unblock ends the session's own wait, as if its time were over.
+func (s *Session) unblock() {
+	if !s.pin.asking {
+		s.askToUnblock(nil, func([]byte) {})
+	}
+}
+
+// askToUnblock asks the backend to end the wait of the session's connection there, and
+// calls then with the reply on the session's loop. The session keeps the connection until
+// the reply has come: else another client's wait there could be ended.
+func (s *Session) askToUnblock(reason []string, then func(reply []byte)) {
+	link, id := s.shared(pool.Plain), s.pin.link.Hello().ID
+	if link == nil || id == 0 {
+		s.drop(errLeft)
+		then([]byte(":0\r\n"))
+		return
+	}
+	s.pin.asking = true
+	held := s.pin.link
+	link.Ask(func(reply []byte) {
+		if s.pin.link == held && !s.closed {
+			s.pin.asking = false
+			if len(reply) == 0 || reply[0] != ':' {
+				s.drop(errLeft) // it cannot be ended otherwise
+			} else {
+				s.answered()
+			}
+		}
+		if len(reply) == 0 {
+			reply = []byte(":0\r\n")
+		}
+		then(reply)
+	}, append([]string{"CLIENT", "UNBLOCK", strconv.FormatInt(id, 10)}, reason...)...)
+}
+
+// on runs fn on the core's own loop, from any.
+func (c *Core) on(fn func()) {
+	c.everywhere(func(*Core) {}, fn)
 }
 
 // sortByID puts lines of CLIENT LIST in the order of their ids.

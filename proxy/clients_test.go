@@ -249,6 +249,8 @@ func TestRefusedInTransaction(t *testing.T) {
 		{"the limit, at MULTI", slow, "PING|PING|PING|PING|MULTI|INCR n|SELECT 1|EXEC|EXEC",
 			"+PONG|+PONG|+PONG|+PONG|-RATELIMIT 4 commands/s exceeded for this key, retry after N ms|" +
 				"-RATELIMIT 4 commands/s exceeded for this key, retry after N ms|" + strings.ReplaceAll(string(notBegun), "\r\n", "|") + abort + "-ERR EXEC without MULTI|"},
+		{"the limit, of what asks others or the backend", slow, "CLIENT LIST TYPE pubsub|CLIENT TRACKINGINFO|CLIENT GETREDIR|CLIENT TRACKING OFF|CLIENT TRACKINGINFO|CLIENT GETNAME",
+			"$0||*6|$5|flags|*1|$3|off|$8|redirect|:-1|$8|prefixes|*0|:-1|+OK|-RATELIMIT 4 commands/s exceeded for this key, retry after N ms|$-1|"},
 		{"the limit, at WATCH", slow, "PING|PING|PING|PING|WATCH a|UNWATCH", "+PONG|+PONG|+PONG|+PONG|-RATELIMIT 4 commands/s exceeded for this key, retry after N ms|+OK|"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

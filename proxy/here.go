@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"github.com/tidwall/redcon"
-
-	"github.com/respgate/respgate/command"
 )
 
 // serveHere serves a command that is not relayed; false says that it must wait, and
@@ -16,9 +14,9 @@ func (s *Session) serveHere(it *item, r role) bool {
 	case it.verdict != local && it.verdict != surveys:
 		s.answer(it)
 		s.turnedDown(r)
-	case s.principal != nil && r == tracks:
+	case s.principal != nil && p.tx == none && r == tracks:
 		return s.track(it)
-	case s.principal != nil && it.id.Info().Class == command.Local && asksBackend[name]:
+	case s.principal != nil && p.tx == none && asksBackend[name]:
 		return s.relay(it, onShared)
 	case s.owed() > 0 && asksOthers[name]:
 		s.pause(idleness)
@@ -74,6 +72,8 @@ func (s *Session) answerUnpinned(it *item, r role) {
 	}
 	if r != unlisten {
 		s.pin.poisoned = false
+	} else {
+		s.muteNow = false // Redis pushes these
 	}
 	s.say(b)
 }

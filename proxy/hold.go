@@ -45,6 +45,7 @@ func (s *Session) held(it *item) bool {
 		return false
 	}
 	h.waiting = append(h.waiting, s)
+	s.heldUp = true
 	s.pause(someone)
 	return true
 }
@@ -58,13 +59,15 @@ func mayWrite(it *item) bool {
 // clientPause serves CLIENT PAUSE timeout [WRITE|ALL].
 func (s *Session) clientPause(it *item, args [][]byte) {
 	ms, ok := resp.ParseInt(args[2])
-	const most = int64(1<<63-1) / int64(time.Millisecond) / 2
+	ms = min(ms, int64(100*365*24*time.Hour/time.Millisecond)) // a century is for ever
 	switch {
-	case !ok || ms > most:
+	case len(args) > 4:
+		s.refuse(it.id, badRequest, "ERR unknown subcommand or wrong number of arguments for 'PAUSE'. Try CLIENT HELP.")
+	case !ok:
 		s.refuse(it.id, badRequest, "ERR timeout is not an integer or out of range")
 	case ms < 0:
 		s.refuse(it.id, badRequest, "ERR timeout is negative")
-	case len(args) > 4 || len(args) == 4 && !equalFold(args[3], "write") && !equalFold(args[3], "all"):
+	case len(args) == 4 && !equalFold(args[3], "write") && !equalFold(args[3], "all"):
 		s.refuse(it.id, badRequest, "ERR CLIENT PAUSE mode must be WRITE or ALL")
 	default:
 		writes := len(args) == 4 && equalFold(args[3], "write")

@@ -67,6 +67,7 @@ func (s *Session) answerAlways(it *item, name string) {
 		s.finish()
 	case "reset":
 		s.proto, s.db, s.name = 2, 0, ""
+		s.off, s.skip, s.muteNow = false, false, false
 		s.logOut()
 		s.say([]byte("+RESET\r\n"))
 	}
@@ -149,6 +150,8 @@ func (s *Session) authenticated(id command.ID, h *auth.Handle, err error, then f
 		s.refuse(id, authUnavailable)
 	case p == nil:
 		s.refuse(id, wrongPass)
+	case s.pin.bound() && s.principal != nil && s.principal.Route != p.Route:
+		s.refuse(id, unsupported, "the instance cannot change while keys are watched or tracked, channels subscribed or a transaction is open")
 	case !s.adopt(h, p):
 		s.refuse(id, backendUnavailable, "backend unavailable: its URL is not understood")
 	default:

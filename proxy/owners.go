@@ -53,8 +53,12 @@ type monitoring struct{ *Session }
 
 // Replies implements pool.Owner.
 func (o *monitoring) Replies(b []byte, done int, partial bool) {
-	if b[0] == '+' && o.pin.link != nil {
+	switch {
+	case o.pin.link == nil:
+	case b[0] == '+':
 		o.pin.link.Monitor()
+	default:
+		o.pin.monitors = false
 	}
 	o.Session.Replies(b, done, partial)
 }

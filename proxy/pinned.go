@@ -30,9 +30,10 @@ type pinned struct {
 	poisoned  bool   // a WATCH was refused: the next EXEC must not succeed
 	listening bool   // subscribed, or about to be
 	blocking  uint64 // the number of the last command that may wait, counted from 1
-	stays     bool   // the session keeps the link until it ends
-	tracking  bool   // it may be told of changed keys
+	tracking  bool   // it is told of changed keys
+	untouched bool   // CLIENT NO-TOUCH is on, or was
 	monitors  bool
+	asking    bool // the backend is being asked to unblock it
 	spoilt    bool // the link is not for others any more
 	selected  bool // the transaction has a SELECT in it
 	probing   bool // the database is being asked for
@@ -40,7 +41,7 @@ type pinned struct {
 
 // bound reports whether the session's next command must go over the same link.
 func (p *pinned) bound() bool {
-	return p.tx == opened || p.tx == doomed || p.watching || p.listening || p.stays || p.probing
+	return p.tx == opened || p.tx == doomed || p.watching || p.listening || p.tracking || p.untouched || p.monitors || p.probing || p.asking
 }
 
 // relayPinned sends a command over the session's own link, which it gets first when
@@ -161,19 +162,23 @@ func (s *Session) sendPinned(it *item, r role) {
 	case watch:
 		p.watching = p.watching || p.tx == none
 	case tracks:
-		p.stays, p.tracking = true, true
-		owner, raw = s.tracked(it, owner, raw)
+		owner, raw = s.tracked(it)
 	case monitor:
+		if p.monitors {
+			return // Redis does not answer a second one
+		}
 		if p.tx == none {
-			p.stays, p.spoilt, p.monitors = true, true, true
+			p.monitors = true
 			owner = &monitoring{s}
 		}
 	case spoils:
 		p.spoilt = true
 	case tells:
-		if p.tx == none {
-			owner, raw = s.tellTruth(it, raw)
+		if p.tx != none {
+			s.refuseInTransaction(it, r) // EXEC would tell what is not true for the key
+			return
 		}
+		owner, raw = s.tellTruth(it, raw)
 	case onShared:
 		if s.redirect.backend != 0 && asksBackend[it.id.Info().Name] {
 			owner = &redirected{Session: s}
@@ -196,8 +201,10 @@ func (s *Session) sendPinned(it *item, r role) {
 	switch {
 	case p.tx != none && r != multi:
 		p.queued++
-	case r == waits:
-		p.blocking = s.sent
+	case r == waits && mayBlock(it):
+		if p.blocking = s.sent; s.hungUp {
+			s.unblock()
+		}
 	}
 	if (r == exec || r == discard) && p.tx != none || r == unwatch {
 		p.watching, p.poisoned = false, false
@@ -251,7 +258,7 @@ func (s *Session) unpin() {
 	}
 	state := pool.Clean
 	switch {
-	case p.stays || p.listening || p.probing:
+	case p.tracking || p.untouched || p.monitors || p.listening || p.probing || p.asking:
 		state = pool.Spoilt
 	case p.spoilt:
 		state = pool.Unknown

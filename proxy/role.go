@@ -73,6 +73,13 @@ func roleOf(it *item) role {
 	return r
 }
 
+// mayBlock reports whether a command that has a link of its own may wait for others: not
+// all do, since a large one has such a link too.
+func mayBlock(it *item) bool {
+	info := it.id.Info()
+	return info.Flags&command.FlagBlocking != 0 || info.Name == "wait" || info.Name == "waitaof"
+}
+
 // ends reports whether a command ends what another one has begun. No limit refuses
 // it, and without anything begun it needs no backend.
 func ends(r role) bool { return r == exec || r == discard || r == unwatch || r == unlisten }

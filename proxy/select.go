@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/pool"
@@ -42,16 +43,26 @@ func (s *Session) setDB(db int) {
 	}
 }
 
+// tryTime is how long SELECT waits for a link to ask on, before it dials one of its own:
+// it must not notice that others have all that there are.
+const tryTime = 20 * time.Millisecond
+
 // tryDB asks the backend, on a link that is nobody's, whether there is such a
 // database. A link of its own is only made for one that there is.
 func (s *Session) tryDB(id command.ID, db int) {
 	s.pause(someone)
 	route := s.principal.Route
-	s.core.Links.Borrow(s.key(s.backend.DB, pool.Plain), pool.Pinned, func(l *pool.Link, err error) {
+	var cancel func()
+	dial := func() {
+		if !s.closed {
+			s.onLink(id, db, s.proto, func() {}, func(*pool.Link) { s.selectedDB(db) })
+		}
+	}
+	hurry := s.core.After(tryTime, func() { cancel(); dial() })
+	cancel = s.core.Links.Borrow(s.key(s.backend.DB, pool.Plain), pool.Pinned, func(l *pool.Link, err error) {
+		hurry.Stop()
 		if err != nil {
-			if !s.closed {
-				s.onLink(id, db, s.proto, func() {}, func(*pool.Link) { s.selectedDB(db) })
-			}
+			dial()
 			return
 		}
 		l.Ask(func(reply []byte) {

@@ -33,6 +33,7 @@ var (
 	errAuthTimeout = errors.New("not authenticated in time")
 	errLeft        = errors.New("client has left")
 	errKilled      = errors.New("killed by another client")
+	errMoved       = errors.New("its instance has moved")
 	errEnded       = errors.New("its key has ended")
 	errOutput      = errors.New("client does not read its replies")
 	errTorn        = errors.New("backend lost in the middle of a reply")
@@ -64,6 +65,9 @@ type Session struct {
 	addr   ClientAddr
 	local  ClientAddr // where it has connected to
 	id     int64
+
+	hungUp bool // the client will send no more
+	heldUp bool // CLIENT PAUSE holds it up
 
 	since, active int64      // when it connected and last sent something
 	current       command.ID // its last command
@@ -140,11 +144,15 @@ func (s *Session) Data(b []byte) int {
 	return off
 }
 
-// HungUp is told that the client will send no more. Whoever waits for a command that
-// blocks has gone, as Redis sees it: else the wait would not end.
+// HungUp is told that the client will send no more. It may have gone: a command that
+// blocks must not wait for it. What is answered already it still gets.
 func (s *Session) HungUp() {
-	if s.blocked() {
+	s.hungUp = true
+	switch {
+	case s.heldUp:
 		s.drop(errLeft)
+	case s.blocked():
+		s.unblock()
 	}
 }
 
@@ -156,13 +164,16 @@ func (s *Session) refresh() {
 	switch p := s.handle.Principal(); p {
 	case s.principal:
 	case nil:
-		if s.pin.link != nil && s.owed() > 0 {
+		if s.heldUp || s.pin.link != nil && s.owed() > 0 {
 			s.drop(errEnded) // what it waits for may never come
 			return
 		}
 		s.finish()
 	default:
-		if !s.adopt(s.handle, p) {
+		switch {
+		case s.pin.bound() && p.Route != s.principal.Route:
+			s.drop(errMoved) // what its connection holds cannot move with it
+		case !s.adopt(s.handle, p):
 			s.finish()
 		}
 	}
@@ -174,7 +185,7 @@ func (s *Session) finish() {
 		return
 	}
 	s.closing = true
-	if s.owed() == 0 && s.wait != someone {
+	if s.owed() == 0 && (s.wait != someone || s.heldUp) {
 		s.out.CloseAfterFlush()
 	}
 }
@@ -193,7 +204,7 @@ func (s *Session) pause(why waitReason) {
 
 // resume undoes pause.
 func (s *Session) resume() {
-	s.wait = nothing
+	s.wait, s.heldUp = nothing, false
 	if s.closed {
 		return
 	}
@@ -249,7 +260,7 @@ func (s *Session) write(b []byte, n int) {
 	s.outBytes += len(b)
 	s.out.Write(b)
 	limit := s.core.Limits.MaxOutput
-	if s.pin.listening || s.pin.stays {
+	if s.pin.listening || s.pin.monitors {
 		limit = min(limit, maxPushed)
 	}
 	if s.out.Unsent() > limit {
@@ -349,6 +360,7 @@ func (s *Session) leave() {
 		s.meter.tenant.Clients(-1)
 	}
 	s.handle, s.principal, s.bucket, s.meter = nil, nil, nil, nil
+	s.redirect = redirect{}
 }
 
 func (s *Session) releaseLinks() {

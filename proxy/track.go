@@ -14,17 +14,21 @@ var asksBackend = map[string]bool{"client|caching": true, "client|trackinginfo":
 
 // redirect is the client that is sent a session's invalidations: its id here, and that of
 // its connection to the backend.
-type redirect struct{ ours, backend int64 }
+type redirect struct {
+	ours, backend int64
+	looked        bool // just now: the command is looked at again
+}
 
-// track relays CLIENT TRACKING and CLIENT NO-TOUCH, which make the link the session's for
-// good; false says that it must wait. A REDIRECT names a client by its id here: it is
-// looked for first.
+// track relays CLIENT TRACKING and CLIENT NO-TOUCH, which are about a link of the
+// session's own; false says that it must wait. A REDIRECT names a client by its id here:
+// it is looked for first.
 func (s *Session) track(it *item) bool {
-	target, at := redirectOf(it)
-	if at == 0 {
-		s.redirect = redirect{}
+	if s.pin.link == nil && it.id.ArityOK(it.frame.Args) && equalFold(it.frame.AppendArgs(nil)[2], "off") {
+		return s.relay(it, onShared) // there is nothing to end
 	}
-	if at == 0 || s.redirect.ours == target {
+	target, at := redirectOf(it)
+	if at == 0 || s.redirect.looked {
+		s.redirect.looked = false
 		return s.relayPinned(it, tracks)
 	}
 	if s.owed() > 0 {
@@ -37,12 +41,16 @@ func (s *Session) track(it *item) bool {
 		}
 		return o.pin.link.Hello().ID, true
 	}, func(found []int64) {
-		s.redirect = redirect{ours: target}
+		s.redirect = redirect{ours: target, looked: true}
 		if len(found) > 0 {
 			s.redirect.backend = found[0]
 		}
 	})
-	return s.wait == nothing && s.relayPinned(it, tracks)
+	if s.wait != nothing {
+		return false
+	}
+	s.redirect.looked = false
+	return s.relayPinned(it, tracks)
 }
 
 // redirectOf returns whom CLIENT TRACKING ON REDIRECT names, and which argument does; 0
@@ -66,23 +74,55 @@ func redirectOf(it *item) (target int64, at int) {
 	return 0, 0
 }
 
-// tracked puts the backend's id into a CLIENT TRACKING with REDIRECT. One that it cannot
-// have stands for a client that there is not.
-func (s *Session) tracked(it *item, owner pool.Owner, raw []byte) (pool.Owner, []byte) {
+// tracked returns what is sent for CLIENT TRACKING or NO-TOUCH, and who follows its reply.
+// A REDIRECT gets the backend's id; one that it cannot have stands for a client that there
+// is not.
+func (s *Session) tracked(it *item) (pool.Owner, []byte) {
+	p := &s.pin
+	args := it.frame.AppendArgs(nil)
+	o := &tracking{Session: s, was: p.tracking, wasUntouched: p.untouched, off: equalFold(args[2], "off")}
+	if it.id.Info().Name == "client|tracking" {
+		o.changes = &p.tracking
+	} else {
+		o.changes = &p.untouched
+	}
+	if !o.off {
+		*o.changes = true
+	}
 	_, at := redirectOf(it)
 	if at == 0 {
-		return owner, raw
+		return o, it.frame.Raw
 	}
 	id := s.redirect.backend
 	if id == 0 {
 		id = 1<<63 - 1
 	}
 	words := make([]string, 0, it.frame.Args)
-	for _, arg := range it.frame.AppendArgs(nil) {
+	for _, arg := range args {
 		words = append(words, string(arg))
 	}
 	words[at] = strconv.FormatInt(id, 10)
-	return owner, resp.AppendCommand(nil, words...)
+	return o, resp.AppendCommand(nil, words...)
+}
+
+// tracking follows whether the backend accepts CLIENT TRACKING or NO-TOUCH.
+type tracking struct {
+	*Session
+	changes           *bool
+	was, wasUntouched bool
+	off               bool
+}
+
+// Replies implements pool.Owner.
+func (o *tracking) Replies(b []byte, done int, partial bool) {
+	switch {
+	case o.pin.link == nil: // RESET, or another instance
+	case o.off && b[0] == '+':
+		*o.changes = false
+	case b[0] == '-':
+		o.pin.tracking, o.pin.untouched = o.was, o.wasUntouched
+	}
+	o.Session.Replies(b, done, partial)
 }
 
 // redirected puts the client's id here back into what the backend says of a redirection.

@@ -23,6 +23,9 @@ type truth struct {
 // to be sent for it.
 func (s *Session) tellTruth(it *item, raw []byte) (pool.Owner, []byte) {
 	about := it.id.Info().Name
+	if !it.id.ArityOK(it.frame.Args) {
+		return s, raw
+	}
 	switch about {
 	case "command|count":
 		raw = resp.AppendCommand(nil, "COMMAND") // they have to be looked through
