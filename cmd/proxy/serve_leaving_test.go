@@ -2,9 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
-	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -107,7 +108,7 @@ func TestFullLinkLost(t *testing.T) {
 	server.Kill()
 	_ = x.SetDeadline(time.Now().Add(10 * time.Second))
 	rest, err := io.ReadAll(x.in)
-	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("it is not closed: %v", err)
 	}
 	if !bytes.HasPrefix(rest, []byte("-ERR backend connection lost")) {
