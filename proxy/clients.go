@@ -297,7 +297,7 @@ func (s *Session) clientUnblock(it *item, args [][]byte) {
 		for o := range c.sessions {
 			if o.id == id && o.principal != nil && o.principal.Route.InstanceID == instance && o.blocked() && !o.pin.asking {
 				found.Store(true)
-				o.askToUnblock(reason, answer)
+				o.askToUnblock(reason, false, answer)
 			}
 		}
 	}, func() {
@@ -310,17 +310,20 @@ func (s *Session) clientUnblock(it *item, args [][]byte) {
 // unblock ends the session's own wait, as if its time were over.
 func (s *Session) unblock() {
 	if !s.pin.asking {
-		s.askToUnblock(nil, func([]byte) {})
+		s.askToUnblock(nil, true, func([]byte) {})
 	}
 }
 
 // askToUnblock asks the backend to end the wait of the session's connection there, and
 // calls then with the reply on the session's loop. The session keeps the connection until
-// the reply has come: else another client's wait there could be ended.
-func (s *Session) askToUnblock(reason []string, then func(reply []byte)) {
+// the reply has come: else another client's wait there could be ended. Where the backend
+// cannot be asked, or refuses, a session that must end is dropped.
+func (s *Session) askToUnblock(reason []string, must bool, then func(reply []byte)) {
 	link, id := s.shared(pool.Plain), s.pin.link.Hello().ID
 	if link == nil || id == 0 {
-		s.drop(errLeft)
+		if must {
+			s.drop(errLeft)
+		}
 		then([]byte(":0\r\n"))
 		return
 	}
@@ -329,8 +332,8 @@ func (s *Session) askToUnblock(reason []string, then func(reply []byte)) {
 	link.Ask(func(reply []byte) {
 		if s.pin.link == held && !s.closed {
 			s.pin.asking = false
-			if len(reply) == 0 || reply[0] != ':' {
-				s.drop(errLeft) // it cannot be ended otherwise
+			if must && (len(reply) == 0 || reply[0] != ':') {
+				s.drop(errLeft)
 			} else {
 				s.answered()
 			}
