@@ -129,10 +129,14 @@ func (c *Core) Refresh() {
 	}
 }
 
-// Drain asks all sessions to end: each does when it is owed nothing.
+// Drain asks all sessions to end: each does when it is owed nothing. Waits end as if their
+// time were over.
 func (c *Core) Drain() {
 	for s := range c.sessions {
 		s.finish()
+		if s.blocked() {
+			s.unblock()
+		}
 	}
 }
 

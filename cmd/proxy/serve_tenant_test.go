@@ -241,6 +241,10 @@ func TestDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = io.WriteString(busy, "INCR n\r\n")
+	testbed.Eventually(t, 5*time.Second, "its command is under way", func() bool {
+		_, body := httpGet(t, "http://"+p.http+"/metrics")
+		return sumMetric(t, body, `redis_commands_total{command="incr"`) == 1
+	})
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
