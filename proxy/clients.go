@@ -307,12 +307,9 @@ func (s *Session) clientUnblock(it *item, args [][]byte) {
 	})
 }
 
-// unblock ends the session's own wait, as if its time were over.
-func (s *Session) unblock() {
-	if !s.pin.asking {
-		s.askToUnblock(nil, true, func([]byte) {})
-	}
-}
+// askAgain is after what time the backend is asked again to end a wait that it does not
+// know of yet: the command that waits goes over another connection.
+const askAgain = 5 * time.Millisecond
 
 // askToUnblock asks the backend to end the wait of the session's connection there, and
 // calls then with the reply on the session's loop. The session keeps the connection until
@@ -332,9 +329,12 @@ func (s *Session) askToUnblock(reason []string, must bool, then func(reply []byt
 	link.Ask(func(reply []byte) {
 		if s.pin.link == held && !s.closed {
 			s.pin.asking = false
-			if must && (len(reply) == 0 || reply[0] != ':') {
+			switch {
+			case must && (len(reply) == 0 || reply[0] != ':'):
 				s.drop(errLeft)
-			} else {
+			case must && s.blocked() && reply[1] == '0':
+				s.core.After(askAgain, s.endWait)
+			default:
 				s.answered()
 			}
 		}

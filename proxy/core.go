@@ -134,9 +134,7 @@ func (c *Core) Refresh() {
 func (c *Core) Drain() {
 	for s := range c.sessions {
 		s.finish()
-		if s.blocked() {
-			s.unblock()
-		}
+		s.endWait()
 	}
 }
 

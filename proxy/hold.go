@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math"
 	"time"
 
 	"github.com/respgate/respgate/command"
@@ -59,6 +60,9 @@ func mayWrite(it *item) bool {
 // clientPause serves CLIENT PAUSE timeout [WRITE|ALL].
 func (s *Session) clientPause(it *item, args [][]byte) {
 	ms, ok := resp.ParseInt(args[2])
+	if ms > math.MaxInt64-time.Now().UnixMilli() {
+		ms = 0 // Redis's sum is below zero then: long past
+	}
 	ms = min(ms, int64(100*365*24*time.Hour/time.Millisecond)) // a century is for ever
 	switch {
 	case len(args) > 4:

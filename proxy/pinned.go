@@ -33,6 +33,7 @@ type pinned struct {
 	tracking  bool   // it is told of changed keys
 	untouched bool   // CLIENT NO-TOUCH is on, or was
 	monitors  bool
+	changing  int  // how many CLIENT TRACKING and NO-TOUCH are under way
 	asking    bool // the backend is being asked to unblock it
 	spoilt    bool // the link is not for others any more
 	selected  bool // the transaction has a SELECT in it
@@ -41,7 +42,7 @@ type pinned struct {
 
 // bound reports whether the session's next command must go over the same link.
 func (p *pinned) bound() bool {
-	return p.tx == opened || p.tx == doomed || p.watching || p.listening || p.tracking || p.untouched || p.monitors || p.probing || p.asking
+	return p.tx == opened || p.tx == doomed || p.watching || p.listening || p.tracking || p.untouched || p.monitors || p.probing || p.asking || p.changing > 0
 }
 
 // relayPinned sends a command over the session's own link, which it gets first when
@@ -202,9 +203,8 @@ func (s *Session) sendPinned(it *item, r role) {
 	case p.tx != none && r != multi:
 		p.queued++
 	case r == waits && mayBlock(it):
-		if p.blocking = s.sent; s.hungUp {
-			s.unblock()
-		}
+		p.blocking = s.sent
+		s.endWait()
 	}
 	if (r == exec || r == discard) && p.tx != none || r == unwatch {
 		p.watching, p.poisoned = false, false
@@ -258,7 +258,7 @@ func (s *Session) unpin() {
 	}
 	state := pool.Clean
 	switch {
-	case p.tracking || p.untouched || p.monitors || p.listening || p.probing || p.asking:
+	case p.tracking || p.untouched || p.monitors || p.listening || p.probing || p.asking || p.changing > 0:
 		state = pool.Spoilt
 	case p.spoilt:
 		state = pool.Unknown

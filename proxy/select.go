@@ -54,7 +54,12 @@ func (s *Session) tryDB(id command.ID, db int) {
 	route := s.principal.Route
 	var cancel func()
 	dial := func() {
-		if !s.closed {
+		switch {
+		case s.closed:
+		case s.principal.Route != route:
+			s.refuse(id, backendUnavailable, movedAway)
+			s.resume()
+		default:
 			s.onLink(id, db, s.proto, func() {}, func(*pool.Link) { s.selectedDB(db) })
 		}
 	}

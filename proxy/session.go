@@ -151,8 +151,15 @@ func (s *Session) HungUp() {
 	switch {
 	case s.heldUp:
 		s.drop(errLeft)
-	case s.blocked():
-		s.unblock()
+	default:
+		s.endWait()
+	}
+}
+
+// endWait has the backend end a wait of a client that has left, or is to.
+func (s *Session) endWait() {
+	if (s.hungUp || s.closing) && !s.closed && s.blocked() && !s.pin.asking {
+		s.askToUnblock(nil, true, func([]byte) {})
 	}
 }
 
@@ -280,6 +287,7 @@ func (s *Session) Replies(b []byte, done int, partial bool) {
 		s.write(b, done)
 	}
 	s.answered()
+	s.endWait()
 }
 
 // Failed implements pool.Owner.

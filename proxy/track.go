@@ -80,15 +80,11 @@ func redirectOf(it *item) (target int64, at int) {
 func (s *Session) tracked(it *item) (pool.Owner, []byte) {
 	p := &s.pin
 	args := it.frame.AppendArgs(nil)
-	o := &tracking{Session: s, was: p.tracking, wasUntouched: p.untouched, off: equalFold(args[2], "off")}
+	o := &tracking{Session: s, changes: &p.untouched, on: !equalFold(args[2], "off")}
 	if it.id.Info().Name == "client|tracking" {
 		o.changes = &p.tracking
-	} else {
-		o.changes = &p.untouched
 	}
-	if !o.off {
-		*o.changes = true
-	}
+	p.changing++
 	_, at := redirectOf(it)
 	if at == 0 {
 		return o, it.frame.Raw
@@ -105,22 +101,21 @@ func (s *Session) tracked(it *item) (pool.Owner, []byte) {
 	return o, resp.AppendCommand(nil, words...)
 }
 
-// tracking follows whether the backend accepts CLIENT TRACKING or NO-TOUCH.
+// tracking follows whether the backend accepts CLIENT TRACKING or NO-TOUCH. The session
+// keeps its link until it has said so.
 type tracking struct {
 	*Session
-	changes           *bool
-	was, wasUntouched bool
-	off               bool
+	changes *bool
+	on      bool
 }
 
 // Replies implements pool.Owner.
 func (o *tracking) Replies(b []byte, done int, partial bool) {
-	switch {
-	case o.pin.link == nil: // RESET, or another instance
-	case o.off && b[0] == '+':
-		*o.changes = false
-	case b[0] == '-':
-		o.pin.tracking, o.pin.untouched = o.was, o.wasUntouched
+	if o.pin.link != nil {
+		o.pin.changing -= done
+		if b[0] == '+' {
+			*o.changes = o.on
+		}
 	}
 	o.Session.Replies(b, done, partial)
 }

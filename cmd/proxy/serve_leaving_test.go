@@ -56,6 +56,11 @@ func TestGhosts(t *testing.T) {
 	})
 	holder.send("UNWATCH")
 	holder.expect("+OK")
+	for range 50 { // with the wait, and at the same moment as it
+		c := talkTo(t, r.addr, key)
+		c.send("BLPOP queue 0", "BLPOP other 0")
+		c.Close()
+	}
 	testbed.Eventually(t, 5*time.Second, "the ghost is gone", func() bool { return r.metric(t, "client_connections") == 2 })
 	other.send("RPUSH queue job", "LLEN queue")
 	other.expect(":1", ":1")
@@ -195,11 +200,15 @@ func TestWhatTakesALink(t *testing.T) {
 			t.Errorf("a transaction beside clients that %s: %s", what, got)
 		}
 	}
-	for _, line := range []string{"CLIENT TRACKING OFF", "CLIENT TRACKING bogus", "CLIENT NO-TOUCH ON", "CLIENT TRACKING ON REDIRECT 12345678"} {
+	for _, line := range []string{"CLIENT TRACKING OFF", "CLIENT TRACKING bogus", "CLIENT TRACKING bogus|CLIENT TRACKING bogus", "CLIENT NO-TOUCH ON", "CLIENT TRACKING ON REDIRECT 12345678"} {
 		for range 4 {
 			x := talkTo(t, r.addr, key)
-			x.send(line)
-			x.line()
+			for part := range strings.SplitSeq(line, "|") {
+				x.send(part)
+			}
+			for range 1 + strings.Count(line, "|") {
+				x.line()
+			}
 		}
 		transaction("said " + line)
 	}
