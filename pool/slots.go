@@ -1,6 +1,9 @@
 package pool
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Kind is what a link that one client has to itself is for; each kind has its
 // bound.
@@ -20,6 +23,8 @@ func (k Kind) String() string { return [...]string{"pinned", "subscriber"}[k] }
 // loops: those in use and those kept for later. It is safe for concurrent use.
 type Slots struct {
 	max [kinds]int
+
+	waiting atomic.Int64 // places in all queues: links come back without a lock while there are none
 
 	mu    sync.Mutex
 	used  map[slot]int
@@ -61,6 +66,7 @@ func (s *Slots) take(k slot, p *place) bool {
 		return true
 	}
 	s.queue[k] = append(s.queue[k], p)
+	s.waiting.Add(1)
 	for _, pool := range s.pools {
 		pool.loop.Post(func() { pool.spare(k) })
 	}
@@ -74,6 +80,7 @@ func (s *Slots) leave(k slot, p *place) bool {
 	for i, q := range s.queue[k] {
 		if q == p {
 			s.queue[k] = append(s.queue[k][:i:i], s.queue[k][i+1:]...)
+			s.waiting.Add(-1)
 			return true
 		}
 	}
@@ -82,6 +89,9 @@ func (s *Slots) leave(k slot, p *place) bool {
 
 // wanted reports whether somebody waits for a slot.
 func (s *Slots) wanted(k slot) bool {
+	if s.waiting.Load() == 0 {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.queue[k]) > 0
@@ -94,6 +104,7 @@ func (s *Slots) release(k slot) {
 	for len(s.queue[k]) > 0 {
 		p := s.queue[k][0]
 		s.queue[k] = s.queue[k][1:]
+		s.waiting.Add(-1)
 		if p.pool.loop.Post(p.given) {
 			return
 		}
