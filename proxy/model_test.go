@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -28,7 +29,7 @@ type program struct {
 	proto int
 	lines [][]string
 	cuts  []int
-	slow  bool // cut after each command, with time for its reply to come
+	slow  bool // cut after each command, and the next comes after a reply to it
 }
 
 // vocabulary are the commands of programs, the likeliest more than once; K is a key,
@@ -190,20 +191,22 @@ func (p program) run(addr string, first ...[]string) (string, error) {
 		head = resp.AppendCommand(head, line...)
 	}
 	head = resp.AppendCommand(head, "HELLO", strconv.Itoa(p.proto))
+	answered := make(chan struct{}, len(first)+1+8*len(p.lines)+8) // a token for each reply
 	go func() {
 		b := p.bytes()
 		at := 0
 		for _, cut := range slices.Concat(p.cuts, []int{len(b)}) {
-			if cut > at {
-				_, _ = c.Write(append(head, b[at:cut]...))
-				at, head = cut, nil
-				if p.slow {
-					time.Sleep(200 * time.Microsecond) // not to wait for anything: for another course of events
-				}
+			if cut <= at {
+				continue
+			}
+			_, _ = c.Write(append(head, b[at:cut]...))
+			at, head = cut, nil
+			if p.slow {
+				<-answered // each command has one reply or more
 			}
 		}
 	}()
-	got, err := io.ReadAll(c)
+	got, err := readReplies(c, answered)
 	if err != nil {
 		return "", fmt.Errorf("after %.200q: %w", got, err)
 	}
@@ -218,6 +221,38 @@ func (p program) run(addr string, first ...[]string) (string, error) {
 	return string(got), nil
 }
 
+// readReplies returns all that comes until the other side closes, and puts a token into
+// answered for each reply, as far as there is room, and closes it in the end.
+func readReplies(c net.Conn, answered chan<- struct{}) (got []byte, err error) {
+	defer close(answered)
+	var framer resp.ReplyFramer
+	framed := 0
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := c.Read(buf)
+		got = append(got, buf[:n]...)
+		for {
+			used, done, bad := framer.Next(got[framed:])
+			framed += used
+			if done {
+				select {
+				case answered <- struct{}{}:
+				default:
+				}
+			}
+			if used == 0 || bad != nil {
+				break
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return got, nil
+		}
+		if err != nil {
+			return got, err
+		}
+	}
+}
+
 func (p program) String() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "seed %d, RESP%d, cut at %v", p.seed, p.proto, p.cuts)
@@ -228,8 +263,9 @@ func (p program) String() string {
 }
 
 // compare runs programs by several workers against a Redis directly and against
-// another behind what is tested, and returns the first difference.
-func compare(t *testing.T, n int, direct, behind string, first ...[]string) string {
+// another behind what is tested, and returns the first difference. With paced, some
+// programs wait for replies.
+func compare(t *testing.T, n int, paced bool, direct, behind string, first ...[]string) string {
 	base := rand.Uint64() //nolint:gosec // printed
 	t.Logf("seeds from %d", base)
 	var mu sync.Mutex
@@ -240,6 +276,7 @@ func compare(t *testing.T, n int, direct, behind string, first ...[]string) stri
 		wg.Go(func() {
 			for i := w; i < n; i += workers {
 				p := newProgram(base+uint64(i), fmt.Sprintf("w%d:", w))
+				p.slow = p.slow && paced
 				want, err := p.run(direct)
 				got, err2 := p.run(behind, first...)
 				mu.Lock()
@@ -284,7 +321,7 @@ func count(t *testing.T) int {
 func TestModel(t *testing.T) {
 	st := fixed{}
 	key := st.grant("acme", testbed.Redis(t).Addr, 0, "+@all")
-	if d := compare(t, count(t), testbed.Redis(t).Addr, startProxy(t, st), []string{"AUTH", key}); d != "" {
+	if d := compare(t, count(t), true, testbed.Redis(t).Addr, startProxy(t, st), []string{"AUTH", key}); d != "" {
 		t.Error(d)
 	}
 }
@@ -309,12 +346,12 @@ func TestModelCatchesASwap(t *testing.T) {
 			wg.Go(func() { swapped(client, behind.Addr, i%100 == 99) })
 		}
 	})
-	if d := compare(t, 2000, testbed.Redis(t).Addr, ln.Addr().String()); d == "" {
+	if d := compare(t, 2000, false, testbed.Redis(t).Addr, ln.Addr().String()); d == "" {
 		t.Error("a planted swap was not noticed")
 	}
 }
 
-// swapped passes a conversation on, with two replies that differ swapped where asked to.
+// swapped passes a conversation on, when it is over, with two replies that differ swapped where asked to.
 func swapped(client net.Conn, addr string, swap bool) {
 	defer client.Close()
 	server, err := net.Dial("tcp", addr)

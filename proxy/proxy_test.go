@@ -47,14 +47,9 @@ func (f fixed) grant(org, addr string, rate int, rules string) string {
 	return k.Text.Reveal()
 }
 
-// startProxy serves the store's keys on one event loop and returns its address.
-func startProxy(t *testing.T, st fixed) string {
+// parts are what a session's core is made with.
+func parts(t *testing.T, st fixed, log *slog.Logger) (*metrics.Metrics, *auth.Service) {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	l, err := loop.New(log)
-	if err != nil {
-		t.Fatal(err)
-	}
 	m, err := metrics.New(prometheus.NewPedanticRegistry(), 1, "", "")
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +58,18 @@ func startProxy(t *testing.T, st fixed) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return m, service
+}
+
+// startProxy serves the store's keys on one event loop and returns its address.
+func startProxy(t *testing.T, st fixed) string {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	l, err := loop.New(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, service := parts(t, st, log)
 	cfg := pool.Config{
 		Dial:        pool.DialConfig{Attempts: 2, RetryDelay: 50 * time.Millisecond, Timeout: 2 * time.Second},
 		IdleTimeout: time.Minute, StallTimeout: time.Minute, PinnedWait: time.Second,

@@ -10,11 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/loop"
-	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/ratelimit"
 )
@@ -68,14 +64,7 @@ func (d *desk) Nanos() int64   { return 1 }
 func newDesk(t *testing.T, st fixed) *desk {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	m, err := metrics.New(prometheus.NewPedanticRegistry(), 1, "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	service, err := auth.New(auth.Config{}, st, nil, log)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m, service := parts(t, st, log)
 	l, err := loop.New(log) // never run: only the pool's constructor wants it
 	if err != nil {
 		t.Fatal(err)
