@@ -216,16 +216,7 @@ func (s *Session) relay(it *item, r role) bool {
 	if l == nil {
 		return s.relayPinned(it, waits)
 	}
-	switch {
-	case s.owed() > 0 && l != s.link:
-		s.pause(idleness)
-		return false
-	case s.owed() >= maxOwed:
-		s.pause(fewer)
-		return false
-	case l.Full():
-		s.pause(someone)
-		l.WhenRoom(s.resume)
+	if !s.mayUse(l) {
 		return false
 	}
 	if l.Connected() {
@@ -237,6 +228,23 @@ func (s *Session) relay(it *item, r role) bool {
 	}
 	s.send(l, owner, raw, it.id)
 	return true
+}
+
+// mayUse reports whether a command may go over a link now; else the session waits until
+// it may.
+func (s *Session) mayUse(l *pool.Link) bool {
+	switch {
+	case s.owed() > 0 && l != s.link:
+		s.pause(idleness)
+	case s.owed() >= maxOwed:
+		s.pause(fewer)
+	case l.Full():
+		s.pause(someone)
+		l.WhenRoom(s.resume)
+	default:
+		return true
+	}
+	return false
 }
 
 // shared returns the session's shared link in a lane; nil when there are too many to

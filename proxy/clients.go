@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,10 +40,7 @@ func survey[T any](s *Session, look func(*Session) (T, bool), then func([]T)) {
 	instance := s.principal.Route.InstanceID
 	s.pause(someone)
 	s.core.everywhere(func(c *Core) {
-		for other := range c.sessions {
-			if other.principal == nil || other.principal.Route.InstanceID != instance || other.closed {
-				continue
-			}
+		for other := range c.sessionsOf(instance) {
 			if v, ok := look(other); ok {
 				mu.Lock()
 				all = append(all, v)
@@ -55,6 +54,17 @@ func survey[T any](s *Session, look func(*Session) (T, bool), then func([]T)) {
 		then(all)
 		s.resume()
 	})
+}
+
+// sessionsOf are the loop's sessions of one instance.
+func (c *Core) sessionsOf(instance string) iter.Seq[*Session] {
+	return func(yield func(*Session) bool) {
+		for s := range c.sessions {
+			if s.principal != nil && s.principal.Route.InstanceID == instance && !s.closed && !yield(s) {
+				return
+			}
+		}
+	}
 }
 
 // clientType is what CLIENT LIST TYPE and CLIENT KILL TYPE ask for.
@@ -285,17 +295,19 @@ func (s *Session) clientUnblock(it *item, args [][]byte) {
 	s.pause(someone)
 	var found atomic.Bool
 	answer := func(reply []byte) {
-		s.core.on(func() {
-			if s.closed {
-				return
+		reply = bytes.Clone(reply)
+		s.core.Background(func() func() { // from the other session's loop to this one's
+			return func() {
+				if !s.closed {
+					s.say(reply)
+					s.resume()
+				}
 			}
-			s.say(append([]byte(nil), reply...))
-			s.resume()
 		})
 	}
 	s.core.everywhere(func(c *Core) {
-		for o := range c.sessions {
-			if o.id == id && o.principal != nil && o.principal.Route.InstanceID == instance && o.blocked() && !o.pin.asking {
+		for o := range c.sessionsOf(instance) {
+			if o.id == id && o.blocked() && !o.pin.asking {
 				found.Store(true)
 				o.askToUnblock(reason, false, answer)
 			}
@@ -343,11 +355,6 @@ func (s *Session) askToUnblock(reason []string, must bool, then func(reply []byt
 		}
 		then(reply)
 	}, append([]string{"CLIENT", "UNBLOCK", strconv.FormatInt(id, 10)}, reason...)...)
-}
-
-// on runs fn on the core's own loop, from any.
-func (c *Core) on(fn func()) {
-	c.everywhere(func(*Core) {}, fn)
 }
 
 // sortByID puts lines of CLIENT LIST in the order of their ids.

@@ -53,12 +53,11 @@ type monitoring struct{ *Session }
 
 // Replies implements pool.Owner.
 func (o *monitoring) Replies(b []byte, done int, partial bool) {
-	switch {
-	case o.pin.link == nil:
-	case b[0] == '+':
-		o.pin.link.Monitor()
-	default:
-		o.pin.monitors = false
+	if o.pin.link != nil {
+		o.pin.changing -= done
+		if o.pin.monitors = b[0] == '+'; o.pin.monitors {
+			o.pin.link.Monitor()
+		}
 	}
 	o.Session.Replies(b, done, partial)
 }

@@ -33,7 +33,7 @@ type pinned struct {
 	tracking  bool   // it is told of changed keys
 	untouched bool   // CLIENT NO-TOUCH is on, or was
 	monitors  bool
-	changing  int  // how many CLIENT TRACKING and NO-TOUCH are under way
+	changing  int  // how many commands are under way that may bind the session
 	asking    bool // the backend is being asked to unblock it
 	spoilt    bool // the link is not for others any more
 	selected  bool // the transaction has a SELECT in it
@@ -61,16 +61,11 @@ func (s *Session) relayPinned(it *item, r role) bool {
 			return false
 		}
 	}
-	switch l := s.pin.link; {
-	case s.owed() > 0 && (l != s.link || r == multi && s.pin.listening):
-		s.pause(idleness)
+	if s.owed() > 0 && (r == multi && s.pin.listening || r == monitor) {
+		s.pause(idleness) // what these do depends on the replies to come
 		return false
-	case s.owed() >= maxOwed:
-		s.pause(fewer)
-		return false
-	case l.Full():
-		s.pause(someone)
-		l.WhenRoom(s.resume)
+	}
+	if !s.mayUse(s.pin.link) {
 		return false
 	}
 	s.sendPinned(it, r)
@@ -169,7 +164,7 @@ func (s *Session) sendPinned(it *item, r role) {
 			return // Redis does not answer a second one
 		}
 		if p.tx == none {
-			p.monitors = true
+			p.changing++
 			owner = &monitoring{s}
 		}
 	case spoils:

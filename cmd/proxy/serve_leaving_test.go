@@ -188,6 +188,22 @@ func TestMonitorAndOthers(t *testing.T) {
 	}
 }
 
+// TestMonitorRefusedByTheBackend asks twice in one pipe for what the backend does not give:
+// each is answered, and the link is nobody's afterwards.
+func TestMonitorRefusedByTheBackend(t *testing.T) {
+	r := startServe(t, testConfig(t))
+	server := testbed.Redis(t)
+	if err := server.Client().Do(t.Context(), "ACL", "SETUSER", "default", "-monitor").Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.tenant(t, "acme", server.Addr, limits(0, 0))
+	key := r.key(t, "acme", func(k *tenant.Key) { k.Name, k.Commands = "operator", "+@all" })
+	const refused = "-NOPERM this user has no permissions to run the 'monitor' command|"
+	if got := talk(t, r.addr, "AUTH "+key+"\r\nMONITOR\r\nMONITOR\r\nPING\r\nQUIT\r\n"); got != "+OK|"+refused+refused+"+PONG|+OK|" {
+		t.Errorf("got %s", got)
+	}
+}
+
 // TestWhatTakesALink counts who keeps a link of his own: not who only says what needs none.
 func TestWhatTakesALink(t *testing.T) {
 	cfg := testConfig(t)
