@@ -77,11 +77,13 @@ type Loop struct {
 	spare    []func()
 	sleeping atomic.Bool
 	stop     bool
+	habit    habit
 }
 
 // New returns a loop that is ready to Run.
 func New(log *slog.Logger) (*Loop, error) {
 	l := &Loop{log: log, conns: map[*Conn]struct{}{}, rbuf: make([]byte, readSize)}
+	l.habit.alone = !spareProcessor()
 	if err := l.poll.open(); err != nil {
 		return nil, fmt.Errorf("event loop: %w", err)
 	}
@@ -140,30 +142,17 @@ func (l *Loop) turn() {
 	l.now = time.Now()
 	l.runPosted()
 	l.runTimers()
-	for i := range events {
-		l.dispatch(&events[i])
-	}
+	l.dispatch(events)
 	l.runReady()
+	if len(l.dirty) > 1 {
+		// The first to get their replies ask again while the last get theirs: what
+		// they ask leaves for the backends in the same write.
+		l.flushList(&l.dirty)
+		l.runDrained()
+		l.dispatch(l.poll.poll())
+	}
 	l.flush()
 	l.runClosing()
-}
-
-// wait asks for events without sleeping first: a busy loop then never tells
-// the scheduler that it may block.
-func (l *Loop) wait() []event {
-	if events := l.poll.poll(); len(events) > 0 || len(l.ready)+len(l.closing)+len(l.drained) > 0 {
-		return events
-	}
-	l.sleeping.Store(true)
-	timeout := l.timers.next(time.Now())
-	l.mu.Lock()
-	if len(l.posted) > 0 {
-		timeout = 0
-	}
-	l.mu.Unlock()
-	events := l.poll.wait(timeout)
-	l.sleeping.Store(false)
-	return events
 }
 
 func (l *Loop) runPosted() {
@@ -188,9 +177,12 @@ func (l *Loop) runTimers() {
 	}
 }
 
-func (l *Loop) dispatch(e *event) {
-	if fd := e.fd(); fd < len(l.byFD) && l.byFD[fd] != nil {
-		l.byFD[fd].report(e)
+func (l *Loop) dispatch(events []event) {
+	for i := range events {
+		e := &events[i]
+		if fd := e.fd(); fd < len(l.byFD) && l.byFD[fd] != nil {
+			l.byFD[fd].report(e)
+		}
 	}
 }
 
@@ -213,13 +205,18 @@ func (l *Loop) flush() {
 	for len(l.first)+len(l.dirty)+len(l.drained) > 0 {
 		l.flushList(&l.first)
 		l.flushList(&l.dirty)
-		l.now = time.Now()
-		for i, c := range l.drained {
-			l.drained[i] = nil
-			l.protect(c, c.handler.Drained)
-		}
-		l.drained = l.drained[:0]
+		l.runDrained()
 	}
+}
+
+// runDrained tells those whose output has all gone out.
+func (l *Loop) runDrained() {
+	l.now = time.Now()
+	for i, c := range l.drained {
+		l.drained[i] = nil
+		l.protect(c, c.handler.Drained)
+	}
+	l.drained = l.drained[:0]
 }
 
 func (l *Loop) flushList(list *[]*Conn) {

@@ -19,13 +19,14 @@ func isAgain(err error) bool {
 }
 
 // readFD reads from a non-blocking socket. Like writeFD and writevFD it does
-// not tell the scheduler, since it cannot block.
+// not tell the scheduler, since it cannot block. The calls for sockets cost less than
+// those for all files.
 func readFD(fd int, b []byte) (int, error) {
-	return rawIO(unix.SYS_READ, fd, unsafe.Pointer(unsafe.SliceData(b)), len(b))
+	return rawIO(unix.SYS_RECVFROM, fd, unsafe.Pointer(unsafe.SliceData(b)), len(b))
 }
 
 func writeFD(fd int, b []byte) (int, error) {
-	return rawIO(unix.SYS_WRITE, fd, unsafe.Pointer(unsafe.SliceData(b)), len(b))
+	return rawIO(unix.SYS_SENDTO, fd, unsafe.Pointer(unsafe.SliceData(b)), len(b))
 }
 
 func writevFD(fd int, pieces [][]byte) (int, error) {
@@ -39,7 +40,7 @@ func writevFD(fd int, pieces [][]byte) (int, error) {
 
 func rawIO(trap uintptr, fd int, p unsafe.Pointer, n int) (int, error) {
 	for {
-		r, _, errno := syscall.RawSyscall(trap, uintptr(fd), uintptr(p), uintptr(n))
+		r, _, errno := syscall.RawSyscall6(trap, uintptr(fd), uintptr(p), uintptr(n), 0, 0, 0)
 		switch errno {
 		case 0:
 			return int(r), nil
