@@ -41,7 +41,9 @@ func (h *histogram) observe(d time.Duration, n int) {
 		i++
 	}
 	h.buckets[i].Add(uint64(n)) //nolint:gosec // n counts
-	h.nanos.Add(int64(d) * int64(n))
+	if d != 0 {
+		h.nanos.Add(int64(d) * int64(n))
+	}
 }
 
 // pageSize is how many commands' counters are allocated together.

@@ -25,8 +25,8 @@ type Owner interface {
 type Meter interface {
 	// Answered counts n replies to the same command after nanos each.
 	Answered(id command.ID, nanos int64, n int)
-	// Waited counts a command that waited nanos for a connection.
-	Waited(nanos int64)
+	// Waited counts n commands that waited nanos each for a connection.
+	Waited(nanos int64, n int)
 	// Refused counts an error reply by its first word; code is valid during
 	// the call.
 	Refused(id command.ID, code []byte)
@@ -105,9 +105,36 @@ func (l *Link) Hello() Hello { return l.hello }
 // Connected reports whether what is sent now goes out at once.
 func (l *Link) Connected() bool { return l.state == up }
 
+// Part is one command of several that are sent together: which, and of how many bytes.
+type Part struct {
+	ID   command.ID
+	Size int
+}
+
 // Send sends the command id, whose bytes are raw, for owner. pos names the
 // command for Cut. An error says that it was not sent, nor ever will be.
 func (l *Link) Send(owner Owner, raw []byte, id command.ID, now int64) (pos uint64, err *Error) {
+	if err := l.write(raw, now); err != nil {
+		return 0, err
+	}
+	l.q.push(request{owner: owner, at: now, size: uint32(len(raw)), n: 1, cmd: id}) //nolint:gosec // a command is at most 1 GiB
+	return l.q.tail - 1, nil
+}
+
+// SendAll is Send for several commands on a shared link, whose bytes follow each other in
+// raw. pos names the last of them.
+func (l *Link) SendAll(owner Owner, raw []byte, parts []Part, now int64) (pos uint64, err *Error) {
+	if err := l.write(raw, now); err != nil {
+		return 0, err
+	}
+	for _, p := range parts {
+		l.q.add(request{owner: owner, at: now, size: uint32(p.Size), n: 1, cmd: p.ID}) //nolint:gosec // a command is at most 1 GiB
+	}
+	return l.q.tail - 1, nil
+}
+
+// write has raw sent now or when there is a connection.
+func (l *Link) write(raw []byte, now int64) *Error {
 	switch l.state {
 	case up:
 		if l.q.len() == 0 {
@@ -115,16 +142,15 @@ func (l *Link) Send(owner Owner, raw []byte, id command.ID, now int64) (pos uint
 		}
 		l.conn.Write(raw)
 	case broken:
-		return 0, &Error{Reason: Reason(l.cause)}
+		return &Error{Reason: Reason(l.cause)}
 	default:
 		if len(l.backlog)+len(raw) > maxBacklog {
-			return 0, &Error{Reason: "too many commands wait for a connection"}
+			return &Error{Reason: "too many commands wait for a connection"}
 		}
 		l.backlog = append(l.backlog, raw...)
 		l.dial()
 	}
-	l.q.push(request{owner: owner, at: now, size: uint32(len(raw)), cmd: id}) //nolint:gosec // a command is at most 1 GiB
-	return l.q.tail - 1, nil
+	return nil
 }
 
 // Cut has the replies up to the command at pos handed out apart from later
@@ -198,7 +224,7 @@ func (l *Link) Up(conn Conn, hello Hello) {
 	l.moved = l.nanos()
 	for pos := l.q.head; pos != l.q.tail; pos++ {
 		q := l.q.at(pos)
-		l.meter.Waited(l.moved - q.at)
+		l.meter.Waited(l.moved-q.at, int(q.n))
 		q.at = l.moved
 	}
 	if len(l.backlog) > 0 {
@@ -232,11 +258,8 @@ func (l *Link) wake(err error) {
 
 // take empties the queue and returns what was in it.
 func (l *Link) take() []request {
-	taken := make([]request, 0, l.q.len())
-	for l.q.len() > 0 {
-		taken = append(taken, *l.q.at(l.q.head))
-		l.q.pop()
-	}
+	taken := l.q.all()
+	l.q = ring{}
 	l.partial = false
 	return taken
 }
@@ -278,6 +301,9 @@ func (l *Link) Data(b []byte) int {
 		}
 		l.partial = false
 		run.answered(q, piece)
+		if q.n--; q.n > 0 {
+			continue
+		}
 		cut := q.cut
 		l.q.pop()
 		if cut {

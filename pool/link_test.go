@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,7 +46,7 @@ type tally struct {
 }
 
 func (m *tally) Answered(_ command.ID, _ int64, n int) { m.answered += n }
-func (m *tally) Waited(int64)                          { m.waited++ }
+func (m *tally) Waited(_ int64, n int)                 { m.waited += n }
 func (m *tally) Refused(_ command.ID, code []byte)     { m.refused = append(m.refused, string(code)) }
 
 // newLink returns a link, how often it dials, and what it counts.
@@ -60,6 +61,20 @@ func send(t *testing.T, l *Link, c *client, raw string) uint64 {
 	pos, err := l.Send(c, []byte(raw), command.Other, 0)
 	if err != nil {
 		t.Fatalf("sending %q: %v", raw, err)
+	}
+	return pos
+}
+
+// sendAll sends commands at one go.
+func sendAll(t *testing.T, l *Link, c *client, commands ...string) uint64 {
+	t.Helper()
+	var parts []Part
+	for _, raw := range commands {
+		parts = append(parts, Part{command.Other, len(raw)})
+	}
+	pos, err := l.SendAll(c, []byte(strings.Join(commands, "")), parts, 0)
+	if err != nil {
+		t.Fatalf("sending %q: %v", commands, err)
 	}
 	return pos
 }
@@ -164,30 +179,69 @@ func TestLostConnection(t *testing.T) {
 }
 
 func TestEveryCommandIsAnsweredOnceWhereverTheConnectionBreaks(t *testing.T) {
-	const n = 6
-	for sent := 0; sent <= 2*n; sent++ {
-		for answered := 0; answered <= sent/2; answered++ {
-			l, _, _ := newLink()
-			w := &wire{}
-			l.Up(w, Hello{})
-			clients := make([]client, 3)
-			for i := range n {
-				send(t, l, &clients[i%3], "C"+fmt.Sprint(i))
-			}
-			w.flush(sent)
-			l.Data([]byte(strings.Repeat("+x\r\n", answered)))
-			l.Closed(nil)
-			w = &wire{}
-			l.Up(w, Hello{})
-			l.Data([]byte(strings.Repeat("+x\r\n", len(w.unsent)/2)))
-			for i := range clients {
-				got := strings.Count(fmt.Sprint(clients[i].got), "+x") + strings.Count(fmt.Sprint(clients[i].got), "backend")
-				if got != n/3 {
-					t.Errorf("%d bytes sent, %d answered: client %d got %d answers, want %d: %q", sent, answered, i, got, n/3, clients[i].got)
+	const n = 12 // commands of two bytes
+	for _, together := range []int{1, 4} {
+		for sent := 0; sent <= 2*n; sent++ {
+			for answered := 0; answered <= sent/2; answered++ {
+				l, _, _ := newLink()
+				w := &wire{}
+				l.Up(w, Hello{})
+				clients := make([]client, 3)
+				for i := range n / together {
+					sendAll(t, l, &clients[i%3], slices.Repeat([]string{"C."}, together)...)
+				}
+				w.flush(sent)
+				l.Data([]byte(strings.Repeat("+x\r\n", answered)))
+				l.Closed(nil)
+				w = &wire{}
+				l.Up(w, Hello{})
+				l.Data([]byte(strings.Repeat("+x\r\n", len(w.unsent)/2)))
+				for i := range clients {
+					got := strings.Count(fmt.Sprint(clients[i].got), "+x") + strings.Count(fmt.Sprint(clients[i].got), "backend")
+					if got != n/3 {
+						t.Errorf("%d bytes sent, %d answered: client %d got %d answers, want %d: %q", sent, answered, i, got, n/3, clients[i].got)
+					}
 				}
 			}
 		}
 	}
+}
+
+func TestSentTogether(t *testing.T) {
+	l, _, m := newLink()
+	w := &wire{}
+	l.Up(w, Hello{})
+	var a, b client
+	pos := sendAll(t, l, &a, "A1", "A2", "A-three")
+	l.Cut(pos)
+	sendAll(t, l, &a, "A-fourth", "A5")
+	sendAll(t, l, &b, "B1", "B2")
+	if string(w.unsent) != "A1A2A-threeA-fourthA5B1B2" {
+		t.Errorf("sent %q", w.unsent)
+	}
+	l.Data([]byte("+1\r\n+2\r\n+3\r\n+4\r\n+5\r\n-B x\r\n+"))
+	l.Data([]byte("7\r\n"))
+	expect(t, "a", &a, "3:+1|+2|+3|", "2:+4|+5|")
+	expect(t, "b", &b, "1:-B x|+...", "1:7|")
+	if m.answered != 7 || len(m.refused) != 1 {
+		t.Errorf("counted %d answers, %d refused, want 7 and 1", m.answered, len(m.refused))
+	}
+}
+
+// What its owner has cut off must stay so when the positions change.
+func TestWaitingCommandsAreDeliveredApart(t *testing.T) {
+	l, _, _ := newLink()
+	l.Up(&wire{}, Hello{})
+	var a, b client
+	send(t, l, &b, "B1")
+	pos := sendAll(t, l, &a, "A1", "A2")
+	l.conn.(*wire).flush(2)
+	l.Closed(nil)
+	l.Cut(pos)
+	send(t, l, &a, "A3")
+	l.Up(&wire{}, Hello{})
+	l.Data([]byte("+1\r\n+2\r\n+3\r\n"))
+	expect(t, "a", &a, "1:+1|", "1:+2|", "1:+3|")
 }
 
 func TestCommandsWaitForTheConnection(t *testing.T) {

@@ -15,35 +15,33 @@ func (l *Link) Closed(err error) {
 		return
 	}
 	tail := l.conn.Tail(l.conn.Unsent())
-	unsent := l.q.tail
-	size := 0
-	for unsent > l.q.head && size+int(l.q.at(unsent-1).size) <= len(tail) {
-		unsent--
-		size += int(l.q.at(unsent).size)
+	requests := l.q.all()
+	sent, size := len(requests), 0
+	for sent > 0 && size+int(requests[sent-1].size) <= len(tail) {
+		sent--
+		size += int(requests[sent].size)
 	}
 	tail = tail[len(tail)-size:]
 	l.conn, l.state = nil, idle
 
 	var failed []failure
 	lost := map[Owner]bool{}
-	kept := ring{}
-	for pos := l.q.head; pos != l.q.tail; pos++ {
-		q := l.q.at(pos)
-		sent := pos < unsent
-		raw := tail[:0]
-		if !sent {
-			raw, tail = tail[:q.size], tail[q.size:]
-		}
-		switch {
-		case sent:
+	kept := ring{head: l.q.tail, tail: l.q.tail}
+	for i, q := range requests {
+		if i < sent {
 			lost[q.owner] = true
 			failed = append(failed, failure{q.owner, q.cmd, &Error{Sent: true}})
-		case lost[q.owner]:
-			failed = append(failed, failure{q.owner, q.cmd, &Error{Reason: "connection closed"}})
-		default:
-			kept.push(*q)
-			l.backlog = append(l.backlog, raw...)
+			continue
 		}
+		raw := tail[:q.size]
+		tail = tail[q.size:]
+		if lost[q.owner] {
+			failed = append(failed, failure{q.owner, q.cmd, &Error{Reason: "connection closed"}})
+			continue
+		}
+		q.cut = true // its position changes, so it could not be named for Cut
+		kept.push(q)
+		l.backlog = append(l.backlog, raw...)
 	}
 	l.q = kept
 	l.partial = false

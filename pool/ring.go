@@ -2,11 +2,12 @@ package pool
 
 import "github.com/respgate/respgate/command"
 
-// request is a command that its owner waits for.
+// request is a command that its owner waits for, or several in a row that are alike.
 type request struct {
 	owner Owner
 	at    int64  // when it was sent, nanoseconds of the loop's clock
-	size  uint32 // its bytes
+	size  uint32 // the bytes of one
+	n     uint32 // how many there are still to be answered, at least 1
 	cmd   command.ID
 	cut   bool // the owner wants the replies after this one apart
 }
@@ -28,6 +29,31 @@ func (r *ring) push(q request) {
 	}
 	*r.at(r.tail) = q
 	r.tail++
+}
+
+// add is push, but what is like the newest request becomes a part of it.
+func (r *ring) add(q request) {
+	if r.head != r.tail {
+		if last := r.at(r.tail - 1); last.size == q.size && last.cmd == q.cmd && last.at == q.at && last.owner == q.owner && !last.cut {
+			last.n += q.n
+			return
+		}
+	}
+	r.push(q)
+}
+
+// all returns the requests one by one, oldest first.
+func (r *ring) all() []request {
+	var list []request
+	for pos := r.head; pos != r.tail; pos++ {
+		q := *r.at(pos)
+		n := q.n
+		q.n = 1
+		for range n {
+			list = append(list, q)
+		}
+	}
+	return list
 }
 
 // pop forgets the oldest request.

@@ -60,6 +60,12 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 	principal, bucket, meter := s.principal, s.bucket, s.meter // AUTH and RESET change them
 	limited := 0
 	for ; served < len(items) && !stop; served++ {
+		if n := s.relayRun(items[served:], tokens); n > 0 {
+			tokens -= n
+			limited += n
+			served += n - 1
+			continue
+		}
 		it := &items[served]
 		r := roleOf(it)
 		done := true
@@ -117,23 +123,20 @@ func (s *Session) batchLimit() int {
 }
 
 func (s *Session) frame(b []byte) (items []item, framed int, bad error) {
-	items = s.core.batch[:0]
-	for limit := s.batchLimit(); len(items) < limit; {
-		f, n, err := s.framer.Next(b[framed:])
+	batch := s.core.batch[:s.batchLimit()]
+	for i := range batch {
+		it := &batch[i]
+		n, err := s.framer.Next(b[framed:], &it.frame)
 		framed += n
-		if err != nil {
-			return items, framed, err
+		if err != nil || it.frame.Raw == nil {
+			return batch[:i], framed, err
 		}
-		if f.Raw == nil {
-			break
+		it.end, it.id = framed, command.Lookup(it.frame.Name)
+		if it.frame.Args > 1 {
+			it.id = it.id.Sub(it.frame.Sub)
 		}
-		id := command.Lookup(f.Name)
-		if f.Args > 1 {
-			id = id.Sub(f.Sub)
-		}
-		items = append(items, item{frame: f, end: framed, id: id})
 	}
-	return items, framed, nil
+	return batch, framed, nil
 }
 
 // judge decides how a command is served: policy first.

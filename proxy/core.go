@@ -63,6 +63,7 @@ type Core struct {
 	Log        *slog.Logger
 
 	batch    [batchSize]item
+	parts    [batchSize]pool.Part
 	scratch  []byte
 	meters   map[string]*meter
 	sessions map[*Session]struct{}
@@ -114,8 +115,8 @@ func (m *meter) Answered(id command.ID, nanos int64, n int) {
 }
 
 // Waited implements pool.Meter.
-func (m *meter) Waited(nanos int64) {
-	m.tenant.Phase(metrics.PhasePool, time.Duration(nanos), 1)
+func (m *meter) Waited(nanos int64, n int) {
+	m.tenant.Phase(metrics.PhasePool, time.Duration(nanos), n)
 }
 
 // Refused implements pool.Meter.

@@ -93,28 +93,34 @@ func (f *Framer) Need() int {
 	return f.pos + int(f.bulk) + 2
 }
 
-// Next returns the first command of b and how many bytes are consumed: those of
-// the command and of the empty lines and empty multibulks before it, which Redis
-// ignores. Without a command (Raw is nil) and without an error, call again with
+// Next sets fr to the first command of b and returns how many bytes are consumed: those
+// of the command and of the empty lines and empty multibulks before it, which Redis
+// ignores. Without a command (fr.Raw is nil) and without an error, call again with
 // the unconsumed bytes and more. The frame aliases b.
-func (f *Framer) Next(b []byte) (Frame, int, error) {
+func (f *Framer) Next(b []byte, fr *Frame) (int, error) {
+	if f.args == 0 {
+		if n := f.whole(b, fr); n > 0 {
+			return n, nil
+		}
+	}
+	fr.Raw = nil
 	off := 0
 	for {
 		if f.args == 0 {
 			if off == len(b) {
-				return Frame{}, off, nil
+				return off, nil
 			}
 			if b[off] != '*' {
-				frame, n, err := f.inline(b[off:])
+				n, err := f.inline(b[off:], fr)
 				off += n
-				if n > 0 && frame.Raw == nil && err == nil {
+				if n > 0 && fr.Raw == nil && err == nil {
 					continue
 				}
-				return frame, off, err
+				return off, err
 			}
 			ended, err := f.begin(b[off:])
 			if err != nil {
-				return Frame{}, off, err
+				return off, err
 			}
 			if ended {
 				off += f.pos
@@ -122,18 +128,67 @@ func (f *Framer) Next(b []byte) (Frame, int, error) {
 				continue
 			}
 			if f.args == 0 {
-				return Frame{}, off, nil
+				return off, nil
 			}
 		}
 		done, err := f.arguments(b[off:])
 		if err != nil || !done {
-			return Frame{}, off, err
+			return off, err
 		}
-		frame := f.frame(b[off : off+f.pos])
+		f.frame(b[off:off+f.pos], fr)
 		off += f.pos
 		f.Reset()
-		return frame, off, nil
+		return off, nil
 	}
+}
+
+// whole frames a command of the commonest form at one go: a multibulk of at most nine
+// arguments that is all there and as the protocol has it, each of fewer than 10,000
+// bytes. It returns 0 for any other, which it leaves to the slow way.
+func (f *Framer) whole(b []byte, fr *Frame) int {
+	if len(b) < 4 || b[0] != '*' || b[1]-'1' > 8 || b[2] != '\r' || b[3] != '\n' {
+		return 0
+	}
+	args := int(b[1] - '0')
+	rest := b[4:]
+	for i := range args {
+		size, from := shortHeader(rest)
+		if from == 0 || len(rest)-from-2 < size || rest[from+size] != '\r' || rest[from+size+1] != '\n' {
+			return 0
+		}
+		switch i {
+		case 0:
+			fr.Name, fr.Sub = rest[from:from+size], nil
+		case 1:
+			fr.Sub = rest[from : from+size]
+		}
+		rest = rest[from+size+2:]
+	}
+	pos := len(b) - len(rest)
+	if int64(pos) > f.lim.MaxCommand || args > f.lim.MaxArgs {
+		return 0
+	}
+	fr.Raw, fr.Args = b[:pos], args
+	return pos
+}
+
+// shortHeader reads an argument's header of one to four digits and returns where the
+// argument begins: 0 for any other header.
+func shortHeader(b []byte) (size, from int) {
+	if len(b) < 7 || b[0] != '$' {
+		return 0, 0
+	}
+	size = int(b[1] - '0')
+	if b[2] == '\r' && b[3] == '\n' && size <= 9 {
+		return size, 4
+	}
+	for from = 2; from < 5 && b[from]-'0' <= 9; from++ {
+		size = size*10 + int(b[from]-'0')
+	}
+	if b[1]-'1' > 8 || b[from] != '\r' || b[from+1] != '\n' {
+		return 0, 0
+	}
+	return size, from + 2
 }
 
 // begin reads a multibulk's header; ended says that it announces nothing.
@@ -278,16 +333,16 @@ func printable(c byte) string {
 	return string([]byte{c})
 }
 
-// frame makes the frame of the whole multibulk raw.
-func (f *Framer) frame(raw []byte) Frame {
-	frame := Frame{Raw: raw, Args: f.args, Name: raw[f.name.from:f.name.to]}
-	if f.args > 1 {
-		frame.Sub = raw[f.sub.from:f.sub.to]
-	}
+// frame sets fr to the whole multibulk raw.
+func (f *Framer) frame(raw []byte, fr *Frame) {
 	if f.strange {
-		return newFrame(tolerantArgs(raw, f.args))
+		*fr = newFrame(tolerantArgs(raw, f.args))
+		return
 	}
-	return frame
+	*fr = Frame{Raw: raw, Args: f.args, Name: raw[f.name.from:f.name.to]}
+	if f.args > 1 {
+		fr.Sub = raw[f.sub.from:f.sub.to]
+	}
 }
 
 // tolerantArgs splits a whole multibulk, whatever its line breaks are.

@@ -4,30 +4,30 @@ import "bytes"
 
 // inline reads an inline command: a line of words, as typed into telnet. n is 0
 // when the line does not end yet; an empty line is consumed without a frame.
-func (f *Framer) inline(b []byte) (frame Frame, n int, err error) {
+func (f *Framer) inline(b []byte, fr *Frame) (n int, err error) {
 	nl := bytes.IndexByte(b[f.scan:], '\n')
 	if nl < 0 {
 		f.scan = len(b)
 		if len(b) > f.lim.MaxInline {
-			return Frame{}, 0, ProtocolError("too big inline request")
+			return 0, ProtocolError("too big inline request")
 		}
-		return Frame{}, 0, nil
+		return 0, nil
 	}
 	nl += f.scan
 	f.scan = 0
 	if nl > f.lim.MaxInline {
-		return Frame{}, 0, ProtocolError("too big inline request")
+		return 0, ProtocolError("too big inline request")
 	}
 	args, ok := splitWords(bytes.TrimSuffix(b[:nl], []byte{'\r'}))
 	switch {
 	case !ok:
-		return Frame{}, 0, ProtocolError("unbalanced quotes in request")
+		return 0, ProtocolError("unbalanced quotes in request")
 	case len(args) > f.lim.MaxArgs:
-		return Frame{}, 0, ProtocolError("unauthenticated multibulk length")
-	case len(args) == 0:
-		return Frame{}, nl + 1, nil
+		return 0, ProtocolError("unauthenticated multibulk length")
+	case len(args) > 0:
+		*fr = newFrame(args)
 	}
-	return newFrame(args), nl + 1, nil
+	return nl + 1, nil
 }
 
 // splitWords splits a line as redis-cli and Redis do (sdssplitargs): words lie

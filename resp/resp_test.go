@@ -18,7 +18,8 @@ func frames(f *Framer, input []byte, piece int) string {
 		b = append(b, input[:n]...)
 		input = input[n:]
 		for {
-			fr, n, err := f.Next(b)
+			var fr Frame
+			n, err := f.Next(b, &fr)
 			b = b[n:]
 			if err != nil {
 				fmt.Fprintf(&out, "(%v)", err)
@@ -83,7 +84,8 @@ func TestCommands(t *testing.T) {
 func TestRawIsCanonical(t *testing.T) {
 	for _, in := range []string{"PING 'a b'\r\n", "*2\rx$4\rxPINGxx$3\rya byy", "*2\r\n$4\r\nPING\r\n$3\r\na b\r\n"} {
 		f := NewFramer(Authenticated(1 << 20))
-		fr, n, err := f.Next([]byte(in))
+		var fr Frame
+		n, err := f.Next([]byte(in), &fr)
 		if want := "*2\r\n$4\r\nPING\r\n$3\r\na b\r\n"; err != nil || n != len(in) || string(fr.Raw) != want {
 			t.Errorf("Next(%q) = %q, %d, %v; want %q", in, fr.Raw, n, err, want)
 		}
@@ -96,7 +98,8 @@ func TestRawIsCanonical(t *testing.T) {
 func TestNeedAnnouncesALargeArgument(t *testing.T) {
 	f := NewFramer(Authenticated(1 << 20))
 	head := []byte("*1\r\n$100000\r\nabc")
-	if fr, n, err := f.Next(head); fr.Raw != nil || n != 0 || err != nil {
+	var fr Frame
+	if n, err := f.Next(head, &fr); fr.Raw != nil || n != 0 || err != nil {
 		t.Fatalf("got %v, %d, %v from the beginning of a command", fr, n, err)
 	}
 	if got, want := f.Need(), len("*1\r\n$100000\r\n")+100002; got != want {
@@ -213,13 +216,14 @@ func FuzzCommands(f *testing.F) {
 		again := NewFramer(lim)
 		b := in
 		for {
-			fr, n, err := again.Next(b)
+			var fr, fr2 Frame
+			n, err := again.Next(b, &fr)
 			if err != nil || fr.Raw == nil {
 				return
 			}
 			b = b[n:]
 			second := NewFramer(Authenticated(1 << 30))
-			fr2, n2, err := second.Next(fr.Raw)
+			n2, err := second.Next(fr.Raw, &fr2)
 			if err != nil || n2 != len(fr.Raw) || !bytes.Equal(fr2.Raw, fr.Raw) || fr2.Args != fr.Args {
 				t.Fatalf("%q frames as %q, %d, %v", fr.Raw, fr2.Raw, n2, err)
 			}
@@ -241,7 +245,8 @@ func FuzzReplies(f *testing.F) {
 func TestFramingDoesNotAllocate(t *testing.T) {
 	get := []byte("*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000001\r\n")
 	f := NewFramer(Authenticated(1 << 30))
-	if n := testing.AllocsPerRun(100, func() { _, _, _ = f.Next(get) }); n != 0 {
+	var fr Frame
+	if n := testing.AllocsPerRun(100, func() { _, _ = f.Next(get, &fr) }); n != 0 {
 		t.Errorf("framing a command allocates %v times", n)
 	}
 	var r ReplyFramer
@@ -254,9 +259,10 @@ func TestFramingDoesNotAllocate(t *testing.T) {
 func BenchmarkCommand(b *testing.B) {
 	get := []byte("*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000001\r\n")
 	f := NewFramer(Authenticated(1 << 30))
+	var fr Frame
 	b.ReportAllocs()
 	for b.Loop() {
-		if fr, _, _ := f.Next(get); fr.Raw == nil {
+		if _, _ = f.Next(get, &fr); fr.Raw == nil {
 			b.Fatal("no frame")
 		}
 	}
