@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -12,9 +13,9 @@ import (
 type Conn struct {
 	loop    *Loop
 	handler Handler
-	stream  *stream // nil for a plain socket
-	fd      int     // -1 for a stream
-	err     error   // why it closes
+	sec     *secure // nil without TLS
+	fd      int
+	err     error // why it closes
 
 	out     queue
 	in      []byte // received and not consumed
@@ -45,39 +46,56 @@ const (
 	released
 )
 
-// Adopt makes nc one of the loop's connections, owned by it from now on also
-// when Adopt fails; open returns its handler. A plain TCP or Unix connection is
-// served by the poller, any other by goroutines. Connections with first set are
-// written to before the others. It must be called on the loop's goroutine.
+// Adopt makes nc one of the loop's connections, owned by it from now on also when Adopt
+// fails; open returns its handler. nc is a plain TCP or Unix connection, or a *tls.Conn
+// over a Transport, whose handshake is done, away from the loop, if it has not been yet.
+// Connections with first set are written to before the others. It must be called on the
+// loop's goroutine.
 func (l *Loop) Adopt(nc net.Conn, first bool, open func(*Conn) Handler) error {
-	c := &Conn{loop: l, fd: -1, first: first}
-	switch nc := nc.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		fd, err := detach(nc.(syscall.Conn))
-		_ = nc.Close() // fd is a duplicate
-		if err != nil {
-			return fmt.Errorf("event loop: %w", err)
+	c := &Conn{loop: l, first: first}
+	socket := nc
+	if t, ok := nc.(*tls.Conn); ok {
+		wire, _ := t.NetConn().(*Transport)
+		if wire == nil {
+			_ = nc.Close()
+			return fmt.Errorf("event loop: TLS over %T", t.NetConn())
 		}
-		if err := l.poll.add(fd); err != nil {
-			closeFD(fd)
-			return fmt.Errorf("event loop: %w", err)
-		}
-		c.fd, c.readable = fd, true
-		for fd >= len(l.byFD) {
-			l.byFD = append(l.byFD, make([]*Conn, len(l.byFD)+64)...)
-		}
-		l.byFD[fd] = c
-	default:
-		c.stream = newStream(nc)
+		c.sec = &secure{tls: t, wire: wire}
+		socket = wire.Conn
 	}
+	raw, ok := socket.(syscall.Conn)
+	if !ok {
+		_ = nc.Close()
+		return fmt.Errorf("event loop: %T is no socket", socket)
+	}
+	fd, err := detach(raw)
+	if c.sec == nil {
+		_ = nc.Close() // fd is a duplicate
+		if err == nil {
+			err = l.poll.add(fd)
+		}
+	}
+	if err != nil {
+		_ = socket.Close()
+		closeFD(fd)
+		return fmt.Errorf("event loop: %w", err)
+	}
+	c.fd, c.readable = fd, c.sec == nil
+	for fd >= len(l.byFD) {
+		l.byFD = append(l.byFD, make([]*Conn, len(l.byFD)+64)...)
+	}
+	l.byFD[fd] = c
 	l.conns[c] = struct{}{}
+	if c.sec != nil {
+		c.sec.shaking = true
+	}
 	l.protect(nil, func() { c.handler = open(c) })
 	if c.handler == nil {
 		c.release()
 		return ErrPanic
 	}
-	if c.stream != nil {
-		c.stream.start(c)
+	if c.sec != nil {
+		c.shake()
 	}
 	return nil
 }
@@ -106,8 +124,8 @@ func (c *Conn) Write(b []byte) {
 
 // Unsent returns how many bytes of output the kernel has not taken yet.
 func (c *Conn) Unsent() int {
-	if c.stream != nil {
-		return c.out.size + c.stream.busy
+	if c.sec != nil {
+		return c.out.size + c.sec.wire.out.size
 	}
 	return c.out.size
 }
@@ -146,13 +164,9 @@ func (c *Conn) Resume() {
 	if c.state != open {
 		return
 	}
-	if (len(c.in) > 0 || c.stream != nil && c.hungUp) && !c.queued {
+	if (len(c.in) > 0 || c.sec != nil && c.hungUp) && !c.queued {
 		c.queued = true
 		c.loop.ready = append(c.loop.ready, c)
-	}
-	if c.stream != nil {
-		c.stream.more(c)
-		return
 	}
 	c.watch()
 }
@@ -231,11 +245,14 @@ func (c *Conn) tellHungUp() {
 
 // read takes what the socket has, once, and delivers it.
 func (c *Conn) read() {
+	if c.sec != nil {
+		c.readSealed()
+		return
+	}
 	buf := c.readBuffer()
 	n, err := readFD(c.fd, buf[len(c.in):])
 	switch {
 	case isAgain(err):
-		return
 	case err != nil:
 		c.Close(err)
 	case n == 0:
@@ -257,11 +274,8 @@ func (c *Conn) deliver() {
 	if !c.paused && c.state == open && len(c.in) > 0 {
 		c.consume(c.in)
 	}
-	if c.stream != nil {
-		if c.hungUp && !c.paused && !c.eof && c.state == open {
-			c.endOfInput()
-		}
-		c.stream.more(c)
+	if c.sec != nil && c.hungUp && !c.paused && !c.eof && c.state == open {
+		c.decrypt()
 	}
 }
 
@@ -278,52 +292,62 @@ func (c *Conn) flush() {
 	if c.state > draining {
 		return
 	}
-	if c.stream != nil {
-		c.stream.flush(c)
-		return
+	q := &c.out
+	if c.sec != nil {
+		if c.sec.shaking && c.out.size > 0 {
+			return
+		}
+		q = &c.sec.wire.out
+		c.seal()
 	}
-	for c.out.size > 0 {
-		n, err := c.writeOnce()
+	for q.size > 0 {
+		n, err := c.writeOnce(q)
 		if err != nil && !isAgain(err) {
 			c.Close(err)
 			return
 		}
-		c.out.discard(n, &c.loop.chunks)
+		q.discard(n, &c.loop.chunks)
 		if isAgain(err) {
 			break
 		}
+		if c.sec != nil {
+			c.seal()
+		}
 	}
-	if c.out.size == 0 {
+	if q.size == 0 && c.state <= draining {
 		c.flushed()
 	}
 	c.watch()
 }
 
 func (c *Conn) flushed() {
-	if c.state == draining {
-		c.linger = !c.eof && c.fd >= 0
+	switch {
+	case c.state == open:
+		c.loop.drained = append(c.loop.drained, c)
+	case c.sec != nil && !c.sec.said && !c.sec.shaking:
+		c.goodbye()
+	default:
+		c.linger = !c.eof
 		c.Close(nil)
-		return
 	}
-	c.loop.drained = append(c.loop.drained, c)
 }
 
-func (c *Conn) writeOnce() (int, error) {
-	if head := c.out.head; head.next == nil {
+func (c *Conn) writeOnce(q *queue) (int, error) {
+	if head := q.head; head.next == nil {
 		return writeFD(c.fd, head.buf[head.r:head.w])
 	}
 	var pieces [maxPieces][]byte
-	return writevFD(c.fd, c.out.vector(pieces[:0]))
+	return writevFD(c.fd, q.vector(pieces[:0]))
 }
 
 // watch tells the poller what to report, where that has changed. Input is
 // unwatched only once it has been reported in vain: most pauses end before.
 func (c *Conn) watch() {
-	if c.fd < 0 || c.state >= closing {
+	if c.state >= closing || c.sec != nil && c.sec.shaking {
 		return
 	}
 	readable := !c.paused && !c.eof && c.state == open
-	writable := c.out.size > 0
+	writable := c.Unsent() > 0
 	hangingUp := c.paused && !c.hungUp && !c.eof && c.state == open
 	if readable == c.readable && writable == c.writable && hangingUp == c.hangingUp {
 		return
@@ -339,6 +363,9 @@ func (c *Conn) watch() {
 func (c *Conn) finish() {
 	c.loop.protect(nil, func() { c.handler.Closed(c.err) })
 	c.out.reset(&c.loop.chunks)
+	if c.sec != nil {
+		c.sec.wire.out.reset(&c.loop.chunks)
+	}
 	c.dropInput()
 	if c.linger && shutdownWrite(c.fd) == nil {
 		c.state = lingering
@@ -366,12 +393,12 @@ func (c *Conn) release() {
 	}
 	c.state = released
 	c.lingerEnd.Stop()
-	if c.stream != nil {
-		c.stream.close(c)
+	if c.sec != nil && c.sec.shaking {
+		_ = c.sec.wire.Conn.Close() // ends the handshake
 	} else {
 		c.loop.poll.remove(c.fd)
-		c.loop.byFD[c.fd] = nil
-		closeFD(c.fd)
 	}
+	c.loop.byFD[c.fd] = nil
+	closeFD(c.fd)
 	delete(c.loop.conns, c)
 }

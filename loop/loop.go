@@ -4,9 +4,8 @@
 // hands the bytes to the connection's [Handler], and at the end writes what the
 // handlers have appended, with one system call per connection.
 //
-// Protocol code sees only [Handler] and [Conn]; whether the bytes come from
-// epoll, kqueue or, for a [net.Conn] that is no plain socket (TLS), from
-// goroutines, is not visible to it.
+// Protocol code sees only [Handler] and [Conn]; whether the bytes come through
+// epoll or kqueue, as they are or over TLS, is not visible to it.
 package loop
 
 import (
@@ -39,7 +38,7 @@ var ErrStopped = errors.New("loop stopped")
 // Handler is the protocol on one connection. Its methods are called on the
 // loop's goroutine only. One that also has a method HungUp() is told, once, when the peer
 // of its paused connection will send no more, though input has not been consumed yet (not
-// on macOS, but for connections that are no plain sockets).
+// on macOS).
 type Handler interface {
 	// Data is given all bytes received and not yet consumed, and returns how
 	// many of them it has consumed; the rest is offered again, with more,
@@ -69,7 +68,8 @@ type Loop struct {
 	timers  timerHeap
 	chunks  chunkList
 	rbuf    []byte
-	streams sync.WaitGroup
+	sealed  []byte         // what is read before it is decrypted; nil without TLS
+	tasks   sync.WaitGroup // handshakes
 
 	mu       sync.Mutex
 	posted   []func()
@@ -271,6 +271,6 @@ func (l *Loop) shutdown() {
 		}
 		l.runClosing()
 	}
-	l.streams.Wait()
+	l.tasks.Wait()
 	l.poll.close()
 }

@@ -2,11 +2,18 @@ package loop
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 )
@@ -69,15 +76,35 @@ func tcpPair(t *testing.T) (client, server net.Conn) {
 	return client, server
 }
 
-func pipePair(t *testing.T) (client, server net.Conn) {
-	client, server = net.Pipe()
-	t.Cleanup(func() { client.Close() })
-	_ = client.SetDeadline(time.Now().Add(20 * time.Second))
-	return client, server
+// tlsPair is tcpPair with TLS; the server's side has yet to shake hands.
+func tlsPair(t *testing.T) (client, server net.Conn) {
+	client, server = tcpPair(t)
+	return tls.Client(client, &tls.Config{InsecureSkipVerify: true}), tls.Server(NewTransport(server), &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
 }
 
-// transports are the two ways in which a loop is fed.
-var transports = map[string]func(*testing.T) (client, server net.Conn){"socket": tcpPair, "stream": pipePair}
+// certificate returns a self-signed one.
+var certificate = func() func(t *testing.T) tls.Certificate {
+	var once sync.Once
+	var cert tls.Certificate
+	return func(t *testing.T) tls.Certificate {
+		once.Do(func() {
+			key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+			der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cert = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+		})
+		return cert
+	}
+}()
+
+// transports are what a loop serves.
+var transports = map[string]func(*testing.T) (client, server net.Conn){"socket": tcpPair, "TLS": tlsPair}
 
 func attachEcho(l *Loop, nc net.Conn) chan error {
 	closed := make(chan error, 1)
@@ -110,19 +137,60 @@ func TestEchoKeepsBytesInOrder(t *testing.T) {
 }
 
 func TestPeerThatSendsNoMoreGetsItsReplies(t *testing.T) {
-	client, server := tcpPair(t)
-	closed := attachEcho(startLoop(t), server)
-	if _, err := client.Write([]byte("one\ntwo\n")); err != nil {
-		t.Fatal(err)
+	for name, pair := range transports {
+		t.Run(name, func(t *testing.T) {
+			client, server := pair(t)
+			closed := attachEcho(startLoop(t), server)
+			if _, err := client.Write([]byte("one\ntwo\n")); err != nil {
+				t.Fatal(err)
+			}
+			_ = client.(interface{ CloseWrite() error }).CloseWrite()
+			got, err := io.ReadAll(client) // over TLS without an error: it was told of the end
+			if err != nil || string(got) != "one\ntwo\n" {
+				t.Errorf("got %q, %v; want both lines and the end", got, err)
+			}
+			if err := <-closed; err != nil {
+				t.Errorf("closed with %v, want nil", err)
+			}
+		})
 	}
-	_ = client.(*net.TCPConn).CloseWrite()
-	got, err := io.ReadAll(client)
-	if err != nil || string(got) != "one\ntwo\n" {
-		t.Errorf("got %q, %v; want both lines and the end", got, err)
+}
+
+func TestHandshakeThatFails(t *testing.T) {
+	for name, hello := range map[string]string{"no TLS": "PING\r\n", "the peer leaves": ""} {
+		t.Run(name, func(t *testing.T) {
+			client, server := tcpPair(t)
+			closed := attachEcho(startLoop(t), tls.Server(NewTransport(server), &tls.Config{Certificates: []tls.Certificate{certificate(t)}}))
+			_, _ = client.Write([]byte(hello))
+			_ = client.(*net.TCPConn).CloseWrite()
+			if err := <-closed; err == nil {
+				t.Error("closed without an error")
+			}
+		})
 	}
-	if err := <-closed; err != nil {
-		t.Errorf("closed with %v, want nil", err)
+}
+
+// A connection whose handshake never ends can be closed, and ends with its loop.
+func TestSilentHandshake(t *testing.T) {
+	l := startLoop(t)
+	var conns []net.Conn
+	closed := make(chan error, 2)
+	for range 2 {
+		client, server := tcpPair(t)
+		conns = append(conns, client)
+		l.Attach(tls.Server(NewTransport(server), &tls.Config{Certificates: []tls.Certificate{certificate(t)}}), func(c *Conn) Handler {
+			if len(conns) == 1 {
+				l.After(0, func() { c.Close(io.ErrNoProgress) })
+			}
+			return &echo{conn: c, closed: closed}
+		})
+		if len(conns) == 1 {
+			if err := <-closed; !errors.Is(err, io.ErrNoProgress) {
+				t.Errorf("closed with %v, want %v", err, io.ErrNoProgress)
+			}
+		}
 	}
+	l.Do(func() {})
 }
 
 func TestPanicClosesOneConnectionOnly(t *testing.T) {

@@ -80,7 +80,7 @@ func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
 	}
 	addr, local := addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
 	if tlsConfig != nil {
-		nc = tls.Server(nc, tlsConfig)
+		nc = tls.Server(loop.NewTransport(nc), tlsConfig)
 	}
 	l := d.lanes[d.accepted.Add(1)%uint64(len(d.lanes))]
 	posted := l.loop.Post(func() {
