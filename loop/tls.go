@@ -111,8 +111,8 @@ func (c *Conn) shaken(err error) {
 	c.sec.shaking, c.readable = false, true
 	_ = c.sec.wire.Conn.Close() // c.fd is a duplicate
 	c.sec.wire.Conn, c.sec.wire.conn = nil, c
-	if !c.paused && c.state == open {
-		c.decrypt() // what came with the end of the handshake
+	if c.state == open {
+		c.decrypt() // what came with the end of the handshake, though it be kept for later
 	}
 	c.markDirty()
 }
