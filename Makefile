@@ -7,7 +7,7 @@ COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: run build test conformance lint bench fuzz clean help
+.PHONY: run build test conformance lint bench bench-smoke fuzz clean help
 
 run: build ## build, then run everything embedded: prints a key and a redis-cli line to paste
 	./bin/respgate dev
@@ -30,6 +30,10 @@ bench: build ## compare with direct Redis and the peers, as one table
 	@scripts/need redis-server redis-cli redis-benchmark nutcracker haproxy
 	$(GO) run ./bench
 
+bench-smoke: build ## everything that bench does, once and small, in about a minute
+	@scripts/need redis-server redis-cli redis-benchmark nutcracker haproxy
+	$(GO) run ./bench -smoke
+
 fuzz: ## run every fuzz target for FUZZTIME (30s) each
 	@scripts/fuzz $(FUZZTIME)
 
@@ -37,4 +41,4 @@ clean: ## remove what the other targets made (not the store in var/)
 	rm -rf bin dist
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
