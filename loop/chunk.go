@@ -1,41 +1,57 @@
 package loop
 
-// chunkSize is the unit in which output and unconsumed input are kept.
-const chunkSize = 16 << 10
+const (
+	// chunkSize is the unit in which output and unconsumed input are kept.
+	chunkSize = 16 << 10
+	// smallSize is the same for little of it, as most replies are: thousands of
+	// connections have some in one turn.
+	smallSize = 1 << 10
+	// maxFree bounds the memory that a loop keeps for reuse: 4 MiB of each size.
+	maxFree = 4 << 20
+)
 
-// maxFreeChunks bounds the memory that a loop keeps for reuse: 4 MiB.
-const maxFreeChunks = 256
-
-// chunk is a piece of a byte stream: the bytes from r to w are still to come.
+// chunk is a piece of a byte stream: the bytes from r to w are still to come. Its buf has
+// chunkSize or smallSize bytes.
 type chunk struct {
 	next *chunk
 	r, w int
-	buf  [chunkSize]byte
+	buf  []byte
 }
 
-// chunkList is a stack of chunks for reuse: the one used last is the one in
-// the processor's cache.
-type chunkList struct {
+// chunkList keeps chunks for reuse.
+type chunkList struct{ small, large stack }
+
+// stack holds chunks of one size: the one used last is the one in the processor's cache.
+type stack struct {
 	head *chunk
-	n    int
+	n    int // bytes
 }
 
-func (f *chunkList) get() *chunk {
-	c := f.head
-	if c == nil {
-		return new(chunk)
+// get returns a chunk for n bytes, or for the first of them.
+func (f *chunkList) get(n int) *chunk {
+	s, size := &f.small, smallSize
+	if n > smallSize {
+		s, size = &f.large, chunkSize
 	}
-	f.head = c.next
-	f.n--
+	c := s.head
+	if c == nil {
+		return &chunk{buf: make([]byte, size)}
+	}
+	s.head = c.next
+	s.n -= size
 	c.next, c.r, c.w = nil, 0, 0
 	return c
 }
 
 func (f *chunkList) put(c *chunk) {
-	if f.n < maxFreeChunks {
-		c.next = f.head
-		f.head = c
-		f.n++
+	s := &f.small
+	if len(c.buf) > smallSize {
+		s = &f.large
+	}
+	if s.n < maxFree {
+		c.next = s.head
+		s.head = c
+		s.n += len(c.buf)
 	}
 }
 
@@ -45,12 +61,12 @@ type queue struct {
 	size       int
 }
 
-// append copies b to the end of the stream.
+// append copies b to the end of the stream. What comes after a first small chunk goes to
+// large ones.
 func (q *queue) append(b []byte, free *chunkList) {
-	q.size += len(b)
 	for len(b) > 0 {
-		if q.tail == nil || q.tail.w == chunkSize {
-			c := free.get()
+		if q.tail == nil || q.tail.w == len(q.tail.buf) {
+			c := free.get(q.size + len(b))
 			if q.tail == nil {
 				q.head = c
 			} else {
@@ -60,6 +76,7 @@ func (q *queue) append(b []byte, free *chunkList) {
 		}
 		n := copy(q.tail.buf[q.tail.w:], b)
 		q.tail.w += n
+		q.size += n
 		b = b[n:]
 	}
 }

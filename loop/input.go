@@ -40,10 +40,15 @@ func (c *Conn) keep(rest []byte) {
 		c.dropInput()
 		c.in = in
 	default:
-		if c.inChunk == nil {
-			c.inChunk = c.loop.chunks.get()
+		if c.inChunk == nil || len(c.inChunk.buf) < len(rest) {
+			k := c.loop.chunks.get(len(rest))
+			copy(k.buf, rest) // before rest's own chunk is let go of
+			c.dropInput()
+			c.inChunk = k
+		} else {
+			copy(c.inChunk.buf, rest)
 		}
-		c.in = c.inChunk.buf[:copy(c.inChunk.buf[:], rest)]
+		c.in = c.inChunk.buf[:len(rest)]
 	}
 }
 
