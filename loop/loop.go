@@ -22,7 +22,7 @@ const (
 	// readSize is what one connection may deliver in one turn.
 	readSize = 64 << 10
 	// maxEvents is how many sockets one wait reports.
-	maxEvents = 256
+	maxEvents = 1024
 	// lingerTime is how long a closed connection's unread input is thrown
 	// away, so that the kernel does not answer it with a reset that would
 	// destroy replies still on their way (RFC 1122, 4.2.2.13).
