@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/internal/bare"
 )
 
 // Phase is a part of a command's time.
@@ -36,6 +37,9 @@ type histogram struct {
 }
 
 func (h *histogram) observe(d time.Duration, n int) {
+	if bare.On {
+		return
+	}
 	i := 0
 	for i < len(bounds) && int64(d) > bounds[i] {
 		i++
@@ -111,6 +115,9 @@ func (l *Loop) Duration(id command.ID, d time.Duration, n int) {
 
 // Commands counts n commands of the client's.
 func (t *Tenant) Commands(id command.ID, n int) {
+	if bare.On {
+		return
+	}
 	id = top(id)
 	slot := &t.commands[id/pageSize]
 	p := slot.Load()
@@ -138,6 +145,9 @@ func (t *Tenant) Phase(p Phase, d time.Duration, n int) { t.phases[p].observe(d,
 
 // Bytes counts bytes from and to clients.
 func (t *Tenant) Bytes(in, out int) {
+	if bare.On {
+		return
+	}
 	if in > 0 {
 		t.in.Add(uint64(in))
 	}

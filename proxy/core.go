@@ -68,7 +68,11 @@ type Core struct {
 	meters   map[string]*meter
 	sessions map[*Session]struct{}
 	holds    map[string]*hold // by instance
+	after    *resp.Limits     // once authenticated
 }
+
+// limitsBefore are the limits before a session has authenticated.
+var limitsBefore = resp.Unauthenticated()
 
 // batchSize is how many commands of one client are looked at together: one
 // question to the limiter serves them all.
@@ -142,15 +146,19 @@ func (c *Core) Drain() {
 // Len returns how many sessions there are.
 func (c *Core) Len() int { return len(c.sessions) }
 
-func limitsBefore() resp.Limits { return resp.Unauthenticated() }
-
-func (c *Core) limitsAfter() resp.Limits { return resp.Authenticated(c.Limits.MaxCommand) }
+// limitsAfter are the limits once a session has authenticated.
+func (c *Core) limitsAfter() *resp.Limits {
+	if c.after == nil {
+		c.after = resp.Authenticated(c.Limits.MaxCommand)
+	}
+	return c.after
+}
 
 // Open makes a session for a client that has connected from addr to local.
 func (c *Core) Open(out Output, addr, local ClientAddr) *Session {
 	now := c.Clock.Nanos()
 	s := &Session{core: c, out: out, addr: addr, local: local, id: c.IDs.Add(1), proto: 2, since: now, active: now}
-	s.framer = resp.NewFramer(limitsBefore())
+	s.framer = resp.NewFramer(limitsBefore)
 	if c.sessions == nil {
 		c.sessions = map[*Session]struct{}{}
 	}
@@ -162,6 +170,14 @@ func (c *Core) Open(out Output, addr, local ClientAddr) *Session {
 // awaitAuth gives the client the time to authenticate in.
 func (s *Session) awaitAuth() {
 	s.authTimer = s.core.After(s.core.Limits.AuthTimeout, func() { s.out.Close(errAuthTimeout) })
+}
+
+// endAuthTimer lets go of the timer: there are many clients, and most are idle.
+func (s *Session) endAuthTimer() {
+	if s.authTimer != nil {
+		s.authTimer.Stop()
+		s.authTimer = nil
+	}
 }
 
 // key names the session's links to a database.

@@ -162,7 +162,7 @@ func (s *Session) authenticated(id command.ID, h *auth.Handle, err error, then f
 // logOut makes the session one that has not authenticated.
 func (s *Session) logOut() {
 	s.leave()
-	s.framer.SetLimits(limitsBefore())
+	s.framer.SetLimits(limitsBefore)
 	s.awaitAuth()
 }
 
@@ -183,7 +183,7 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) bool {
 	s.handle, s.principal = h, p
 	s.bucket = s.core.Limiters.Bucket(p.KeyID, p.Limits)
 	s.framer.SetLimits(s.core.limitsAfter())
-	s.authTimer.Stop()
+	s.endAuthTimer()
 	return true
 }
 

@@ -22,7 +22,7 @@ func (i *instead) Replies(_ []byte, done int, _ bool) {
 // beginning follows whether the backend accepts a MULTI.
 type beginning struct {
 	*Session
-	begun int
+	begun int32
 }
 
 // Replies implements pool.Owner.
@@ -54,7 +54,7 @@ type monitoring struct{ *Session }
 // Replies implements pool.Owner.
 func (o *monitoring) Replies(b []byte, done int, partial bool) {
 	if o.pin.link != nil {
-		o.pin.changing -= done
+		o.pin.changing -= int32(done) //nolint:gosec // 0 or 1
 		if o.pin.monitors = b[0] == '+'; o.pin.monitors {
 			o.pin.link.Monitor()
 		}

@@ -23,17 +23,17 @@ type pinned struct {
 	link      *pool.Link
 	cancel    func() // ends the wish for a link
 	err       error  // why the wish was not granted
-	tx        transaction
-	begun     int // how many transactions have been
-	queued    int // how many commands are in it
-	watching  bool
-	poisoned  bool   // a WATCH was refused: the next EXEC must not succeed
-	listening bool   // subscribed, or about to be
 	blocking  uint64 // the number of the last command that may wait, counted from 1
-	tracking  bool   // it is told of changed keys
-	untouched bool   // CLIENT NO-TOUCH is on, or was
+	begun     int32  // how many transactions have been
+	queued    int32  // how many commands are in it
+	changing  int32  // how many commands are under way that may bind the session
+	tx        transaction
+	watching  bool
+	poisoned  bool // a WATCH was refused: the next EXEC must not succeed
+	listening bool // subscribed, or about to be
+	tracking  bool // it is told of changed keys
+	untouched bool // CLIENT NO-TOUCH is on, or was
 	monitors  bool
-	changing  int  // how many commands are under way that may bind the session
 	asking    bool // the backend is being asked to unblock it
 	spoilt    bool // the link is not for others any more
 	selected  bool // the transaction has a SELECT in it

@@ -66,14 +66,19 @@ type Session struct {
 	local  ClientAddr // where it has connected to
 	id     int64
 
-	hungUp bool // the client will send no more
-	heldUp bool // CLIENT PAUSE holds it up
-
-	since, active int64      // when it connected and last sent something
-	current       command.ID // its last command
+	since, active int64 // when it connected and last sent something
 
 	name, libName, libVer string
 	proto, db             int
+	current               command.ID // its last command
+	wait                  waitReason
+	hungUp                bool // the client will send no more
+	heldUp                bool // CLIENT PAUSE holds it up
+	off, skip, muteNow    bool // CLIENT REPLY: none, not the next, not this
+	cut                   bool // the last relayed command was muted
+	partial               bool // part of a reply has gone out
+	closing               bool // to end when nothing is owed
+	closed                bool
 
 	handle    *auth.Handle // nil: not authenticated
 	principal *tenant.Principal
@@ -85,19 +90,13 @@ type Session struct {
 	pin      pinned
 	redirect redirect // where its invalidations go
 
-	off, skip, muteNow bool    // CLIENT REPLY: none, not the next, not this
-	mutes              []muted // replies to relayed commands that are kept back
-	cut                bool    // the last relayed command was muted
+	mutes []muted // replies to relayed commands that are kept back
 
 	link       *pool.Link // the one that owes, or that was used last; nil at first
 	last       uint64     // the position there of the last command
 	sent, done uint64     // commands relayed, and answered of them
 	later      later
-	wait       waitReason
-	partial    bool // part of a reply has gone out
-	closing    bool // to end when nothing is owed
-	closed     bool
-	authTimer  Timer
+	authTimer  Timer              // nil once authenticated
 	giveUp     context.CancelFunc // of the look-up that runs, or nil
 
 	outBytes  int   // written since the output was last drained
@@ -344,7 +343,7 @@ func (s *Session) Drained() {
 // Closed implements loop.Handler.
 func (s *Session) Closed(err error) {
 	s.closed, s.closing = true, true
-	s.authTimer.Stop()
+	s.endAuthTimer()
 	if s.giveUp != nil {
 		s.giveUp()
 	}

@@ -112,7 +112,7 @@ type tracking struct {
 // Replies implements pool.Owner.
 func (o *tracking) Replies(b []byte, done int, partial bool) {
 	if o.pin.link != nil {
-		o.pin.changing -= done
+		o.pin.changing -= int32(done) //nolint:gosec // 0 or 1
 		if b[0] == '+' {
 			*o.changes = o.on
 		}

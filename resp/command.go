@@ -27,15 +27,15 @@ const maxBulk = 512 << 20
 
 // Unauthenticated returns the limits before AUTH: 10 arguments, as in Redis, and
 // 16 KiB in all.
-func Unauthenticated() Limits {
-	return Limits{MaxArgs: 10, MaxBulk: 16 << 10, MaxInline: 16 << 10, MaxCommand: 16 << 10, Unauthenticated: true}
+func Unauthenticated() *Limits {
+	return &Limits{MaxArgs: 10, MaxBulk: 16 << 10, MaxInline: 16 << 10, MaxCommand: 16 << 10, Unauthenticated: true}
 }
 
 // Authenticated returns the limits after AUTH for commands of at most
 // maxCommand bytes: Redis's INT_MAX arguments, its proto-max-bulk-len of 512 MiB
 // and its PROTO_INLINE_MAX_SIZE of 64 KiB.
-func Authenticated(maxCommand int64) Limits {
-	return Limits{MaxArgs: math.MaxInt32, MaxBulk: min(maxBulk, maxCommand), MaxInline: 64 << 10, MaxCommand: maxCommand}
+func Authenticated(maxCommand int64) *Limits {
+	return &Limits{MaxArgs: math.MaxInt32, MaxBulk: min(maxBulk, maxCommand), MaxInline: 64 << 10, MaxCommand: maxCommand}
 }
 
 // ProtocolError is what is wrong with a client's bytes, in Redis's words. The
@@ -60,7 +60,7 @@ type Frame struct {
 // Framer finds the commands in a client's bytes. It remembers how far it has
 // looked into an incomplete command, which is never looked through again.
 type Framer struct {
-	lim     Limits
+	lim     *Limits
 	args    int   // of the multibulk at hand, 0 between commands
 	left    int   // of them still to come
 	pos     int   // where in the command the next header begins
@@ -73,11 +73,12 @@ type Framer struct {
 
 type span struct{ from, to int }
 
-// NewFramer returns a framer that refuses commands beyond lim.
-func NewFramer(lim Limits) Framer { return Framer{lim: lim, bulk: -1} }
+// NewFramer returns a framer that refuses commands beyond lim, which many framers may
+// share.
+func NewFramer(lim *Limits) Framer { return Framer{lim: lim, bulk: -1} }
 
 // SetLimits changes the limits from the next command on.
-func (f *Framer) SetLimits(lim Limits) { f.lim = lim }
+func (f *Framer) SetLimits(lim *Limits) { f.lim = lim }
 
 // Reset forgets an incomplete command: its bytes will be offered again.
 func (f *Framer) Reset() {

@@ -39,7 +39,7 @@ func TestCommands(t *testing.T) {
 	before := Unauthenticated()
 	for _, c := range []struct {
 		name, in, want string
-		lim            Limits
+		lim            *Limits
 	}{
 		{"multibulk", "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", `["GET" "k"]`, after},
 		{"pipeline", "*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nQUIT\r\n", `["PING"]["QUIT"]`, after},
