@@ -132,9 +132,23 @@ func (t *Tenant) Commands(id command.ID, n int) {
 // for respgate's own, by its code. Words that are not known count as "other":
 // scripts invent them.
 func (t *Tenant) Error(id command.ID, code string) {
-	if !knownCodes[code] {
-		code = "other"
+	known, ok := knownCodes[code]
+	if !ok {
+		known = "other"
 	}
+	t.count(id, known)
+}
+
+// ErrorReply is Error for the first word of a reply, which is valid during the call only.
+func (t *Tenant) ErrorReply(id command.ID, code []byte) {
+	known, ok := knownCodes[string(code)] // does not allocate
+	if !ok {
+		known = "other"
+	}
+	t.count(id, known)
+}
+
+func (t *Tenant) count(id command.ID, code string) {
 	t.mu.Lock()
 	t.errors[errorKey{top(id), code}]++
 	t.mu.Unlock()
@@ -162,9 +176,9 @@ func (t *Tenant) Clients(delta int) { t.clients.Add(int64(delta)) }
 // RateLimited counts n commands refused by the limit.
 func (t *Tenant) RateLimited(n int) { t.limited.Add(uint64(n)) } //nolint:gosec // n counts
 
-// knownCodes are the values of the label code.
-var knownCodes = func() map[string]bool {
-	known := map[string]bool{}
+// knownCodes are the values of the label code, by themselves.
+var knownCodes = func() map[string]string {
+	known := map[string]string{}
 	for _, c := range []string{
 		// Redis's own.
 		"ERR", "WRONGTYPE", "NOAUTH", "WRONGPASS", "NOPERM", "NOSCRIPT", "BUSY", "BUSYKEY", "BUSYGROUP", "NOGROUP", "LOADING",
@@ -173,7 +187,7 @@ var knownCodes = func() map[string]bool {
 		// respgate's.
 		"RATELIMIT", "auth_unavailable", "max_clients", "backend_unavailable", "backend_lost", "protocol_error", "unsupported",
 	} {
-		known[c] = true
+		known[c] = c
 	}
 	return known
 }()

@@ -124,7 +124,7 @@ func (m *meter) Waited(nanos int64, n int) {
 }
 
 // Refused implements pool.Meter.
-func (m *meter) Refused(id command.ID, code []byte) { m.tenant.Error(id, string(code)) }
+func (m *meter) Refused(id command.ID, code []byte) { m.tenant.ErrorReply(id, code) }
 
 // Refresh has every session follow what has become of its principal: those of a
 // revoked key end.
