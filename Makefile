@@ -7,7 +7,7 @@ COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: run build test conformance lint bench bench-smoke fuzz clean help
+.PHONY: run build test conformance lint bench bench-smoke microbench fuzz clean help
 
 run: build ## build, then run everything embedded: prints a key and a redis-cli line to paste
 	./bin/respgate dev
@@ -33,6 +33,9 @@ bench: build ## compare with direct Redis and the peers, as one table
 bench-smoke: build ## everything that bench does, once and small, in about a minute
 	@scripts/need redis-server redis-cli redis-benchmark nutcracker haproxy
 	$(GO) run ./bench -smoke
+
+microbench: ## compare the Go benchmarks with those of the commit BASE (HEAD)
+	@scripts/microbench $(or $(BASE),HEAD)
 
 fuzz: ## run every fuzz target for FUZZTIME (30s) each
 	@scripts/fuzz $(FUZZTIME)

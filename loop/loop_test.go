@@ -44,7 +44,7 @@ func (e *echo) Data(b []byte) int {
 func (e *echo) Drained()         {}
 func (e *echo) Closed(err error) { e.closed <- err }
 
-func startLoop(t *testing.T) *Loop {
+func startLoop(t testing.TB) *Loop {
 	t.Helper()
 	l, err := New(slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -57,7 +57,7 @@ func startLoop(t *testing.T) *Loop {
 }
 
 // tcpPair returns both ends of a loopback connection.
-func tcpPair(t *testing.T) (client, server net.Conn) {
+func tcpPair(t testing.TB) (client, server net.Conn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -77,16 +77,16 @@ func tcpPair(t *testing.T) (client, server net.Conn) {
 }
 
 // tlsPair is tcpPair with TLS; the server's side has yet to shake hands.
-func tlsPair(t *testing.T) (client, server net.Conn) {
+func tlsPair(t testing.TB) (client, server net.Conn) {
 	client, server = tcpPair(t)
 	return tls.Client(client, &tls.Config{InsecureSkipVerify: true}), tls.Server(NewTransport(server), &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
 }
 
 // certificate returns a self-signed one.
-var certificate = func() func(t *testing.T) tls.Certificate {
+var certificate = func() func(t testing.TB) tls.Certificate {
 	var once sync.Once
 	var cert tls.Certificate
-	return func(t *testing.T) tls.Certificate {
+	return func(t testing.TB) tls.Certificate {
 		once.Do(func() {
 			key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 			if err != nil {
@@ -104,7 +104,7 @@ var certificate = func() func(t *testing.T) tls.Certificate {
 }()
 
 // transports are what a loop serves.
-var transports = map[string]func(*testing.T) (client, server net.Conn){"socket": tcpPair, "TLS": tlsPair}
+var transports = map[string]func(testing.TB) (client, server net.Conn){"socket": tcpPair, "TLS": tlsPair}
 
 func attachEcho(l *Loop, nc net.Conn) chan error {
 	closed := make(chan error, 1)

@@ -48,7 +48,7 @@ func (f fixed) grant(org, addr string, rate int, rules string) string {
 }
 
 // parts are what a session's core is made with.
-func parts(t *testing.T, st fixed, log *slog.Logger) (*metrics.Metrics, *auth.Service) {
+func parts(t testing.TB, st fixed, log *slog.Logger) (*metrics.Metrics, *auth.Service) {
 	t.Helper()
 	m, err := metrics.New(prometheus.NewPedanticRegistry(), 1, "", "")
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // desk is a session without a socket: the test is its client, its backend and its
 // clock.
 type desk struct {
-	t       *testing.T
+	t       testing.TB
 	core    *Core
 	session *Session
 	out     []byte
@@ -61,7 +61,7 @@ func (d *desk) Close(err error)  { d.ended = err }
 func (d *desk) Now() time.Time { return time.Unix(1, 0) }
 func (d *desk) Nanos() int64   { return 1 }
 
-func newDesk(t *testing.T, st fixed) *desk {
+func newDesk(t testing.TB, st fixed) *desk {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	m, service := parts(t, st, log)
