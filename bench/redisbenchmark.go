@@ -32,10 +32,13 @@ const (
 	pipeline = "50 clients, pipeline 16"
 )
 
-var usages = []struct {
+// namedUsage is a usage and its row.
+type namedUsage struct {
 	row string
 	usage
-}{
+}
+
+var usages = []namedUsage{
 	{fifty, usage{50, 1, 64, 0, 150_000}},
 	{pipeline, usage{50, 16, 64, 0, 1_200_000}},
 	{"500 clients", usage{500, 1, 64, 0, 140_000}},
@@ -48,7 +51,7 @@ var usages = []struct {
 
 // usageOf is the one of a row.
 func usageOf(row string) usage {
-	for _, u := range usages {
+	for _, u := range slices.Concat(usages, growths) {
 		if u.row == row {
 			return u.usage
 		}
@@ -56,8 +59,8 @@ func usageOf(row string) usage {
 	return usage{}
 }
 
-func usageRows() (rows []string) {
-	for _, u := range usages {
+func rowsOf(all []namedUsage) (rows []string) {
+	for _, u := range all {
 		rows = append(rows, u.row)
 	}
 	return rows
@@ -68,7 +71,7 @@ var benchmarkSection = section{
 	title: "redis-benchmark",
 	about: "SET and GET of 64 bytes unless said, over 10,000 keys, the figures of both averaged. redis-benchmark rounds p50 and p99 to 8 µs.\n" +
 		"With threads it also rounds a run's time up to 250 ms: there commands/s is what Redis says it has processed.",
-	rows:    usageRows(),
+	rows:    rowsOf(usages),
 	targets: targetNames,
 	columns: []column{throughput, medianTime, tailTime, cpuTime,
 		over("throughput / twemproxy", rps, "twemproxy"), over("CPU / twemproxy", cpu, "twemproxy"),

@@ -24,13 +24,13 @@ func (l *lab) startRespgate(ctx context.Context, s serving, backends []string) (
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return target{}, nil, err
 	}
-	name := filepath.Base(binary)
+	name := fmt.Sprintf("%s-%d", filepath.Base(binary), s.loops)
 	dsn := fmt.Sprintf("file:%s/%s.db", l.dir, name)
 	keys, err := seed(ctx, dsn, backends)
 	if err != nil {
 		return target{}, nil, err
 	}
-	text := fmt.Sprintf("listen: %s\nhttp: {listen: %s}\nstore: {dsn: %q}\nlimits: {max_clients: %d}\n", addr, httpAddr, dsn, s.clients)
+	text := fmt.Sprintf("listen: %s\nhttp: {listen: %s}\nstore: {dsn: %q}\nlimits: {max_clients: %d}\nloops: %d\n", addr, httpAddr, dsn, s.clients, s.loops)
 	if c := s.certificate; c != nil {
 		text += fmt.Sprintf("tls: {listen: %s, cert_file: %s, key_file: %s}\n", tlsAddr, c.cert, c.key)
 	}

@@ -39,6 +39,7 @@ type serving struct {
 	clients     int          // how many a target must take
 	certificate *certificate // set: over TLS, too
 	binary      string       // respgate
+	loops       int          // respgate's; 0: as it is shipped
 }
 
 // serving is what every load but many clients' needs.

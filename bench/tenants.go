@@ -14,6 +14,7 @@ import (
 const (
 	manyTenants = "many tenants, a backend each, 5 clients each"
 	oneTenant   = "as many clients on 1 tenant"
+	oneRedis    = "as many tenants, all on 1 redis-server"
 	perTenant   = 5
 )
 
@@ -24,8 +25,9 @@ var tenantsSection = section{
 	name:  "tenants",
 	title: "Tenants",
 	about: "SET and GET of 64 bytes in turn, each client waiting for its reply. With many tenants each has a redis-server, a key and 5 clients; with\n" +
-		"one all clients share a redis-server. Direct shows what the processes of Redis lose themselves on this machine's cores.",
-	rows:     []string{manyTenants, oneTenant},
+		"one all clients share a redis-server. Direct shows what the processes of Redis lose themselves on this machine's cores; tenants whose\n" +
+		"instances are on one redis-server show what the many links of respgate cost.",
+	rows:     []string{manyTenants, oneTenant, oneRedis},
 	targets:  []string{"direct", "respgate"},
 	together: true,
 	columns: []column{value("clients", "%.0f", clients), throughput, cpuTime,
@@ -44,7 +46,7 @@ var tenantsSection = section{
 type crowd struct {
 	redises  []target
 	respgate target
-	keys     []string // the redises' tenants'
+	keys     []string // those of the redises' tenants, then those of as many on the last
 }
 
 // starters is how many servers are started at once.
@@ -77,6 +79,9 @@ func startCrowd(ctx context.Context, b *bed) (*crowd, error) {
 	for _, t := range c.redises {
 		backends = append(backends, t.addr)
 	}
+	for range b.tenants {
+		backends = append(backends, c.redises[b.tenants].addr)
+	}
 	b.tell("making %d tenants", len(backends))
 	var err error
 	c.respgate, c.keys, err = b.startRespgate(ctx, serving{clients: perTenant*b.tenants + 100, binary: b.respgate}, backends)
@@ -88,10 +93,13 @@ func (c *crowd) endpoints(row, name string) (all []load.Endpoint) {
 	last := len(c.redises) - 1
 	for i := range perTenant * last {
 		tenant := i / perTenant
-		if row == oneTenant {
+		switch row {
+		case oneTenant:
 			tenant = last
+		case oneRedis:
+			tenant += last + 1
 		}
-		e := c.redises[tenant].endpoint()
+		e := c.redises[min(tenant, last)].endpoint()
 		if name == "respgate" {
 			e = load.Endpoint{Addr: c.respgate.addr, Password: c.keys[tenant]}
 		}
@@ -106,7 +114,7 @@ func (c *crowd) pids(row, name string) (all []int) {
 	switch {
 	case name == "respgate":
 		return c.respgate.pids
-	case row == oneTenant:
+	case row != manyTenants:
 		return c.redises[last].pids
 	}
 	for _, t := range c.redises[:last] {
