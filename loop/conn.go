@@ -113,13 +113,25 @@ func (l *Loop) Attach(nc net.Conn, open func(*Conn) Handler) {
 	}
 }
 
-// Write appends a copy of b to the output, which is sent at the end of the turn.
+// writeThrough is from how many bytes on output is better sent at once than copied.
+const writeThrough = 32 << 10
+
+// Write appends a copy of b to the output, which is sent at the end of the turn; much may
+// be sent at once.
 func (c *Conn) Write(b []byte) {
 	if c.state != open {
 		return
 	}
-	c.out.append(b, &c.loop.chunks)
 	c.markDirty()
+	if len(b) >= writeThrough && c.out.size == 0 && c.sec == nil {
+		n, err := writeFD(c.fd, b)
+		if err != nil && !isAgain(err) {
+			c.Close(err)
+			return
+		}
+		b = b[n:]
+	}
+	c.out.append(b, &c.loop.chunks)
 }
 
 // Unsent returns how many bytes of output the kernel has not taken yet.

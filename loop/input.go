@@ -1,5 +1,7 @@
 package loop
 
+import "math/bits"
+
 // readBuffer returns a buffer that begins with the kept input and has room for
 // more. Little input is kept apart and read on in the loop's large buffer; much
 // is read straight into its place.
@@ -9,22 +11,9 @@ func (c *Conn) readBuffer() []byte {
 		return c.loop.rbuf
 	}
 	if len(c.in) == cap(c.in) {
-		c.grow()
+		c.move(c.in, 2*cap(c.in))
 	}
 	return c.in[:cap(c.in)]
-}
-
-// grow at least doubles the room, so that all copying together stays linear,
-// but not beyond what the handler wants.
-func (c *Conn) grow() {
-	size := 2 * cap(c.in)
-	if c.want > len(c.in) {
-		size = min(size, c.want)
-	}
-	in := make([]byte, len(c.in), size)
-	copy(in, c.in)
-	c.dropInput()
-	c.in = in
 }
 
 // keep keeps rest, which lies in c.in or in the loop's buffer, for later.
@@ -35,14 +24,11 @@ func (c *Conn) keep(rest []byte) {
 	case len(rest) > chunkSize && c.inChunk == nil && cap(c.in) >= len(rest):
 		c.in = c.in[:copy(c.in[:len(rest)], rest)]
 	case len(rest) > chunkSize:
-		in := make([]byte, len(rest), max(readSize, len(rest)))
-		copy(in, rest)
-		c.dropInput()
-		c.in = in
+		c.move(rest, max(4*chunkSize, 2*len(rest)))
 	default:
 		if c.inChunk == nil || len(c.inChunk.buf) < len(rest) {
 			k := c.loop.chunks.get(len(rest))
-			copy(k.buf, rest) // before rest's own chunk is let go of
+			copy(k.buf, rest) // before rest's own buffer is let go of
 			c.dropInput()
 			c.inChunk = k
 		} else {
@@ -52,10 +38,65 @@ func (c *Conn) keep(rest []byte) {
 	}
 }
 
+// move keeps rest in a buffer of the given size, at least twice of what there was, so that
+// all copying together stays linear; but it need not be beyond what the handler wants.
+func (c *Conn) move(rest []byte, size int) {
+	if c.want > len(rest) {
+		size = min(size, c.want)
+	}
+	in := c.loop.buffers.get(size)[:len(rest)]
+	copy(in, rest)
+	c.dropInput()
+	c.in = in
+}
+
 func (c *Conn) dropInput() {
-	if c.inChunk != nil {
+	switch {
+	case c.inChunk != nil:
 		c.loop.chunks.put(c.inChunk)
 		c.inChunk = nil
+	case c.in != nil:
+		c.loop.buffers.put(c.in)
 	}
 	c.in = nil
+}
+
+const (
+	minBuffer = 15 // buffers of 32 KiB
+	maxBuffer = 21 // to 2 MiB are kept for reuse
+	// maxBuffers bounds the memory that a loop keeps in them.
+	maxBuffers = 16 << 20
+)
+
+// bufferList keeps large buffers for reuse, whose capacities are powers of two.
+type bufferList struct {
+	free [maxBuffer - minBuffer + 1][][]byte
+	size int // bytes in all
+}
+
+// get returns an empty buffer for at least n bytes; one that is not kept for reuse is for
+// exactly as many.
+func (l *bufferList) get(n int) []byte {
+	class := max(minBuffer, bits.Len(uint(n-1))) //nolint:gosec // n is a size
+	if class > maxBuffer {
+		return make([]byte, 0, n)
+	}
+	list := &l.free[class-minBuffer]
+	if last := len(*list) - 1; last >= 0 {
+		b := (*list)[last]
+		(*list)[last] = nil
+		*list = (*list)[:last]
+		l.size -= cap(b)
+		return b
+	}
+	return make([]byte, 0, 1<<class)
+}
+
+func (l *bufferList) put(b []byte) {
+	class := bits.Len(uint(cap(b) - 1)) //nolint:gosec // a capacity
+	if class < minBuffer || class > maxBuffer || cap(b) != 1<<class || l.size+cap(b) > maxBuffers {
+		return
+	}
+	l.size += cap(b)
+	l.free[class-minBuffer] = append(l.free[class-minBuffer], b[:0])
 }

@@ -20,7 +20,7 @@ import (
 
 const (
 	// readSize is what one connection may deliver in one turn.
-	readSize = 64 << 10
+	readSize = 256 << 10
 	// maxEvents is how many sockets one wait reports.
 	maxEvents = 1024
 	// lingerTime is how long a closed connection's unread input is thrown
@@ -67,6 +67,7 @@ type Loop struct {
 	drained []*Conn
 	timers  timerHeap
 	chunks  chunkList
+	buffers bufferList
 	rbuf    []byte
 	sealed  []byte         // what is read before it is decrypted; nil without TLS
 	tasks   sync.WaitGroup // handshakes
