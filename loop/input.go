@@ -11,7 +11,7 @@ func (c *Conn) readBuffer() []byte {
 		return c.loop.rbuf
 	}
 	if len(c.in) == cap(c.in) {
-		c.move(c.in, 2*cap(c.in))
+		c.move(c.in, readSize)
 	}
 	return c.in[:cap(c.in)]
 }
@@ -24,7 +24,7 @@ func (c *Conn) keep(rest []byte) {
 	case len(rest) > chunkSize && c.inChunk == nil && cap(c.in) >= len(rest):
 		c.in = c.in[:copy(c.in[:len(rest)], rest)]
 	case len(rest) > chunkSize:
-		c.move(rest, max(4*chunkSize, 2*len(rest)))
+		c.move(rest, 4*chunkSize)
 	default:
 		if c.inChunk == nil || len(c.inChunk.buf) < len(rest) {
 			k := c.loop.chunks.get(len(rest))
@@ -38,9 +38,15 @@ func (c *Conn) keep(rest []byte) {
 	}
 }
 
-// move keeps rest in a buffer of the given size, at least twice of what there was, so that
-// all copying together stays linear; but it need not be beyond what the handler wants.
+// move keeps rest in a larger buffer, of size at least: four times of what there is, or
+// twice where that is much, so that all copying together stays linear; but it need not be
+// beyond what the handler wants.
 func (c *Conn) move(rest []byte, size int) {
+	factor := 4
+	if len(rest) > readSize {
+		factor = 2
+	}
+	size = max(size, factor*len(rest))
 	if c.want > len(rest) {
 		size = min(size, c.want)
 	}
