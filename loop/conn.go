@@ -94,7 +94,11 @@ func (l *Loop) Adopt(nc net.Conn, first bool, open func(*Conn) Handler) error {
 		c.release()
 		return ErrPanic
 	}
-	if c.sec != nil {
+	switch {
+	case c.sec == nil:
+	case c.sec.tls.ConnectionState().HandshakeComplete:
+		c.shaken(nil)
+	default:
 		c.shake()
 	}
 	return nil

@@ -88,7 +88,6 @@ type secure struct {
 
 // shake has the handshake done on a goroutine; then the loop takes the socket over.
 func (c *Conn) shake() {
-	c.sec.shaking = true
 	c.loop.tasks.Go(func() {
 		err := c.sec.tls.HandshakeContext(context.Background()) // closing the socket ends it
 		c.loop.Post(func() { c.shaken(err) })

@@ -99,6 +99,9 @@ func (d *Dialer) try(ctx context.Context, b Backend, db, proto int) (net.Conn, H
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, b.Network, b.Addr)
+	if err == nil {
+		conn, err = b.TLS.secure(ctx, conn)
+	}
 	if err != nil {
 		return nil, Hello{}, err
 	}

@@ -40,9 +40,11 @@ func (e ReplyError) Code() string {
 func Reason(err error) string {
 	var reply ReplyError
 	var dns *net.DNSError
-	switch {
+	switch why := tlsReason(err); {
 	case err == nil:
 		return "not connected"
+	case why != "":
+		return why
 	case errors.Is(err, errGone):
 		return err.Error()
 	case errors.As(err, &reply):

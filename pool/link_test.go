@@ -288,7 +288,11 @@ func TestParseURL(t *testing.T) {
 		{"redis://:s3cret@h/x", "", "not a number"},
 		{"redis://", "", "no host"},
 		{"http://h", "", "scheme"},
-		{"rediss://:s3cret@h", "", "not supported yet"},
+		{"rediss://:s3cret@h:6390/1", "tcp h:6390  1", ""},
+		{"rediss://:s3cret@h?nosuch=1", "", "ca_file, cert_file, key_file, server_name"},
+		{"rediss://:s3cret@h?cert_file=/c", "", "both or none"},
+		{"rediss://:s3cret@h?ca_file=", "", "want one value"},
+		{"redis-cluster://:s3cret@h", "", "not supported yet"},
 		{"redis://:s3cret@h:port", "", "cannot be parsed"},
 	} {
 		b, err := ParseURL(tenant.Secret(c.url))

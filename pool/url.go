@@ -21,11 +21,12 @@ type Backend struct {
 	Username string // "" is Redis's default user
 	Password tenant.Secret
 	DB       int // the database that sessions begin in
+	TLS      TLS
 }
 
-// ParseURL reads redis://[user][:password]@host[:port][/db] or
-// unix://[user][:password]@/path[?db=n]. Its errors never repeat the URL, which
-// holds a password.
+// ParseURL reads redis://[user][:password]@host[:port][/db], the same with rediss:// for
+// TLS, whose options are those of TLS, or unix://[user][:password]@/path[?db=n]. Its errors
+// never repeat the URL, which holds a password.
 func ParseURL(secret tenant.Secret) (Backend, error) {
 	u, err := url.Parse(secret.Reveal())
 	if err != nil {
@@ -36,27 +37,32 @@ func ParseURL(secret tenant.Secret) (Backend, error) {
 	b.Password = tenant.Secret(password)
 	db := strings.TrimPrefix(u.Path, "/")
 	switch u.Scheme {
-	case "redis":
+	case "redis", "rediss":
 		if u.Hostname() == "" {
-			return Backend{}, errors.New("backend URL names no host: want redis://user:password@host:6379/0")
+			return Backend{}, fmt.Errorf("backend URL names no host: want %s://user:password@host:6379/0", u.Scheme)
 		}
 		port := u.Port()
 		if port == "" {
 			port = "6379"
 		}
 		b.Addr = net.JoinHostPort(u.Hostname(), port)
-		if u.RawQuery != "" {
+		if u.RawQuery != "" && u.Scheme == "redis" {
 			return Backend{}, errors.New("backend URL: options after '?' are not supported for redis://")
+		}
+		if u.Scheme == "rediss" {
+			if b.TLS, err = parseTLS(u); err != nil {
+				return Backend{}, err
+			}
 		}
 	case "unix":
 		b.Network, b.Addr, db = "unix", u.Path, u.Query().Get("db")
 		if b.Addr == "" {
 			return Backend{}, errors.New("backend URL names no socket: want unix:///path/to/redis.sock")
 		}
-	case "rediss", "redis-sentinel", "redis-cluster":
+	case "redis-sentinel", "redis-cluster":
 		return Backend{}, fmt.Errorf("backend URL: %s:// is not supported yet", u.Scheme)
 	default:
-		return Backend{}, fmt.Errorf("backend URL: scheme %q is not known: want redis:// or unix://", u.Scheme)
+		return Backend{}, fmt.Errorf("backend URL: scheme %q is not known: want redis://, rediss:// or unix://", u.Scheme)
 	}
 	if db != "" {
 		if b.DB, err = strconv.Atoi(db); err != nil || b.DB < 0 {

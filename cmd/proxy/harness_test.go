@@ -86,10 +86,16 @@ func startServe(t testing.TB, cfg Config) *running {
 // whose text it returns. change, which may be nil, may change the key before.
 func (r *running) tenant(t testing.TB, org, backend string, change func(*tenant.Key)) string {
 	t.Helper()
+	return r.tenantAt(t, org, tenant.Secret("redis://"+backend+"/0"), change)
+}
+
+// tenantAt is tenant for a backend's URL.
+func (r *running) tenantAt(t testing.TB, org string, url tenant.Secret, change func(*tenant.Key)) string {
+	t.Helper()
 	if _, err := r.store.CreateOrganization(t.Context(), org); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.store.CreateInstance(t.Context(), org, "cache", tenant.Secret("redis://"+backend+"/0")); err != nil {
+	if _, err := r.store.CreateInstance(t.Context(), org, "cache", url); err != nil {
 		t.Fatal(err)
 	}
 	return r.key(t, org, change)

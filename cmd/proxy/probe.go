@@ -95,8 +95,14 @@ func test(ctx context.Context, cfg Config, in tenant.Instance) probe {
 	_ = nc.Close()
 	p.Reachable, p.ConnectMS = true, inMS(time.Since(began))
 	p.Version, p.Mode, p.Role = hello.Version, hello.Mode, hello.Role
+	secured, err := backend.TLS.Config()
+	if err != nil {
+		p.Error = err.Error()
+		return p
+	}
 	client := redis.NewClient(&redis.Options{
-		Network: backend.Network, Addr: backend.Addr, Username: backend.Username, Password: backend.Password.Reveal(), DB: backend.DB,
+		TLSConfig: secured,
+		Network:   backend.Network, Addr: backend.Addr, Username: backend.Username, Password: backend.Password.Reveal(), DB: backend.DB,
 		DialTimeout: cfg.Pool.DialTimeout, MaxRetries: -1, PoolSize: 1, Protocol: 2, DisableIdentity: true,
 	})
 	defer func() { _ = client.Close() }()

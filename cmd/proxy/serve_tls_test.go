@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/tenant"
 )
 
 // authority signs certificates for tests.
@@ -119,5 +121,45 @@ func TestTLS(t *testing.T) {
 	}
 	if got := talk(t, r.addr, "AUTH "+key+"\r\nSTRLEN big\r\nQUIT\r\n"); got != "+OK|:3145728|+OK|" {
 		t.Errorf("after the refused ones, the plain port: got %q", got)
+	}
+}
+
+// TestTLSToBackends has backends that speak TLS only to whom they know, and who are known
+// themselves; a backend that is not is not used.
+func TestTLSToBackends(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	dir := t.TempDir()
+	file := func(name string, content []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	certPEM, keyPEM := ca.pair()
+	cert, key, caFile, otherFile := file("cert.pem", certPEM), file("key.pem", keyPEM), file("ca.pem", ca.pem), file("other.pem", other.pem)
+	addr := testbed.FreeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	plain := testbed.Redis(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", caFile, "--tls-auth-clients", "yes")
+	cfg := testConfig(t)
+	cfg.Pool.DialAttempts = 1
+	r := startServe(t, cfg)
+	ours := "&cert_file=" + cert + "&key_file=" + key
+	good := "rediss://" + addr + "/0?ca_file=" + caFile + ours
+	value := "$3145728\r\n" + strings.Repeat("v", 3<<20) + "\r\n"
+	ask := "*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n" + value + "GET big\r\nMULTI\r\nGET big\r\nEXEC\r\n" // on a shared link and on one of its own
+	for i, c := range []struct{ name, url, ask, want string }{
+		{"known to each other", good, ask, "+OK\r\n" + value + "+OK\r\n+QUEUED\r\n*1\r\n" + value},
+		{"the backend is not trusted", "rediss://" + addr + "/0?ca_file=" + otherFile + ours, "GET a\r\n", "-ERR backend unavailable: its certificate is not trusted\r\n"},
+		{"another name", good + "&server_name=redis.example", "GET a\r\n", "-ERR backend unavailable: its certificate is not trusted\r\n"},
+		{"we show nothing", "rediss://" + addr + "/0?ca_file=" + caFile, "GET a\r\n", "-ERR backend unavailable: it refused the TLS handshake\r\n"},
+		{"no TLS there", "rediss://" + plain.Addr + "/0?ca_file=" + caFile, "GET a\r\n", "-ERR backend unavailable: timed out\r\n"},
+		{"a file is missing", "rediss://" + addr + "/0?ca_file=/nonexistent", "GET a\r\n", "-ERR backend unavailable: its files for TLS cannot be used\r\n"},
+	} {
+		k := r.tenantAt(t, fmt.Sprintf("org%d", i), tenant.Secret(c.url), nil)
+		want := strings.ReplaceAll("+OK\r\n"+c.want+"+OK\r\n", "\r\n", "|")
+		if got := talk(t, r.addr, "AUTH "+k+"\r\n"+c.ask+"QUIT\r\n"); got != want {
+			t.Errorf("%s: got %d bytes %.200q, want %d bytes %.200q", c.name, len(got), got, len(want), want)
+		}
 	}
 }
