@@ -205,7 +205,6 @@ func (c *Conn) CloseAfterFlush() {
 		return
 	}
 	c.state = draining
-	c.dropInput()
 	c.markDirty()
 }
 

@@ -260,6 +260,45 @@ func TestPausedInputIsKept(t *testing.T) {
 	}
 }
 
+// closer closes its connection while it looks at input, and then others write.
+type closer struct {
+	*echo
+	other   *Conn
+	changed chan bool
+}
+
+func (c *closer) Data(b []byte) int {
+	before := string(b)
+	c.conn.CloseAfterFlush()
+	c.other.Write([]byte("something else"))
+	c.changed <- string(b) != before
+	return len(b)
+}
+
+func TestInputIsValidWhileItIsLookedAt(t *testing.T) {
+	l := startLoop(t)
+	attach := func(open func(c *Conn) Handler) {
+		_, server := tcpPair(t)
+		l.Attach(server, open)
+	}
+	var conn, other *Conn
+	changed := make(chan bool, 1)
+	attach(func(c *Conn) Handler { other = c; return &echo{conn: c, closed: make(chan error, 1)} })
+	attach(func(c *Conn) Handler {
+		conn = c
+		return &closer{&echo{conn: c, closed: make(chan error, 1)}, other, changed}
+	})
+	l.Do(func() {})
+	l.Do(func() {
+		conn.Pause()
+		conn.keep([]byte("kept input"))
+		conn.Resume()
+	})
+	if <-changed {
+		t.Error("the input was overwritten while the handler looked at it")
+	}
+}
+
 func TestTimers(t *testing.T) {
 	l := startLoop(t)
 	fired := make(chan string, 3)
