@@ -101,6 +101,7 @@ func (f *Framer) Need() int {
 func (f *Framer) Next(b []byte, fr *Frame) (int, error) {
 	if f.args == 0 {
 		if n := f.whole(b, fr); n > 0 {
+			f.scan = 0 // its header may have come in pieces
 			return n, nil
 		}
 	}

@@ -95,6 +95,40 @@ func TestRawIsCanonical(t *testing.T) {
 	}
 }
 
+// What was looked at in vain of one command says nothing of the next.
+func TestHeaderThatComesInPieces(t *testing.T) {
+	ping := "*1\r\n$4\r\nPING\r\n"
+	for first := 1; first < len(ping); first++ {
+		for second := 1; second <= len(ping); second++ {
+			for _, next := range []string{ping, "A\nB\n", "*0\r\n" + ping} {
+				f := NewFramer(Authenticated(1 << 20))
+				var out strings.Builder
+				all := ping + next
+				seen, have := 0, 0
+				for _, upTo := range []int{first, len(ping), min(len(ping)+second, len(all)), len(all)} {
+					have = max(have, upTo)
+					for {
+						var fr Frame
+						n, err := f.Next([]byte(all[seen:have]), &fr)
+						if err != nil {
+							t.Fatal(err)
+						}
+						seen += n
+						if fr.Raw == nil {
+							break
+						}
+						fmt.Fprintf(&out, "%q", fr.AppendArgs(nil))
+					}
+				}
+				whole := NewFramer(Authenticated(1 << 20))
+				if want := frames(&whole, []byte(all), len(all)); out.String() != want {
+					t.Errorf("%q, cut at %d and %d: got %s, want %s", all, first, len(ping)+second, out.String(), want)
+				}
+			}
+		}
+	}
+}
+
 func TestNeedAnnouncesALargeArgument(t *testing.T) {
 	f := NewFramer(Authenticated(1 << 20))
 	head := []byte("*1\r\n$100000\r\nabc")
