@@ -121,21 +121,30 @@ func (l *Loop) Attach(nc net.Conn, open func(*Conn) Handler) {
 const writeThrough = 32 << 10
 
 // Write appends a copy of b to the output, which is sent at the end of the turn; much may
-// be sent at once.
+// be sent at once. What a connection is given that is closing is not sent, which Tail tells.
 func (c *Conn) Write(b []byte) {
-	if c.state != open {
+	switch c.state {
+	case open:
+		c.markDirty()
+		b = b[c.sendNow(b):]
+	case closing:
+	default:
 		return
 	}
-	c.markDirty()
-	if len(b) >= writeThrough && c.out.size == 0 && c.sec == nil {
-		n, err := writeFD(c.fd, b)
-		if err != nil && !isAgain(err) {
-			c.Close(err)
-			return
-		}
-		b = b[n:]
-	}
 	c.out.append(b, &c.loop.chunks)
+}
+
+// sendNow sends what is better sent than copied, where nothing waits before it, and
+// returns how much it has sent.
+func (c *Conn) sendNow(b []byte) int {
+	if len(b) < writeThrough || c.out.size > 0 || c.sec != nil {
+		return 0
+	}
+	n, err := writeFD(c.fd, b)
+	if err != nil && !isAgain(err) {
+		c.Close(err)
+	}
+	return n
 }
 
 // Unsent returns how many bytes of output the kernel has not taken yet.
