@@ -97,7 +97,7 @@ func (l *Loop) Adopt(nc net.Conn, first bool, open func(*Conn) Handler) error {
 	switch {
 	case c.sec == nil:
 	case c.sec.tls.ConnectionState().HandshakeComplete:
-		c.shaken(nil)
+		c.takeOver(nil)
 	default:
 		c.shake()
 	}
@@ -233,6 +233,9 @@ func (c *Conn) markDirty() {
 // write that follows tells the truth.
 func (c *Conn) report(e *event) {
 	defer c.loop.recover(c)
+	if c.sec != nil && c.sec.shaking {
+		return // of a connection that had the descriptor before
+	}
 	if e.writable() && c.writable && c.state <= draining {
 		c.flush()
 	}
@@ -298,8 +301,8 @@ func (c *Conn) deliver() {
 	if !c.paused && c.state == open && len(c.in) > 0 {
 		c.consume(c.in)
 	}
-	if c.sec != nil && c.hungUp && !c.paused && !c.eof && c.state == open {
-		c.decrypt()
+	if c.sec != nil && !c.eof && c.state == open {
+		c.decrypt() // what came with the end of the handshake, or how it ended
 	}
 }
 

@@ -447,3 +447,57 @@ func TestKeptInputComesBeforeItsEnd(t *testing.T) {
 		})
 	}
 }
+
+// reader notes what it is given, and whether that is while it is being adopted.
+type reader struct {
+	adopting *bool
+	early    *bool
+	got      chan string
+}
+
+func (r *reader) Data(b []byte) int {
+	*r.early = *r.early || *r.adopting
+	r.got <- string(b)
+	return len(b)
+}
+func (r *reader) Drained()     {}
+func (r *reader) Closed(error) {}
+
+// Whoever adopts a connection whose handshake is over has to hear of it before what has
+// come already, and the end, are delivered.
+func TestAdoptAfterTheHandshake(t *testing.T) {
+	l := startLoop(t)
+	theirs, ours := tcpPair(t)
+	sent := make(chan error, 1)
+	go func() {
+		server := tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
+		_, err := server.Write([]byte("hello"))
+		sent <- errors.Join(err, server.CloseWrite())
+	}()
+	client := tls.Client(NewTransport(ours), &tls.Config{InsecureSkipVerify: true})
+	if _, err := io.ReadFull(client, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	var adopting, early bool
+	r := &reader{&adopting, &early, make(chan string, 3)}
+	l.Do(func() {
+		adopting = true
+		if err := l.Adopt(client, true, func(*Conn) Handler { return r }); err != nil {
+			t.Error(err)
+		}
+		adopting = false
+	})
+	for _, want := range []string{"ello", ""} {
+		if got := <-r.got; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	l.Do(func() {
+		if early {
+			t.Error("input was delivered before Adopt returned")
+		}
+	})
+}

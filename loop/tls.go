@@ -90,13 +90,13 @@ type secure struct {
 func (c *Conn) shake() {
 	c.loop.tasks.Go(func() {
 		err := c.sec.tls.HandshakeContext(context.Background()) // closing the socket ends it
-		c.loop.Post(func() { c.shaken(err) })
+		c.loop.Post(func() { c.takeOver(err) })
 	})
 }
 
-// shaken runs on the loop.
-func (c *Conn) shaken(err error) {
-	defer c.loop.recover(c)
+// takeOver has the loop serve the socket after a handshake that ended with err. What came
+// with its end is looked at later in the turn.
+func (c *Conn) takeOver(err error) {
 	if c.state > draining {
 		return
 	}
@@ -110,9 +110,8 @@ func (c *Conn) shaken(err error) {
 	c.sec.shaking, c.readable = false, true
 	_ = c.sec.wire.Conn.Close() // c.fd is a duplicate
 	c.sec.wire.Conn, c.sec.wire.conn = nil, c
-	if c.state == open {
-		c.decrypt() // what came with the end of the handshake, though it be kept for later
-	}
+	c.queued = true
+	c.loop.ready = append(c.loop.ready, c)
 	c.markDirty()
 }
 

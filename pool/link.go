@@ -290,6 +290,7 @@ func (l *Link) Data(b []byte) int {
 		q := l.q.at(l.q.head)
 		if run.owner != q.owner {
 			run.deliver(b[run.start:off], false)
+			q = l.q.at(l.q.head) // the queue may have grown meanwhile
 			run.owner, run.start = q.owner, off
 		}
 		piece := b[off : off+n]

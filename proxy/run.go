@@ -41,6 +41,7 @@ func (s *Session) relayRun(items []item, most int) int {
 	s.link, s.last = l, pos
 	s.sent += uint64(n) //nolint:gosec // n counts
 	s.current = parts[n-1].ID
+	s.muteNow = false
 	s.countRun(parts, l.Connected())
 	return n
 }

@@ -169,6 +169,7 @@ func TestSession(t *testing.T) {
 		{"QUIT", "AUTH FREE\r\nGET a\r\nQUIT\r\nGET a\r\n", "+OK|+backend|+OK|"},
 		{"nothing", "\r\n\r\n*0\r\n*-1\r\nAUTH FREE\r\n\r\n*0\r\nGET a\r\n", "+OK|+backend|"},
 		{"broken", "AUTH FREE\r\nGET a\r\n*1\r\n\rx\r\nGET a\r\n", "+OK|+backend|-ERR Protocol error: expected '$', got ' '|"},
+		{"broken after a reply that was skipped", "AUTH FREE\r\nCLIENT REPLY SKIP\r\nCLIENT ID\r\nGET a\r\n*1\r\n\rx\r\n", "+OK|+backend|-ERR Protocol error: expected '$', got ' '|"},
 		{"two keys", "AUTH KEY\r\nGET a\r\nAUTH FREE\r\nSET a b\r\n", "+OK|+backend|+OK|+backend|"},
 	} {
 		in := strings.NewReplacer("KEY", key, "FREE", free).Replace(c.in)
