@@ -61,7 +61,7 @@ func (s *Session) relayPinned(it *item, r role) bool {
 			return false
 		}
 	}
-	if s.owed() > 0 && (r == multi && s.pin.listening || r == monitor) {
+	if s.owed() > 0 && ((r == multi || r == unwatch) && s.pin.listening || r == monitor) {
 		s.pause(idleness) // what these do depends on the replies to come
 		return false
 	}
@@ -201,7 +201,8 @@ func (s *Session) sendPinned(it *item, r role) {
 		p.blocking = s.sent
 		s.endWait()
 	}
-	if (r == exec || r == discard) && p.tx != none || r == unwatch {
+	barred := p.listening && s.proto == 2 // Redis refuses it to a subscriber
+	if (r == exec || r == discard) && p.tx != none || r == unwatch && !barred {
 		p.watching, p.poisoned = false, false
 	}
 	if (r == exec || r == discard) && p.tx != none {
