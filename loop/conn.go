@@ -117,60 +117,6 @@ func (l *Loop) Attach(nc net.Conn, open func(*Conn) Handler) {
 	}
 }
 
-// writeThrough is from how many bytes on output is better sent at once than copied.
-const writeThrough = 32 << 10
-
-// Write appends a copy of b to the output, which is sent at the end of the turn; much may
-// be sent at once. What a connection is given that is closing is not sent, which Tail tells.
-func (c *Conn) Write(b []byte) {
-	switch c.state {
-	case open:
-		c.markDirty()
-		b = b[c.sendNow(b):]
-	case closing:
-	default:
-		return
-	}
-	c.out.append(b, &c.loop.chunks)
-}
-
-// sendNow sends what is better sent than copied, where nothing waits before it, and
-// returns how much it has sent.
-func (c *Conn) sendNow(b []byte) int {
-	if len(b) < writeThrough || c.out.size > 0 || c.sec != nil {
-		return 0
-	}
-	n, err := writeFD(c.fd, b)
-	if err != nil && !isAgain(err) {
-		c.Close(err)
-	}
-	return n
-}
-
-// Unsent returns how many bytes of output the kernel has not taken yet.
-func (c *Conn) Unsent() int {
-	if c.sec != nil {
-		return c.out.size + c.sec.wire.out.size
-	}
-	return c.out.size
-}
-
-// Tail returns a copy of the last n unsent bytes, or of as many as have
-// certainly not been sent. It may be called until the handler's Closed has
-// returned.
-func (c *Conn) Tail(n int) []byte {
-	n = min(n, c.out.size)
-	tail := make([]byte, 0, n)
-	skip := c.out.size - n
-	for k := c.out.head; k != nil; k = k.next {
-		b := k.buf[k.r:k.w]
-		drop := min(max(skip, 0), len(b))
-		skip -= drop
-		tail = append(tail, b[drop:]...)
-	}
-	return tail
-}
-
 // Want says how many bytes, counted from the first unconsumed one, the handler
 // needs before it can go on. It is a hint for sizing the buffer, which grows
 // only as bytes arrive.
@@ -215,18 +161,6 @@ func (c *Conn) CloseAfterFlush() {
 	}
 	c.state = draining
 	c.markDirty()
-}
-
-func (c *Conn) markDirty() {
-	if c.dirty {
-		return
-	}
-	c.dirty = true
-	if c.first {
-		c.loop.first = append(c.loop.first, c)
-	} else {
-		c.loop.dirty = append(c.loop.dirty, c)
-	}
 }
 
 // report handles what the poller reported. Reports may be stale: the read or
@@ -312,59 +246,6 @@ func (c *Conn) consume(b []byte) {
 	if c.state == open {
 		c.keep(b[n:])
 	}
-}
-
-// flush sends output until it is all sent or the socket takes no more.
-func (c *Conn) flush() {
-	if c.state > draining {
-		return
-	}
-	q := &c.out
-	if c.sec != nil {
-		if c.sec.shaking && c.out.size > 0 {
-			return
-		}
-		q = &c.sec.wire.out
-		c.seal()
-	}
-	for q.size > 0 {
-		n, err := c.writeOnce(q)
-		if err != nil && !isAgain(err) {
-			c.Close(err)
-			return
-		}
-		q.discard(n, &c.loop.chunks)
-		if isAgain(err) {
-			break
-		}
-		if c.sec != nil {
-			c.seal()
-		}
-	}
-	if q.size == 0 && c.state <= draining {
-		c.flushed()
-	}
-	c.watch()
-}
-
-func (c *Conn) flushed() {
-	switch {
-	case c.state == open:
-		c.loop.drained = append(c.loop.drained, c)
-	case c.sec != nil && !c.sec.said && !c.sec.shaking:
-		c.goodbye()
-	default:
-		c.linger = !c.eof
-		c.Close(nil)
-	}
-}
-
-func (c *Conn) writeOnce(q *queue) (int, error) {
-	if head := q.head; head.next == nil {
-		return writeFD(c.fd, head.buf[head.r:head.w])
-	}
-	var pieces [maxPieces][]byte
-	return writevFD(c.fd, q.vector(pieces[:0]))
 }
 
 // watch tells the poller what to report, where that has changed. Input is

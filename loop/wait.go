@@ -46,19 +46,22 @@ func (h *habit) note(events []event) {
 // are waited for awake: waking up takes longer than their answers do.
 func (l *Loop) wait() []event {
 	events := l.look()
-	if len(events) == 0 && len(l.ready)+len(l.closing)+len(l.drained) == 0 {
+	if len(events) == 0 && !l.pending() {
 		events = l.sleep()
 	}
 	l.habit.note(events)
 	return events
 }
 
+// pending reports whether there is work besides events.
+func (l *Loop) pending() bool { return len(l.ready)+len(l.closing)+len(l.drained) > 0 }
+
 // look asks for events without sleeping.
 func (l *Loop) look() []event {
 	switch {
 	case l.habit.streak >= spinAfter && !l.habit.alone:
 		return l.spin()
-	case l.habit.busy || len(l.ready)+len(l.closing)+len(l.drained) > 0:
+	case l.habit.busy || l.pending():
 		return l.poll.poll()
 	}
 	return nil

@@ -67,18 +67,23 @@ func (a *authority) pair() (certPEM, keyPEM []byte) {
 	return certPEM, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// TestTLS has clients on the TLS port: with a certificate of the right authority they
-// are served like all others, without one or with another's they are not.
-func TestTLS(t *testing.T) {
-	ca, other := newAuthority(t), newAuthority(t)
-	dir := t.TempDir()
-	file := func(name string, content []byte) string {
+// filesIn returns what writes a file in dir and returns its path.
+func filesIn(t *testing.T, dir string) func(name string, content []byte) string {
+	return func(name string, content []byte) string {
+		t.Helper()
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return path
 	}
+}
+
+// TestTLS has clients on the TLS port: with a certificate of the right authority they
+// are served like all others, without one or with another's they are not.
+func TestTLS(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	file := filesIn(t, t.TempDir())
 	certPEM, keyPEM := ca.pair()
 	cfg := testConfig(t)
 	cfg.TLS = TLSConfig{Listen: testbed.FreeAddr(t), CertFile: file("cert.pem", certPEM), KeyFile: file("key.pem", keyPEM), ClientCAFile: file("ca.pem", ca.pem)}
@@ -128,14 +133,7 @@ func TestTLS(t *testing.T) {
 // themselves; a backend that is not is not used.
 func TestTLSToBackends(t *testing.T) {
 	ca, other := newAuthority(t), newAuthority(t)
-	dir := t.TempDir()
-	file := func(name string, content []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
+	file := filesIn(t, t.TempDir())
 	certPEM, keyPEM := ca.pair()
 	cert, key, caFile, otherFile := file("cert.pem", certPEM), file("key.pem", keyPEM), file("ca.pem", ca.pem), file("other.pem", other.pem)
 	addr := testbed.FreeAddr(t)
