@@ -59,10 +59,10 @@ func (l *Loop) pending() bool { return len(l.ready)+len(l.closing)+len(l.drained
 // look asks for events without sleeping.
 func (l *Loop) look() []event {
 	switch {
-	case l.habit.streak >= spinAfter && !l.habit.alone:
-		return l.spin()
 	case l.habit.busy || l.pending():
 		return l.poll.poll()
+	case l.habit.streak >= spinAfter && !l.habit.alone:
+		return l.spin()
 	}
 	return nil
 }
