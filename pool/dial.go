@@ -85,7 +85,7 @@ func result(err error) string {
 	switch {
 	case err == nil:
 		return "ok"
-	case errors.As(err, &reply) && (reply.Code() == "WRONGPASS" || reply.Code() == "NOAUTH" || reply.Code() == "NOPERM"):
+	case errors.As(err, &reply) && reply.auth():
 		return "auth"
 	case Reason(err) == "connection refused":
 		return "refused"
@@ -142,10 +142,11 @@ func handshake(conn net.Conn, b Backend, db, proto int) (Hello, error) {
 		}
 	}
 	pong, err := exchange(conn, "PING")
-	if err != nil {
+	switch {
+	case errors.As(err, &refused) && refused.Code() == "BUSY": // it is at work, and can be told to stop
+	case err != nil:
 		return Hello{}, err
-	}
-	if string(pong) != "+PONG\r\n" {
+	case string(pong) != "+PONG\r\n":
 		return Hello{}, errors.New("backend does not answer PING with PONG")
 	}
 	return parseHello(string(reply)), nil

@@ -11,16 +11,31 @@ import (
 
 // Error says that a command got no reply from its backend.
 type Error struct {
-	Sent   bool   // the command may have been executed
-	Reason string // for the client: names no address and no secret
+	Sent   bool       // the command may have been executed
+	Reason string     // for the client: names no address and no secret
+	Reply  ReplyError // what the backend said instead of letting the command in; "" is nothing that concerns the client
 }
 
-// Error implements error with the words a client is told after "-ERR ".
+// Error implements error with the words a client is told: after "-ERR ", unless they are
+// the backend's.
 func (e *Error) Error() string {
-	if e.Sent {
+	switch {
+	case e.Sent:
 		return "backend connection lost: the command may have been executed"
+	case e.Reply != "":
+		return string(e.Reply)
 	}
 	return "backend unavailable: " + e.Reason
+}
+
+// refusal is what clients are told when a backend cannot be had. That it does not accept
+// respgate's own password is not theirs to know: they would look for the fault in their key.
+func refusal(cause error) *Error {
+	var reply ReplyError
+	if errors.As(cause, &reply) && !reply.auth() {
+		return &Error{Reason: Reason(cause), Reply: reply}
+	}
+	return &Error{Reason: Reason(cause)}
 }
 
 // ReplyError is an error that the backend answered during the handshake.
@@ -33,6 +48,11 @@ func (e ReplyError) Error() string { return string(e) }
 func (e ReplyError) Code() string {
 	code, _, _ := strings.Cut(string(e), " ")
 	return code
+}
+
+// auth reports whether the backend does not let respgate in.
+func (e ReplyError) auth() bool {
+	return e.Code() == "WRONGPASS" || e.Code() == "NOAUTH" || e.Code() == "NOPERM"
 }
 
 // Reason says in few words why a backend cannot be had, without its address or a

@@ -80,9 +80,9 @@ type Link struct {
 	partial bool   // part of the oldest command's reply has been handed out
 	moved   int64  // when bytes last came or went, nanoseconds of the loop's clock
 	clients int
-	gone    bool          // it is never to connect again
-	waiting []func(error) // want to know when the link is up, or cannot be
-	roomy   []func()      // want to know when the link is no longer full
+	gone    bool           // it is never to connect again
+	waiting []func(*Error) // want to know when the link is up, or cannot be
+	roomy   []func()       // want to know when the link is no longer full
 	hello   Hello
 	pin     *pinned // nil: the link is shared
 }
@@ -142,7 +142,7 @@ func (l *Link) write(raw []byte, now int64) *Error {
 		}
 		l.conn.Write(raw)
 	case broken:
-		return &Error{Reason: Reason(l.cause)}
+		return refusal(l.cause)
 	default:
 		if len(l.backlog)+len(raw) > maxBacklog {
 			return &Error{Reason: "too many commands wait for a connection"}
@@ -188,13 +188,13 @@ func (l *Link) Full() bool { return l.state == up && l.conn.Unsent() > fullAt }
 func (l *Link) WhenRoom(fn func()) { l.roomy = append(l.roomy, fn) }
 
 // WhenUp has fn called, perhaps at once, when the link is up, or with the reason
-// why it cannot be: an *Error, or the backend's own ReplyError.
-func (l *Link) WhenUp(fn func(error)) {
+// why it cannot be.
+func (l *Link) WhenUp(fn func(*Error)) {
 	switch l.state {
 	case up:
 		fn(nil)
 	case broken:
-		fn(l.refusal())
+		fn(refusal(l.cause))
 	default:
 		l.waiting = append(l.waiting, fn)
 		l.dial()
@@ -206,15 +206,6 @@ func (l *Link) dial() {
 		l.state = dialing
 		l.redial(l)
 	}
-}
-
-// refusal is what clients are told of the failed round.
-func (l *Link) refusal() error {
-	var reply ReplyError
-	if errors.As(l.cause, &reply) {
-		return reply
-	}
-	return &Error{Reason: Reason(l.cause)}
 }
 
 // Up gives the link a connection that owes nothing.
@@ -238,14 +229,14 @@ func (l *Link) Up(conn Conn, hello Hello) {
 func (l *Link) Down(cause error) {
 	l.state, l.cause, l.backlog = broken, cause, nil
 	failed := l.take()
-	refused := &Error{Reason: Reason(cause)}
+	refused := refusal(cause)
 	for _, q := range failed {
 		q.owner.Failed(q.cmd, refused)
 	}
-	l.wake(l.refusal())
+	l.wake(refused)
 }
 
-func (l *Link) wake(err error) {
+func (l *Link) wake(err *Error) {
 	waiting, roomy := l.waiting, l.roomy
 	l.waiting, l.roomy = nil, nil
 	for _, fn := range waiting {

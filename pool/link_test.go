@@ -249,8 +249,8 @@ func TestCommandsWaitForTheConnection(t *testing.T) {
 	var a client
 	send(t, l, &a, "A1")
 	send(t, l, &a, "A2")
-	up := errGarbage
-	l.WhenUp(func(err error) { up = err })
+	up := &Error{}
+	l.WhenUp(func(err *Error) { up = err })
 	if *dials != 1 {
 		t.Errorf("dialled %d times, want once", *dials)
 	}
@@ -265,10 +265,10 @@ func TestFailedRoundFailsFast(t *testing.T) {
 	l, _, _ := newLink()
 	var a client
 	send(t, l, &a, "A1")
-	var told error
-	l.WhenUp(func(err error) { told = err })
+	var told *Error
+	l.WhenUp(func(err *Error) { told = err })
 	l.Down(ReplyError("ERR DB index is out of range"))
-	expect(t, "a", &a, "backend unavailable: it answered ERR")
+	expect(t, "a", &a, "ERR DB index is out of range")
 	if told == nil || told.Error() != "ERR DB index is out of range" {
 		t.Errorf("told %v, want the backend's own words", told)
 	}

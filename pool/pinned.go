@@ -56,14 +56,14 @@ func (k Key) free() freeKey { return freeKey{k.Instance, k.Backend, k.Proto} }
 type borrow struct {
 	key   Key
 	slot  slot
-	then  func(*Link, error)
+	then  func(*Link, *Error)
 	place *place
 	timer *loop.Timer
 	over  bool // answered or cancelled
 }
 
 // end answers the wish, once.
-func (b *borrow) end(l *Link, err error) {
+func (b *borrow) end(l *Link, err *Error) {
 	b.timer.Stop()
 	b.over = true
 	b.then(l, err)
@@ -72,8 +72,8 @@ func (b *borrow) end(l *Link, err error) {
 // Borrow gets a link that the caller has to itself, in key's database: a kept one,
 // else a new one, else the next that comes back within the time that the pool's
 // configuration allows. then is called once, perhaps at once, with the link, or with
-// an *Error or the backend's ReplyError; not after cancel has been called.
-func (p *Pool) Borrow(key Key, kind Kind, then func(*Link, error)) (cancel func()) {
+// the reason why there is none; not after cancel has been called.
+func (p *Pool) Borrow(key Key, kind Kind, then func(*Link, *Error)) (cancel func()) {
 	key.Lane = Plain
 	b := &borrow{key: key, slot: slot{key.Instance, kind}, then: then}
 	if l := p.keptLink(key.free(), kind); l != nil {
@@ -172,7 +172,7 @@ func (p *Pool) hand(l *Link, b *borrow) {
 			b.fail(&Error{Reason: "connection closed"})
 		case reply[0] != '+':
 			l.Abort(errGivenBack)
-			b.fail(ReplyError(bytes.TrimSuffix(reply[1:], []byte("\r\n"))))
+			b.fail(refusal(ReplyError(bytes.TrimSuffix(reply[1:], []byte("\r\n")))))
 		case b.over:
 			p.keep(l)
 		default:
@@ -181,7 +181,7 @@ func (p *Pool) hand(l *Link, b *borrow) {
 	}, "SELECT", strconv.Itoa(b.key.DB))
 }
 
-func (b *borrow) fail(err error) {
+func (b *borrow) fail(err *Error) {
 	if !b.over {
 		b.end(nil, err)
 	}
@@ -332,12 +332,4 @@ func (l *Link) lost(err error) {
 		holder.Lost(err)
 	}
 	l.wakeRoomy()
-}
-
-func refusal(err error) error {
-	var reply ReplyError
-	if errors.As(err, &reply) {
-		return reply
-	}
-	return &Error{Reason: Reason(err)}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/respgate/respgate/internal/bare"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/resp"
 )
 
 // verdict is what policy says of a command.
@@ -280,10 +281,20 @@ func (s *Session) rateLimited(id command.ID, retry time.Duration) {
 
 // refuse answers a command with an outcome.
 func (s *Session) refuse(id command.ID, why outcome, details ...string) {
-	if s.meter != nil {
+	b := why.appendReply(s.core.scratch[:0], details...)
+	s.countRefusal(id, why, b)
+	s.say(b)
+}
+
+// countRefusal counts a command that was refused with reply.
+func (s *Session) countRefusal(id command.ID, why outcome, reply []byte) {
+	switch {
+	case s.meter == nil:
+	case why == badRequest:
+		s.meter.tenant.ErrorReply(id, resp.ErrorCode(reply))
+	default:
 		s.meter.tenant.Error(id, why.Code())
 	}
-	s.say(why.appendReply(s.core.scratch[:0], details...))
 }
 
 // fail answers malformed input and ends the session, as Redis does.

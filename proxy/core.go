@@ -42,7 +42,7 @@ type Background func(work func() (then func()))
 type Links interface {
 	Shared(key pool.Key) *pool.Link
 	Connected(key pool.Key) bool
-	Borrow(key pool.Key, kind pool.Kind, then func(*pool.Link, error)) (cancel func())
+	Borrow(key pool.Key, kind pool.Kind, then func(*pool.Link, *pool.Error)) (cancel func())
 }
 
 // Core is what the sessions of one loop share. All of it is used on the loop's

@@ -285,9 +285,8 @@ func (s *Session) onLink(id command.ID, db, proto int, undo func(), then func(*p
 	l.Acquire()
 	s.pause(someone)
 	route := s.principal.Route
-	l.WhenUp(func(err error) {
+	l.WhenUp(func(err *pool.Error) {
 		defer l.Release()
-		var refused pool.ReplyError
 		switch {
 		case s.closed:
 			return
@@ -296,11 +295,8 @@ func (s *Session) onLink(id command.ID, db, proto int, undo func(), then func(*p
 			undo()
 		case err == nil:
 			then(l)
-		case errors.As(err, &refused):
-			s.refuse(id, badRequest, refused.Error())
-			undo()
 		default:
-			s.refuse(id, backendUnavailable, err.Error())
+			s.refuse(id, unservedBy(err), err.Error())
 			undo()
 		}
 		s.resume()

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"strconv"
 
 	"github.com/respgate/respgate/command"
@@ -21,12 +20,12 @@ const (
 // pinned is what a session has while it has a link to itself.
 type pinned struct {
 	link      *pool.Link
-	cancel    func() // ends the wish for a link
-	err       error  // why the wish was not granted
-	blocking  uint64 // the number of the last command that may wait, counted from 1
-	begun     int32  // how many transactions have been
-	queued    int32  // how many commands are in it
-	changing  int32  // how many commands are under way that may bind the session
+	cancel    func()      // ends the wish for a link
+	err       *pool.Error // why the wish was not granted
+	blocking  uint64      // the number of the last command that may wait, counted from 1
+	begun     int32       // how many transactions have been
+	queued    int32       // how many commands are in it
+	changing  int32       // how many commands are under way that may bind the session
 	tx        transaction
 	watching  bool
 	poisoned  bool // a WATCH was refused: the next EXEC must not succeed
@@ -79,7 +78,7 @@ func (s *Session) borrow(r role) bool {
 		kind = pool.Subscriber
 	}
 	answered, waiting := false, false
-	cancel := s.core.Links.Borrow(s.key(s.db, pool.Plain), kind, func(l *pool.Link, err error) {
+	cancel := s.core.Links.Borrow(s.key(s.db, pool.Plain), kind, func(l *pool.Link, err *pool.Error) {
 		answered = true
 		s.pin.cancel = nil
 		if s.pin.link, s.pin.err = l, err; l != nil {
@@ -101,12 +100,7 @@ func (s *Session) borrow(r role) bool {
 func (s *Session) notPinned(it *item, r role) {
 	err := s.pin.err
 	s.pin.err = nil
-	var reply pool.ReplyError
-	if errors.As(err, &reply) {
-		s.refuse(it.id, badRequest, reply.Error())
-	} else {
-		s.refuse(it.id, backendUnavailable, err.Error())
-	}
+	s.refuse(it.id, unservedBy(err), err.Error())
 	s.turnedDown(r)
 }
 
@@ -225,7 +219,7 @@ var (
 func (s *Session) send(l *pool.Link, owner pool.Owner, raw []byte, id command.ID) {
 	pos, err := l.Send(owner, raw, id, s.core.Clock.Nanos())
 	if err != nil {
-		s.refuse(id, backendUnavailable, err.Error())
+		s.refuse(id, unservedBy(err), err.Error())
 		return
 	}
 	if s.muteNow != s.cut { // replies that are kept back are delivered apart

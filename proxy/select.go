@@ -64,7 +64,7 @@ func (s *Session) tryDB(id command.ID, db int) {
 		}
 	}
 	hurry := s.core.After(tryTime, func() { cancel(); dial() })
-	cancel = s.core.Links.Borrow(s.key(s.backend.DB, pool.Plain), pool.Pinned, func(l *pool.Link, err error) {
+	cancel = s.core.Links.Borrow(s.key(s.backend.DB, pool.Plain), pool.Pinned, func(l *pool.Link, err *pool.Error) {
 		hurry.Stop()
 		if err != nil {
 			dial()

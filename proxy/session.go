@@ -301,15 +301,11 @@ func (s *Session) Failed(id command.ID, err *pool.Error) {
 		s.drop(errTorn)
 		return
 	}
-	why := backendUnavailable
-	if err.Sent {
-		why = backendLost
-	}
-	if s.meter != nil {
-		s.meter.tenant.Error(id, why.Code())
-	}
+	why := unservedBy(err)
+	reply := why.appendReply(s.core.scratch[:0], err.Error())
+	s.countRefusal(id, why, reply)
 	if !mute {
-		s.write(why.appendReply(s.core.scratch[:0], err.Error()), 1)
+		s.write(reply, 1)
 	}
 	s.answered()
 }

@@ -107,7 +107,7 @@ func (d *desked) Shared(key pool.Key) *pool.Link {
 
 func (d *desked) Connected(key pool.Key) bool { return d.links[key] != nil }
 
-func (d *desked) Borrow(_ pool.Key, _ pool.Kind, then func(*pool.Link, error)) func() {
+func (d *desked) Borrow(_ pool.Key, _ pool.Kind, then func(*pool.Link, *pool.Error)) func() {
 	then(nil, pool.ErrBusy)
 	return func() {}
 }

@@ -3,6 +3,8 @@ package proxy
 import (
 	"strconv"
 	"time"
+
+	"github.com/respgate/respgate/pool"
 )
 
 // outcome is why a client is told no. It makes the reply, the metric's code
@@ -19,7 +21,7 @@ const (
 	backendUnavailable
 	backendLost
 	protocolError
-	badRequest  // Redis's own complaint about a command answered here
+	badRequest  // Redis's own complaint about a command that it does not get
 	unsupported // a command that needs what is not built yet
 )
 
@@ -37,6 +39,17 @@ var outcomes = [...]struct{ code, reply string }{
 	protocolError:      {"protocol_error", "-ERR "},
 	badRequest:         {"ERR", "-"},
 	unsupported:        {"unsupported", "-ERR "},
+}
+
+// unservedBy is the outcome of a command that its backend gives no reply to.
+func unservedBy(err *pool.Error) outcome {
+	switch {
+	case err.Sent:
+		return backendLost
+	case err.Reply != "":
+		return badRequest
+	}
+	return backendUnavailable
 }
 
 // Code is the outcome's metric label.

@@ -56,7 +56,8 @@ func (x *talker) expect(lines ...string) {
 	}
 }
 
-// TestLoopingScript has one client's script loop: others are told BUSY, and may kill it.
+// TestLoopingScript has one client's script loop: others are told BUSY, in Redis's words
+// whether their links were there before or not, and may kill it.
 func TestLoopingScript(t *testing.T) {
 	r := startServe(t, testConfig(t))
 	server := testbed.Redis(t, "--busy-reply-threshold", "50")
@@ -65,13 +66,35 @@ func TestLoopingScript(t *testing.T) {
 	if err := server.Client().FunctionLoad(t.Context(), library).Err(); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ loop, kill string }{{"EVAL 'while true do end' 0", "SCRIPT KILL"}, {"FCALL loop 0", "FUNCTION KILL"}} {
-		looping, other := talkTo(t, r.addr, key), talkTo(t, r.addr, key)
-		_, _ = io.WriteString(looping, c.loop+"\r\n")
-		testbed.Eventually(t, 10*time.Second, "others are told BUSY", func() bool {
+	for _, c := range []struct {
+		loop, kill string
+		linked     bool // before the script runs
+	}{
+		{"EVAL 'while true do end' 0", "SCRIPT KILL", false},
+		{"EVAL 'while true do end' 0", "SCRIPT KILL", true},
+		{"FCALL loop 0", "FUNCTION KILL", true},
+	} {
+		looping, other, elsewhere := talkTo(t, r.addr, key), talkTo(t, r.addr, key), talkTo(t, r.addr, key)
+		if c.linked {
 			other.send("GET k")
-			return strings.HasPrefix(other.line(), "-BUSY ")
+			other.expect("$-1")
+		}
+		_, _ = io.WriteString(looping, c.loop+"\r\n")
+		direct := server.Client()
+		testbed.Eventually(t, 10*time.Second, "the server is busy", func() bool {
+			err := direct.Ping(t.Context()).Err()
+			return err != nil && strings.HasPrefix(err.Error(), "BUSY ")
 		})
+		elsewhere.send("SELECT 1", "GET k")
+		for range 2 {
+			if got := elsewhere.line(); !strings.HasPrefix(got, "-BUSY ") {
+				t.Errorf("%s: in another database: %q", c.loop, got)
+			}
+		}
+		other.send("GET k")
+		if got := other.line(); !strings.HasPrefix(got, "-BUSY ") {
+			t.Errorf("%s: others are told %q", c.loop, got)
+		}
 		other.send(c.kill)
 		other.expect("+OK")
 		if got := looping.line(); !strings.HasPrefix(got, "-ERR ") {
