@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -50,6 +51,12 @@ func (e ReplyError) Error() string { return string(e) }
 func (e ReplyError) Code() string {
 	code, _, _ := strings.Cut(string(e), " ")
 	return code
+}
+
+// Refused is the error of a server that answers reply, an error, where the command at hand
+// needed it to accept.
+func Refused(reply []byte) *Error {
+	return refusal(ReplyError(bytes.TrimRight(bytes.TrimLeft(reply, "-"), "\r\n")))
 }
 
 // auth reports whether the backend does not let respgate in.

@@ -105,8 +105,8 @@ func (l *Link) Hello() Hello { return l.hello }
 // Key returns what the link is to.
 func (l *Link) Key() Key { return l.key }
 
-// Broken reports whether the backend could not be reached when last tried.
-func (l *Link) Broken() bool { return l.state == broken }
+// Want has the link connect, if it is not about to.
+func (l *Link) Want() { l.dial() }
 
 // refresh has the link's group looked at, if it has one: a server cannot be reached.
 func (k *Key) refresh() {

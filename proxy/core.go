@@ -72,6 +72,8 @@ type Core struct {
 	after    *resp.Limits     // once authenticated
 	awaiting map[*pool.Topology][]func()
 	spare    []*call // for the next ones
+	args     [][]byte
+	keys     []int
 }
 
 // limitsBefore are the limits before a session has authenticated.
