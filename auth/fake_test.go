@@ -170,9 +170,10 @@ func (m made) text() string { return m.Text.Reveal() }
 
 // counts is an Observer.
 type counts struct {
-	mu       sync.Mutex
-	requests int
-	failures map[string]int
+	mu        sync.Mutex
+	requests  int
+	failures  map[string]int
+	throttled map[string]int
 }
 
 func (c *counts) Request() {
@@ -188,6 +189,15 @@ func (c *counts) Failure(reason string) {
 		c.failures = map[string]int{}
 	}
 	c.failures[reason]++
+}
+
+func (c *counts) Throttled(by string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.throttled == nil {
+		c.throttled = map[string]int{}
+	}
+	c.throttled[by]++
 }
 
 func (c *counts) get() (requests int, failures map[string]int) {

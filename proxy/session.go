@@ -57,6 +57,10 @@ const maxOwed = 4096
 // one may leave unread: the hard limit of Redis's client-output-buffer-limit pubsub.
 const maxPushed = 32 << 20
 
+// maxStrange is how many bytes a client that has never authenticated may leave unread:
+// what it is told is short, and it must not fill the memory with that.
+const maxStrange = 64 << 10
+
 // Session is one client's conversation. It is used on its loop's goroutine only.
 type Session struct {
 	core   *Core
@@ -72,6 +76,7 @@ type Session struct {
 	proto, db             int
 	current               command.ID // its last command
 	wait                  waitReason
+	known                 bool // it has authenticated, if not as now
 	hungUp                bool // the client will send no more
 	heldUp                bool // CLIENT PAUSE holds it up
 	off, skip, muteNow    bool // CLIENT REPLY: none, not the next, not this
@@ -162,14 +167,15 @@ func (s *Session) endWait() {
 	}
 }
 
-// refresh follows a change of the principal; without one the session ends.
+// refresh follows a change of the principal; without one, or where it may not be used from
+// here any more, the session ends.
 func (s *Session) refresh() {
 	if s.handle == nil || s.closed {
 		return
 	}
-	switch p := s.handle.Principal(); p {
-	case s.principal:
-	case nil:
+	switch p := s.handle.Principal(); {
+	case p == s.principal:
+	case p == nil, !p.AllowFrom.Allow(s.addr.Addr()):
 		if s.heldUp || s.pin.link != nil && s.owed() > 0 {
 			s.drop(errEnded) // what it waits for may never come
 			return
@@ -179,7 +185,7 @@ func (s *Session) refresh() {
 		switch {
 		case s.pin.bound() && p.Route != s.principal.Route:
 			s.drop(errMoved) // what its connection holds cannot move with it
-		case !s.adopt(s.handle, p):
+		case s.adopt(s.handle, p) != nil:
 			s.finish()
 		}
 	}
@@ -266,7 +272,10 @@ func (s *Session) write(b []byte, n int) {
 	s.outBytes += len(b)
 	s.out.Write(b)
 	limit := s.core.Limits.MaxOutput
-	if s.pin.listening || s.pin.monitors {
+	switch {
+	case !s.known:
+		limit = min(limit, maxStrange)
+	case s.pin.listening, s.pin.monitors:
 		limit = min(limit, maxPushed)
 	}
 	if s.out.Unsent() > limit {
@@ -348,6 +357,7 @@ func (s *Session) Closed(err error) {
 	if errors.Is(err, loop.ErrPanic) && s.owed() > 0 {
 		s.link.Abort(err)
 	}
+	s.core.Seats.move(s.principal, nil)
 	s.leave()
 	if errors.Is(err, errAuthTimeout) || errors.Is(err, errOutput) || errors.Is(err, errTorn) {
 		s.core.Log.Info("client dropped", "client", s.addr.String(), "reason", err)

@@ -261,6 +261,7 @@ type keyObserver struct{ m *metrics.Metrics }
 
 func (o keyObserver) Request()              { o.m.KeyRequest() }
 func (o keyObserver) Failure(reason string) { o.m.KeyFailure(reason) }
+func (o keyObserver) Throttled(by string)   { o.m.GuessThrottled(by) }
 
 // every calls fn at each interval until ctx ends.
 func every(ctx context.Context, interval time.Duration, fn func()) {
