@@ -47,6 +47,7 @@ const (
 	someone             // a look-up, a link, room: whoever it is calls resume
 	idleness            // nothing is owed
 	fewer               // less is owed
+	room                // what it has been told is sent
 )
 
 // maxOwed is how many replies a client may be owed: a longer pipeline waits, so
@@ -57,8 +58,8 @@ const maxOwed = 4096
 // one may leave unread: the hard limit of Redis's client-output-buffer-limit pubsub.
 const maxPushed = 32 << 20
 
-// maxStrange is how many bytes a client that has never authenticated may leave unread:
-// what it is told is short, and it must not fill the memory with that.
+// maxStrange is how many bytes a client that has never authenticated may leave unread
+// before no more is said to it: it must not fill the memory with complaints.
 const maxStrange = 64 << 10
 
 // Session is one client's conversation. It is used on its loop's goroutine only.
@@ -132,7 +133,7 @@ func (s *Session) Data(b []byte) int {
 	s.refresh()
 	s.active = s.core.Clock.Nanos()
 	off := 0
-	for s.wait == nothing && !s.closing {
+	for s.wait == nothing && !s.closing && !s.toldEnough() {
 		n, more := s.runBatch(b[off:])
 		off += n
 		if !more {
@@ -146,6 +147,15 @@ func (s *Session) Data(b []byte) int {
 		return len(b)
 	}
 	return off
+}
+
+// toldEnough has a client that has never authenticated wait until it has read.
+func (s *Session) toldEnough() bool {
+	if s.known || s.out.Unsent() <= maxStrange {
+		return false
+	}
+	s.pause(room)
+	return true
 }
 
 // HungUp is told that the client will send no more. It may have gone: a command that
@@ -272,10 +282,7 @@ func (s *Session) write(b []byte, n int) {
 	s.outBytes += len(b)
 	s.out.Write(b)
 	limit := s.core.Limits.MaxOutput
-	switch {
-	case !s.known:
-		limit = min(limit, maxStrange)
-	case s.pin.listening, s.pin.monitors:
+	if s.pin.listening || s.pin.monitors {
 		limit = min(limit, maxPushed)
 	}
 	if s.out.Unsent() > limit {
@@ -343,6 +350,9 @@ func (s *Session) Drained() {
 		s.meter.tenant.Phase(metrics.PhaseWrite, since(s.core.Clock, s.oldest), s.unwritten)
 	}
 	s.outBytes, s.unwritten = 0, 0
+	if s.wait == room {
+		s.resume()
+	}
 }
 
 // Closed implements loop.Handler.
