@@ -57,9 +57,10 @@ type Store interface {
 
 // Observer counts authentications. It is called from several goroutines.
 type Observer interface {
-	Request()              // someone tried to authenticate
-	Failure(reason string) // and was not let in: one of Reasons
-	Throttled(by string)   // and is told so later: ThrottledByKey or ThrottledByAddress
+	Request() // someone tried to authenticate
+	// Failure: and was not let in, for one of Reasons. throttledBy is ThrottledByKey or
+	// ThrottledByAddress where the answer is held back, else "".
+	Failure(reason, throttledBy string)
 }
 
 // Config bounds the service. A zero value stands for the default.
@@ -200,7 +201,7 @@ func (s *Service) Authenticate(ctx context.Context, addr netip.Addr, user, key s
 	case reason != "":
 		return nil, s.turnAway(ctx, addr, id, reason)
 	case errors.Is(err, ErrUnavailable):
-		s.observer.Failure(ReasonUnavailable)
+		s.observer.Failure(ReasonUnavailable, "")
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("authenticate: %w", err)
@@ -210,15 +211,14 @@ func (s *Service) Authenticate(ctx context.Context, addr netip.Addr, user, key s
 
 // turnAway returns the error for a bad key, when it may be told.
 func (s *Service) turnAway(ctx context.Context, addr netip.Addr, id, reason string) error {
-	s.observer.Failure(reason)
+	delay, by := s.guesses.guess(addr, id, time.Now())
+	s.observer.Failure(reason, by)
 	if reason == ReasonAddress {
 		s.sayElsewhere.Do(func() {
 			s.log.Warn("a key was used from an address that is not on its list", "key", id, "client", addr.String())
 		})
 	}
-	delay, by := s.guesses.guess(addr, id, time.Now())
-	if delay > 0 {
-		s.observer.Throttled(by)
+	if by != "" {
 		s.sayThrottled.Do(func() {
 			s.log.Warn("guesses of keys are slowed down", "by", by, "key", id, "client", addr.String(), "reason", reason, "delay", delay)
 		})
@@ -263,6 +263,5 @@ func (s *Service) Status() (reachable bool, cached int, err error) {
 
 type unobserved struct{}
 
-func (unobserved) Request()         {}
-func (unobserved) Failure(string)   {}
-func (unobserved) Throttled(string) {}
+func (unobserved) Request()               {}
+func (unobserved) Failure(string, string) {}

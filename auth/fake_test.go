@@ -173,7 +173,7 @@ type counts struct {
 	mu        sync.Mutex
 	requests  int
 	failures  map[string]int
-	throttled map[string]int
+	throttled map[string]int // by what; "" is not
 }
 
 func (c *counts) Request() {
@@ -182,22 +182,14 @@ func (c *counts) Request() {
 	c.requests++
 }
 
-func (c *counts) Failure(reason string) {
+func (c *counts) Failure(reason, throttledBy string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.failures == nil {
-		c.failures = map[string]int{}
+		c.failures, c.throttled = map[string]int{}, map[string]int{}
 	}
 	c.failures[reason]++
-}
-
-func (c *counts) Throttled(by string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.throttled == nil {
-		c.throttled = map[string]int{}
-	}
-	c.throttled[by]++
+	c.throttled[throttledBy]++
 }
 
 func (c *counts) get() (requests int, failures map[string]int) {

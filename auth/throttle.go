@@ -105,7 +105,7 @@ func (t *throttle) wait(ctx context.Context, delay time.Duration) error {
 }
 
 // guess counts a failure from addr with the key id, and returns how long to withhold the
-// answer and what for. One that its claim is slowed for does not count for the
+// answer and what for, "" when it need not be. One that its claim is slowed for does not count for the
 // address. An address beyond its allowance makes no new claims: it cannot fill the
 // memory.
 func (t *throttle) guess(addr netip.Addr, id string, now time.Time) (delay time.Duration, by string) {
@@ -128,7 +128,10 @@ func (t *throttle) guess(addr netip.Addr, id string, now time.Time) (delay time.
 			return delay, ThrottledByKey
 		}
 	}
-	return t.addresses.count(from, now), ThrottledByAddress
+	if delay = t.addresses.count(from, now); delay > 0 {
+		return delay, ThrottledByAddress
+	}
+	return 0, ""
 }
 
 func (t *tally[K]) find(k K, now time.Time) *guesser {

@@ -25,8 +25,8 @@ func TestThrottleGrows(t *testing.T) {
 		tr, now := newThrottle(10), time.Unix(1000, 0)
 		want := []time.Duration{0, 0, 0, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000}
 		for i, w := range want {
-			if got, by := tr.guess(home, id, now); got != w*time.Millisecond || got > 0 && by != ThrottledByKey {
-				t.Errorf("%q: guess %d waits %v by %s, want %v by key", id, i+1, got, by, w*time.Millisecond)
+			if got, by := tr.guess(home, id, now); got != w*time.Millisecond || (by == ThrottledByKey) != (got > 0) {
+				t.Errorf("%q: guess %d waits %v by %q, want %v by key", id, i+1, got, by, w*time.Millisecond)
 			}
 		}
 		if got := tr.guessed(netip.MustParseAddr("192.0.2.2"), id, now); got != 0 {
@@ -66,7 +66,7 @@ func TestThrottleSweep(t *testing.T) {
 	tr, now := newThrottle(100_000), time.Unix(1000, 0)
 	for i := range 50_000 {
 		got, by := tr.guess(home, fmt.Sprint(i), now)
-		if i < 30 && got != 0 || i >= 37 && (got != maxDelay || by != ThrottledByAddress) {
+		if i < 30 && (got != 0 || by != "") || i >= 37 && (got != maxDelay || by != ThrottledByAddress) {
 			t.Fatalf("guess %d waits %v by %s, want 0 for the first 30, and %v by address in the end", i+1, got, by, maxDelay)
 		}
 	}

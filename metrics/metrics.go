@@ -25,7 +25,7 @@ type Metrics struct {
 	keyRequests  prometheus.Counter
 	keyFailures  *prometheus.CounterVec
 	throttled    *prometheus.CounterVec
-	refused      *prometheus.CounterVec
+	refused      *prometheus.CounterVec // connections
 	httpRequests *prometheus.CounterVec
 	httpErrors   *prometheus.CounterVec
 	httpDuration *prometheus.HistogramVec
@@ -62,7 +62,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		keyRequests:  prometheus.NewCounter(prometheus.CounterOpts{Name: "api_key_requests_total", Help: "Clients' attempts to authenticate with an API key."}),
 		keyFailures:  counter("api_key_auth_failures_total", "Attempts to authenticate that failed.", "reason"),
 		throttled:    counter("api_key_guesses_throttled_total", "Failed attempts to authenticate that are answered late, for too many with one key or from one address.", "by"),
-		refused:      counter("client_connections_refused_total", "Clients with a good key refused because all connections are in use of what the reason names.", "reason"),
+		refused:      counter("respgate_clients_refused_total", "Connections that were refused.", "reason"),
 		httpRequests: counter("http_requests_total", "HTTP requests.", "method", "path", "status"),
 		httpErrors:   counter("http_request_errors_total", "HTTP requests answered with a status of 400 or more.", "method", "path", "status"),
 		httpDuration: duration("http_request_duration_seconds", "Time to answer an HTTP request.", "method", "path"),
@@ -111,7 +111,7 @@ func (m *Metrics) Expect(reasons, queries, paths []string) {
 	for _, by := range []string{"key", "address"} {
 		m.throttled.WithLabelValues(by)
 	}
-	for _, reason := range []string{"key", "organization"} {
+	for _, reason := range []string{RefusedKey, RefusedOrg} {
 		m.refused.WithLabelValues(reason)
 	}
 	for _, query := range queries {
@@ -192,9 +192,14 @@ func (m *Metrics) KeyFailure(reason string) { m.keyFailures.WithLabelValues(reas
 // GuessThrottled counts such an attempt that is answered late, by "key" or "address".
 func (m *Metrics) GuessThrottled(by string) { m.throttled.WithLabelValues(by).Inc() }
 
-// ConnectionRefused counts a client refused because all connections are in use of its
-// "key" or "organization".
-func (m *Metrics) ConnectionRefused(reason string) { m.refused.WithLabelValues(reason).Inc() }
+// Why a client with a good key was refused: the values of the label reason.
+const (
+	RefusedKey = "key"          // all connections of its key are in use
+	RefusedOrg = "organization" // or all of its organization
+)
+
+// Refused counts a connection that was refused, for one of the Refused reasons.
+func (m *Metrics) Refused(reason string) { m.refused.WithLabelValues(reason).Inc() }
 
 // Query counts a query to the store.
 func (m *Metrics) Query(name string, took time.Duration, err error) {

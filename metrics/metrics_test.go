@@ -76,7 +76,7 @@ func used(t testing.TB) *prometheus.Registry {
 	m.KeyRequest()
 	m.KeyFailure("unknown")
 	m.GuessThrottled("address")
-	m.ConnectionRefused("organization")
+	m.Refused(RefusedOrg)
 	m.Query("grant", 2*time.Millisecond, errors.New("away"))
 	m.HTTP("GET", "/health", 503, time.Millisecond)
 	m.SetTotals(tenant.Counts{Organizations: 1, Users: 2, Instances: 3, Keys: 4})

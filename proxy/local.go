@@ -148,7 +148,7 @@ func (s *Session) authenticated(id command.ID, h *auth.Handle, err error, then f
 	switch {
 	case errors.Is(err, auth.ErrUnavailable):
 		s.refuse(id, authUnavailable)
-	case p == nil, !p.AllowFrom.Allow(s.addr.Addr()):
+	case p == nil:
 		s.refuse(id, wrongPass)
 	case s.pin.bound() && s.principal != nil && s.principal.Route != p.Route:
 		s.refuse(id, unsupported, "the instance cannot change while keys are watched or tracked, channels subscribed or a transaction is open")
@@ -167,6 +167,8 @@ func (s *Session) enter(id command.ID, h *auth.Handle, p *tenant.Principal, then
 	case errors.Is(err, errFull):
 		s.refuse(id, maxClients)
 		s.finish()
+	case errors.Is(err, errElsewhere):
+		s.refuse(id, wrongPass)
 	default:
 		s.refuse(id, backendUnavailable, "backend unavailable: its URL is not understood")
 	}
@@ -180,11 +182,18 @@ func (s *Session) logOut() {
 	s.awaitAuth()
 }
 
-var errFull = errors.New("all connections of its key or organization are in use")
+var (
+	errFull      = errors.New("all connections of its key or organization are in use")
+	errElsewhere = errors.New("its key may not be used from there")
+)
 
-// adopt makes the session the principal's. It stays what it was, with errFull, when there is
-// no room, and with another error when the instance cannot be used.
+// adopt makes the session the principal's, however it was found. It stays what it was, with
+// errFull, when there is no room, with errElsewhere when the key may not be used from where
+// the client is, and with another error when the instance cannot be used.
 func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
+	if !p.AllowFrom.Allow(s.addr.Addr()) {
+		return errElsewhere
+	}
 	backend, err := pool.ParseURL(p.Route.URL)
 	if err != nil {
 		s.core.Log.Error("instance cannot be used", "tenant", p.Route.Label, "error", err)

@@ -3,31 +3,27 @@ package proxy
 import (
 	"sync"
 
+	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/tenant"
-)
-
-// Whose connections are all in use when a client is refused, as told by Seats.
-const (
-	SeatsOfKey = "key"
-	SeatsOfOrg = "organization"
 )
 
 // Seats count the authenticated clients of each key and each organization, over all loops,
 // and hold them to as many as there may be. They are safe for concurrent use; nil bounds
 // nothing. They cost something when a client authenticates or leaves only.
 type Seats struct {
-	refused func(p *tenant.Principal, whose string)
+	refused func(p *tenant.Principal, reason string)
 
 	mu    sync.Mutex
 	taken map[seat]int // above 0
 }
 
 // seat says what is counted.
-type seat struct{ whose, id string }
+type seat struct{ of, id string }
 
 // NewSeats returns empty ones. refused is called, on the loop's goroutine, for a client
-// that is not let in because all seats of its key or organization are taken.
-func NewSeats(refused func(p *tenant.Principal, whose string)) *Seats {
+// that is not let in because all seats are taken: those of its key, metrics.RefusedKey, or
+// of its organization, metrics.RefusedOrg.
+func NewSeats(refused func(p *tenant.Principal, reason string)) *Seats {
 	return &Seats{refused: refused, taken: map[seat]int{}}
 }
 
@@ -38,22 +34,22 @@ func (s *Seats) move(from, to *tenant.Principal) bool {
 	if s == nil {
 		return true
 	}
-	if whose := s.exchange(from, to); whose != "" {
-		s.refused(to, whose)
+	if reason := s.exchange(from, to); reason != "" {
+		s.refused(to, reason)
 		return false
 	}
 	return true
 }
 
-// exchange returns whose seats are all taken, "" when that is not so.
-func (s *Seats) exchange(from, to *tenant.Principal) (whose string) {
+// exchange returns the reason why it is not done, "" when it is.
+func (s *Seats) exchange(from, to *tenant.Principal) (reason string) {
 	was, _ := seatsOf(from)
 	will, most := seatsOf(to)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, one := range will {
 		if one != was[i] && most[i] > 0 && s.taken[one] >= most[i] {
-			return one.whose
+			return one.of
 		}
 	}
 	for i, one := range will {
@@ -78,5 +74,5 @@ func seatsOf(p *tenant.Principal) (seats [2]seat, most [2]int) {
 	if p == nil {
 		return seats, most
 	}
-	return [2]seat{{SeatsOfKey, p.KeyID}, {SeatsOfOrg, p.Seats.OrgID}}, [2]int{p.Seats.Key, p.Seats.Org}
+	return [2]seat{{metrics.RefusedKey, p.KeyID}, {metrics.RefusedOrg, p.Seats.OrgID}}, [2]int{p.Seats.Key, p.Seats.Org}
 }

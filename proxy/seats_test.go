@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -26,20 +27,20 @@ func TestSeats(t *testing.T) {
 	}{
 		{"the first", nil, a, ""},
 		{"the second", nil, a, ""},
-		{"the key has no more", nil, a, SeatsOfKey},
+		{"the key has no more", nil, a, metrics.RefusedKey},
 		{"another key of the organization", nil, b, ""},
-		{"the organization has no more", nil, b, SeatsOfOrg},
+		{"the organization has no more", nil, b, metrics.RefusedOrg},
 		{"another organization", nil, other, ""},
-		{"from there into a full one", other, b, SeatsOfOrg},
+		{"from there into a full one", other, b, metrics.RefusedOrg},
 		{"a key for another of the organization", a, b, ""},
 		{"the same key again", b, b, ""},
 		{"again, with fewer seats than are taken", b, seated("b", "acme", 1, 1), ""},
-		{"a new one, with fewer", nil, seated("b", "acme", 1, 0), SeatsOfKey},
+		{"a new one, with fewer", nil, seated("b", "acme", 1, 0), metrics.RefusedKey},
 		{"one leaves", b, nil, ""},
 		{"one more for it", nil, a, ""},
-		{"as many as before", nil, a, SeatsOfKey},
+		{"as many as before", nil, a, metrics.RefusedKey},
 		{"no bound any more", nil, seated("a", "acme", 0, 0), ""},
-		{"which is counted all the same", nil, a, SeatsOfKey},
+		{"which is counted all the same", nil, a, metrics.RefusedKey},
 	} {
 		refused = ""
 		if ok := s.move(step.from, step.to); ok != (step.refused == "") || refused != step.refused {
@@ -75,7 +76,7 @@ func TestSeatsAtOnce(t *testing.T) {
 					mine[i] = to
 				}
 				s.mu.Lock()
-				if n := s.taken; n[seat{SeatsOfKey, "a"}] > 5 || n[seat{SeatsOfKey, "b"}] > 6 || n[seat{SeatsOfKey, "c"}] > 7 || n[seat{SeatsOfOrg, "acme"}] > 12 {
+				if n := s.taken; n[seat{metrics.RefusedKey, "a"}] > 5 || n[seat{metrics.RefusedKey, "b"}] > 6 || n[seat{metrics.RefusedKey, "c"}] > 7 || n[seat{metrics.RefusedOrg, "acme"}] > 12 {
 					t.Errorf("taken: %v", n)
 				}
 				s.mu.Unlock()
@@ -131,7 +132,7 @@ func TestSessionTakesASeat(t *testing.T) {
 		d.core.Seats = NewSeats(func(*tenant.Principal, string) {})
 		taken := func() string {
 			n := d.core.Seats.taken
-			return fmt.Sprint(n[seat{SeatsOfKey, key["A"][3:15]}], n[seat{SeatsOfKey, key["B"][3:15]}])
+			return fmt.Sprint(n[seat{metrics.RefusedKey, key["A"][3:15]}], n[seat{metrics.RefusedKey, key["B"][3:15]}])
 		}
 		for range c.others {
 			d.core.Open(d, ClientAddr{}, ClientAddr{}).Data([]byte("AUTH " + key["A"] + "\r\n"))

@@ -81,7 +81,7 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 func newSeats(m *metrics.Metrics, log *slog.Logger) *proxy.Seats {
 	say := rate.Sometimes{Interval: time.Second}
 	return proxy.NewSeats(func(p *tenant.Principal, whose string) {
-		m.ConnectionRefused(whose)
+		m.Refused(whose)
 		say.Do(func() {
 			log.Warn("client refused: all connections are in use", "of", whose, "key", p.KeyID, "tenant", p.Route.Label)
 		})

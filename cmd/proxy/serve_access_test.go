@@ -215,7 +215,7 @@ func TestExpiry(t *testing.T) {
 func TestGuessesAreSeen(t *testing.T) {
 	r := startServe(t, testConfig(t))
 	for _, series := range []string{`api_key_guesses_throttled_total{by="key"} 0`, `api_key_guesses_throttled_total{by="address"} 0`,
-		`client_connections_refused_total{reason="key"} 0`, `client_connections_refused_total{reason="organization"} 0`} {
+		`respgate_clients_refused_total{reason="key"} 0`, `respgate_clients_refused_total{reason="organization"} 0`} {
 		if _, body := httpGet(t, "http://"+r.http+"/metrics"); !strings.Contains(body, series+"\n") {
 			t.Errorf("%s is not there from the start", series)
 		}

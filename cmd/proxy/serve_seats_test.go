@@ -52,10 +52,10 @@ func TestConnectionLimits(t *testing.T) {
 	if got := talk(t, r.addr, "HELLO 3 AUTH default "+other+"\r\nPING\r\n"); got != tooMany+"|" {
 		t.Errorf("HELLO: got %s", got)
 	}
-	if got := r.metric(t, `client_connections_refused_total{reason="key"}`); got != 1 {
+	if got := r.metric(t, `respgate_clients_refused_total{reason="key"}`); got != 1 {
 		t.Errorf("%v refused for the key, want 1", got)
 	}
-	if got := r.metric(t, `client_connections_refused_total{reason="organization"}`); got != 2 {
+	if got := r.metric(t, `respgate_clients_refused_total{reason="organization"}`); got != 2 {
 		t.Errorf("%v refused for the organization, want 2", got)
 	}
 	if log := r.log.String(); !strings.Contains(log, `msg="client refused: all connections are in use" of=key key=`+keyID(key)+" tenant=acme/cache") {
