@@ -105,9 +105,9 @@ func (t *throttle) wait(ctx context.Context, delay time.Duration) error {
 }
 
 // guess counts a failure from addr with the key id, and returns how long to withhold the
-// answer and what for, "" when it need not be. One that its claim is slowed for does not count for the
-// address. An address beyond its allowance makes no new claims: it cannot fill the
-// memory.
+// answer and what for, "" when it need not be. What its claim is slowed for does not count
+// for the address. An address beyond its allowance makes no new claims: it cannot fill
+// the memory.
 func (t *throttle) guess(addr netip.Addr, id string, now time.Time) (delay time.Duration, by string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

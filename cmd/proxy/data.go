@@ -80,10 +80,10 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 // newSeats has refused clients counted, and logged once a second at most.
 func newSeats(m *metrics.Metrics, log *slog.Logger) *proxy.Seats {
 	say := rate.Sometimes{Interval: time.Second}
-	return proxy.NewSeats(func(p *tenant.Principal, whose string) {
-		m.Refused(whose)
+	return proxy.NewSeats(func(p *tenant.Principal, reason string) {
+		m.Refused(reason)
 		say.Do(func() {
-			log.Warn("client refused: all connections are in use", "of", whose, "key", p.KeyID, "tenant", p.Route.Label)
+			log.Warn("client refused: all connections are in use", "of", reason, "key", p.KeyID, "tenant", p.Route.Label)
 		})
 	})
 }
