@@ -163,7 +163,7 @@ func (s *Session) enter(id command.ID, h *auth.Handle, p *tenant.Principal, then
 	err := s.adopt(h, p)
 	switch {
 	case err == nil:
-		then()
+		s.placed(then)
 	case errors.Is(err, errFull):
 		s.refuse(id, maxClients)
 		s.finish()
@@ -180,6 +180,15 @@ func (s *Session) logOut() {
 	s.leave()
 	s.framer.SetLimits(limitsBefore)
 	s.awaitAuth()
+}
+
+func (s *Session) releaseLinks() {
+	for i, l := range s.links {
+		if l != nil {
+			l.Release()
+			s.links[i] = nil
+		}
+	}
 }
 
 var (
@@ -205,6 +214,8 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
 	if s.principal == nil || s.principal.Route != p.Route {
 		s.leave()
 		s.backend, s.db = backend, backend.DB
+		s.principal = p
+		s.join()
 		s.meter = s.core.meter(p.Route.Label)
 		s.meter.tenant.Clients(1)
 	}

@@ -58,10 +58,6 @@ const maxOwed = 4096
 // one may leave unread: the hard limit of Redis's client-output-buffer-limit pubsub.
 const maxPushed = 32 << 20
 
-// maxStrange is how many bytes a client that has never authenticated may leave unread
-// before no more is said to it: it must not fill the memory with complaints.
-const maxStrange = 64 << 10
-
 // Session is one client's conversation. It is used on its loop's goroutine only.
 type Session struct {
 	core   *Core
@@ -82,6 +78,7 @@ type Session struct {
 	heldUp                bool // CLIENT PAUSE holds it up
 	off, skip, muteNow    bool // CLIENT REPLY: none, not the next, not this
 	cut                   bool // the last relayed command was muted
+	stale                 bool // it is to follow its principal when nothing is owed
 	partial               bool // part of a reply has gone out
 	closing               bool // to end when nothing is owed
 	closed                bool
@@ -94,6 +91,8 @@ type Session struct {
 	links     [2]*pool.Link // by lane, acquired
 
 	pin      pinned
+	group    group
+	kept     int      // bytes of replies that wait for others
 	redirect redirect // where its invalidations go
 
 	mutes []muted // replies to relayed commands that are kept back
@@ -149,15 +148,6 @@ func (s *Session) Data(b []byte) int {
 	return off
 }
 
-// toldEnough has a client that has never authenticated wait until it has read.
-func (s *Session) toldEnough() bool {
-	if s.known || s.out.Unsent() <= maxStrange {
-		return false
-	}
-	s.pause(room)
-	return true
-}
-
 // HungUp is told that the client will send no more. It may have gone: a command that
 // blocks must not wait for it. What is answered already it still gets.
 func (s *Session) HungUp() {
@@ -195,6 +185,8 @@ func (s *Session) refresh() {
 		switch {
 		case s.pin.bound() && p.Route != s.principal.Route:
 			s.drop(errMoved) // what its connection holds cannot move with it
+		case s.group.topology != nil && p.Route != s.principal.Route && s.owed() > 0:
+			s.stale = true
 		case s.adopt(s.handle, p) != nil:
 			s.finish()
 		}
@@ -335,6 +327,10 @@ func (s *Session) answered() {
 		s.sayLater()
 	}
 	s.settlePinned()
+	if s.stale && s.owed() == 0 {
+		s.stale = false
+		s.refresh()
+	}
 	switch {
 	case s.owed() == 0 && s.closing && s.wait != someone:
 		s.out.CloseAfterFlush()
@@ -365,7 +361,7 @@ func (s *Session) Closed(err error) {
 	delete(s.core.sessions, s)
 	s.core.Left()
 	if errors.Is(err, loop.ErrPanic) && s.owed() > 0 {
-		s.link.Abort(err)
+		s.abort(err)
 	}
 	s.core.Seats.move(s.principal, nil)
 	s.leave()
@@ -374,23 +370,27 @@ func (s *Session) Closed(err error) {
 	}
 }
 
+// abort closes the links that owe the session something.
+func (s *Session) abort(err error) {
+	if s.link != nil {
+		s.link.Abort(err)
+	}
+	for c := s.group.calls.head; c != nil; c = c.next {
+		if c.link != nil {
+			c.link.Abort(err)
+		}
+	}
+}
+
 // leave lets go of the principal and what came with it.
 func (s *Session) leave() {
 	s.unpin()
 	s.pin = pinned{}
 	s.releaseLinks()
+	s.quit()
 	if s.meter != nil {
 		s.meter.tenant.Clients(-1)
 	}
 	s.handle, s.principal, s.bucket, s.meter = nil, nil, nil, nil
 	s.redirect = redirect{}
-}
-
-func (s *Session) releaseLinks() {
-	for i, l := range s.links {
-		if l != nil {
-			l.Release()
-			s.links[i] = nil
-		}
-	}
 }
