@@ -39,7 +39,7 @@ func TestConnectionLimits(t *testing.T) {
 		if said != want {
 			t.Errorf("got %q, want %q", said, want)
 		}
-		if want == tooMany && !ended(c, 5*time.Second) {
+		if want == tooMany && !ended(c, 10*time.Second) {
 			t.Error("a refused client's connection is not closed")
 		}
 		return c
@@ -64,7 +64,7 @@ func TestConnectionLimits(t *testing.T) {
 
 	// Room is made by another key, by RESET and by leaving.
 	_, _ = io.WriteString(third, "GET nothing\r\nAUTH "+key+"\r\n")
-	if got := line(t, third) + line(t, third); got != "$-1"+tooMany || !ended(third, 5*time.Second) {
+	if got := line(t, third) + line(t, third); got != "$-1"+tooMany || !ended(third, 10*time.Second) {
 		t.Errorf("changing to a full key: got %s, want it refused after what is owed, and closed", got)
 	}
 	third = open(other, "+OK")
@@ -74,7 +74,7 @@ func TestConnectionLimits(t *testing.T) {
 	}
 	first = open(key, "+OK")
 	first.Close()
-	testbed.Eventually(t, 5*time.Second, "there is room when one has left", func() bool {
+	testbed.Eventually(t, 10*time.Second, "there is room when one has left", func() bool {
 		c, said := openFrom(t, r.addr, here, key)
 		first = c
 		return said == "+OK"
@@ -82,7 +82,7 @@ func TestConnectionLimits(t *testing.T) {
 
 	// Lowered, a limit ends nobody; raised, it lets more in.
 	r.setOrg(t, "acme", 1)
-	testbed.Eventually(t, 2*time.Second, "the lower limit counts", func() bool {
+	testbed.Eventually(t, 10*time.Second, "the lower limit counts", func() bool {
 		c, said := openFrom(t, r.addr, here, other)
 		c.Close()
 		return said == tooMany
@@ -93,7 +93,7 @@ func TestConnectionLimits(t *testing.T) {
 		}
 	}
 	r.setOrg(t, "acme", 0)
-	testbed.Eventually(t, 2*time.Second, "the limit is lifted", func() bool {
+	testbed.Eventually(t, 10*time.Second, "the limit is lifted", func() bool {
 		_, said := openFrom(t, r.addr, here, other)
 		return said == "+OK"
 	})
