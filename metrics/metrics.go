@@ -25,6 +25,8 @@ type Metrics struct {
 	topology     *prometheus.CounterVec
 	keyRequests  prometheus.Counter
 	keyFailures  *prometheus.CounterVec
+	throttled    *prometheus.CounterVec
+	refused      *prometheus.CounterVec // connections
 	httpRequests *prometheus.CounterVec
 	httpErrors   *prometheus.CounterVec
 	httpDuration *prometheus.HistogramVec
@@ -61,6 +63,8 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		topology:     counter("redis_topology_refreshes_total", "Looks at who is who in a group of servers, by how they ended.", "tenant", "result"),
 		keyRequests:  prometheus.NewCounter(prometheus.CounterOpts{Name: "api_key_requests_total", Help: "Clients' attempts to authenticate with an API key."}),
 		keyFailures:  counter("api_key_auth_failures_total", "Attempts to authenticate that failed.", "reason"),
+		throttled:    counter("api_key_guesses_throttled_total", "Failed attempts to authenticate that are answered late, for too many with one key or from one address.", "by"),
+		refused:      counter("respgate_clients_refused_total", "Connections that were refused.", "reason"),
 		httpRequests: counter("http_requests_total", "HTTP requests.", "method", "path", "status"),
 		httpErrors:   counter("http_request_errors_total", "HTTP requests answered with a status of 400 or more.", "method", "path", "status"),
 		httpDuration: duration("http_request_duration_seconds", "Time to answer an HTTP request.", "method", "path"),
@@ -83,7 +87,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	})
 	build.Set(1)
 	all := []prometheus.Collector{
-		m.links, m.attempts, m.topology, m.keyRequests, m.keyFailures, m.httpRequests, m.httpErrors, m.httpDuration,
+		m.links, m.attempts, m.topology, m.keyRequests, m.keyFailures, m.throttled, m.refused, m.httpRequests, m.httpErrors, m.httpDuration,
 		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m),
 	}
 	for _, g := range m.totals {
@@ -101,10 +105,16 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 func (m *Metrics) Loop(i int) *Loop { return m.loops[i] }
 
 // Expect has the series of these reasons of failed authentications, of these queries
-// and of these paths exist from the start, at 0.
+// and of these paths exist from the start, at 0, with those of clients that are kept out.
 func (m *Metrics) Expect(reasons, queries, paths []string) {
 	for _, reason := range reasons {
 		m.keyFailures.WithLabelValues(reason)
+	}
+	for _, by := range []string{"key", "address"} {
+		m.throttled.WithLabelValues(by)
+	}
+	for _, reason := range []string{RefusedKey, RefusedOrg} {
+		m.refused.WithLabelValues(reason)
 	}
 	for _, query := range queries {
 		m.queries.WithLabelValues(query)
@@ -190,6 +200,18 @@ func (m *Metrics) KeyRequest() { m.keyRequests.Inc() }
 
 // KeyFailure counts an attempt to authenticate that failed.
 func (m *Metrics) KeyFailure(reason string) { m.keyFailures.WithLabelValues(reason).Inc() }
+
+// GuessThrottled counts such an attempt that is answered late, by "key" or "address".
+func (m *Metrics) GuessThrottled(by string) { m.throttled.WithLabelValues(by).Inc() }
+
+// Why a client with a good key was refused: the values of the label reason.
+const (
+	RefusedKey = "key"          // all connections of its key are in use
+	RefusedOrg = "organization" // or all of its organization
+)
+
+// Refused counts a connection that was refused, for one of the Refused reasons.
+func (m *Metrics) Refused(reason string) { m.refused.WithLabelValues(reason).Inc() }
 
 // Query counts a query to the store.
 func (m *Metrics) Query(name string, took time.Duration, err error) {

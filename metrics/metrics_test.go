@@ -75,6 +75,8 @@ func used(t testing.TB) *prometheus.Registry {
 	m.Expect([]string{"unknown", "unavailable"}, []string{"grant", "changes"}, []string{"/metrics"})
 	m.KeyRequest()
 	m.KeyFailure("unknown")
+	m.GuessThrottled("address")
+	m.Refused(RefusedOrg)
 	m.Query("grant", 2*time.Millisecond, errors.New("away"))
 	m.HTTP("GET", "/health", 503, time.Millisecond)
 	m.SetTotals(tenant.Counts{Organizations: 1, Users: 2, Instances: 3, Keys: 4})

@@ -54,6 +54,7 @@ type Core struct {
 	Background Background
 	Auth       *auth.Service
 	Limiters   *ratelimit.Registry
+	Seats      *Seats // of all loops; nil: connections are not counted
 	Links      Links
 	Topologies *pool.Topologies
 	Everywhere Everywhere // nil: there is no other loop

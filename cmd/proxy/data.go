@@ -8,12 +8,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/proxy"
 	"github.com/respgate/respgate/ratelimit"
+	"github.com/respgate/respgate/tenant"
 )
 
 // dataPlane is the side that clients see: event loops, each with its sessions and
@@ -44,14 +47,14 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 	dialer := pool.NewDialer(cfg.Pool.dial(), log, m)
 	d.topologies = pool.NewTopologies(ctx, cfg.Pool.dial(), log, m, d.looked)
 	slots := pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
-	ids := new(atomic.Int64)
+	ids, seats := new(atomic.Int64), newSeats(m, log)
 	for i := range cfg.EventLoops() {
 		l, err := loop.New(log)
 		if err != nil {
 			return nil, fmt.Errorf("loops: %w", err)
 		}
 		core := &proxy.Core{
-			Ctx: ctx, Clock: l, Auth: service, Limiters: limiters, Topologies: d.topologies, Metrics: m.Loop(i), IDs: ids, Log: log,
+			Ctx: ctx, Clock: l, Auth: service, Limiters: limiters, Seats: seats, Topologies: d.topologies, Metrics: m.Loop(i), IDs: ids, Log: log,
 			Limits: proxy.Limits{
 				MaxCommand:  cfg.Limits.MaxCommandBytes,
 				MaxOutput:   int(cfg.Limits.ClientOutputBytes),
@@ -74,6 +77,17 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 	service.OnChange(func(*auth.Handle) { d.refresh() })
 	service.OnDeleted(d.forget)
 	return d, nil
+}
+
+// newSeats has refused clients counted, and logged once a second at most.
+func newSeats(m *metrics.Metrics, log *slog.Logger) *proxy.Seats {
+	say := rate.Sometimes{Interval: time.Second}
+	return proxy.NewSeats(func(p *tenant.Principal, reason string) {
+		m.Refused(reason)
+		say.Do(func() {
+			log.Warn("client refused: all connections are in use", "of", reason, "key", p.KeyID, "tenant", p.Route.Label)
+		})
+	})
 }
 
 func (c PoolConfig) dial() pool.DialConfig {
