@@ -55,6 +55,17 @@ func (e ReplyError) auth() bool {
 	return e.Code() == "WRONGPASS" || e.Code() == "NOAUTH" || e.Code() == "NOPERM"
 }
 
+// everyones reports whether the backend lets nobody in, whoever asks and for whatever.
+func (e ReplyError) everyones() bool {
+	return e.Code() == "LOADING" || e.Code() == "DENIED" || e == "ERR max number of clients reached"
+}
+
+// databaseError is a refusal of one database: the others may be had.
+type databaseError struct{ ReplyError }
+
+// Unwrap makes it a ReplyError.
+func (e *databaseError) Unwrap() error { return e.ReplyError }
+
 // Reason says in few words why a backend cannot be had, without its address or a
 // secret.
 func Reason(err error) string {

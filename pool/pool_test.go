@@ -34,6 +34,9 @@ func (o *links) DialResult(_, result string) {
 	o.results[result]++
 }
 
+func (o *links) DialDelayed(string)       {}
+func (o *links) BreakerState(string, int) {}
+
 // bench is a pool on a running loop.
 type bench struct {
 	t    *testing.T
