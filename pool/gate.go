@@ -24,7 +24,7 @@ const (
 	dialRate = 500
 	// dialBurst is how many of them may follow each other at once.
 	dialBurst = 50
-	// forgetAfter is how long a server that nobody dials is remembered.
+	// forgetAfter is how long a server that nobody dials is remembered, or two retry delays.
 	forgetAfter = time.Minute
 )
 
@@ -316,18 +316,19 @@ func (g *gates) count(label string, was, is breakerState) {
 
 // sweep forgets what has not been dialled for long: servers, and tenants that are gone.
 func (g *gates) sweep(now time.Time) {
-	if now.Sub(g.swept) < forgetAfter {
+	after := max(forgetAfter, 2*g.cfg.RetryDelay)
+	if now.Sub(g.swept) < after {
 		return
 	}
 	g.swept = now
 	for key, gt := range g.all {
 		for label, used := range gt.tenants {
-			if now.Sub(used) >= forgetAfter && gt.users == 0 {
+			if now.Sub(used) >= after && gt.users == 0 {
 				delete(gt.tenants, label)
 				g.count(label, gt.shown, breakerClosed)
 			}
 		}
-		if gt.users == 0 && now.Sub(gt.used) >= forgetAfter {
+		if gt.users == 0 && now.Sub(gt.used) >= after {
 			delete(g.all, key)
 		}
 	}
