@@ -75,7 +75,7 @@ type gates struct {
 
 	mu     sync.Mutex
 	all    map[gateKey]*gate
-	unwell map[string][breakerOpen + 1]int // by tenant: how many of its gates are in which state
+	unwell map[string][breakerOpen + 1]int // by tenant: how many of its gates are in which state, but for closed
 	swept  time.Time
 	told   []func(tenants map[string]time.Time) // when a breaker has closed
 }
@@ -301,6 +301,7 @@ func (g *gates) count(label string, was, is breakerState) {
 	n := g.unwell[label]
 	n[was]--
 	n[is]++
+	n[breakerClosed] = 0
 	g.unwell[label] = n
 	worst := breakerClosed
 	for _, s := range []breakerState{breakerHalfOpen, breakerOpen} {
