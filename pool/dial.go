@@ -181,7 +181,7 @@ func handshake(conn net.Conn, b Backend, db, proto int) (Hello, error) {
 	}
 	pong, err := exchange(conn, "PING")
 	switch {
-	case errors.As(err, &refused) && refused.Code() == "BUSY": // it is at work, and can be told to stop
+	case errors.As(err, &refused) && refused.atWork():
 	case err != nil:
 		return Hello{}, err
 	case string(pong) != "+PONG\r\n":

@@ -55,6 +55,10 @@ func (e ReplyError) auth() bool {
 	return e.Code() == "WRONGPASS" || e.Code() == "NOAUTH" || e.Code() == "NOPERM"
 }
 
+// atWork reports whether a backend that refuses a PING so serves all the same: a script
+// keeps it busy, and can be told to stop; or it cannot save, and so refuses writes.
+func (e ReplyError) atWork() bool { return e.Code() == "BUSY" || e.Code() == "MISCONF" }
+
 // everyones reports whether the backend lets nobody in, whoever asks and for whatever.
 func (e ReplyError) everyones() bool {
 	return e.Code() == "LOADING" || e.Code() == "DENIED" || e == "ERR max number of clients reached"

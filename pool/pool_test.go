@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -178,6 +179,38 @@ func TestBackendsRefusalIsTold(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestBackendThatCannotSave: such a Redis refuses writes, and PING with them. It serves the
+// rest all the same, and so clients are let in.
+func TestBackendThatCannotSave(t *testing.T) {
+	server := testbed.Redis(t, "--enable-protected-configs", "yes")
+	gone := t.TempDir() + "/gone"
+	if err := os.Mkdir(gone, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	admin := server.Client()
+	for _, args := range [][]any{{"CONFIG", "SET", "dir", gone}, {"CONFIG", "SET", "save", "3600 1"}, {"SET", "k", "v"}} {
+		if err := admin.Do(t.Context(), args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(gone); err != nil {
+		t.Fatal(err)
+	}
+	_ = admin.Do(t.Context(), "BGSAVE").Err()
+	testbed.Eventually(t, 10*time.Second, "the backend refuses PING", func() bool {
+		err := admin.Ping(t.Context()).Err()
+		return err != nil && strings.HasPrefix(err.Error(), "MISCONF")
+	})
+	b := newBench(t)
+	link := b.link("redis://"+server.Addr, 0, 2)
+	if got := b.do(link, "GET", "k"); got != "$1\r\nv\r\n" {
+		t.Errorf("GET: %q", got)
+	}
+	if got := b.do(link, "SET", "k", "w"); !strings.HasPrefix(got, "-MISCONF ") {
+		t.Errorf("SET: %q, want Redis's own refusal", got)
 	}
 }
 
