@@ -57,7 +57,7 @@ type gate struct {
 	tenants map[string]time.Time // by label: when they last dialled
 	used    time.Time
 	users   int              // dials that wait or are under way
-	queues  [urgencies]queue // the server's; a login's are not used
+	queues  [urgencies]queue // a server's
 }
 
 // queue bounds and spreads dials.
@@ -144,8 +144,10 @@ func (g *gates) gate(key gateKey, limit int) *gate {
 	if gt == nil {
 		gt = &gate{key: key, changed: make(chan struct{}), tenants: map[string]time.Time{}}
 		gt.breaker = breaker{limit: max(limit, 1), delay: g.cfg.RetryDelay}
-		for i := range gt.queues {
-			gt.queues[i] = queue{turns: make(chan struct{}, dialsAtOnce), pace: rate.NewLimiter(dialRate, dialBurst)}
+		if !key.login {
+			for i := range gt.queues {
+				gt.queues[i] = queue{turns: make(chan struct{}, dialsAtOnce), pace: rate.NewLimiter(dialRate, dialBurst)}
+			}
 		}
 		g.all[key] = gt
 	}
