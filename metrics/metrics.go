@@ -23,6 +23,8 @@ type Metrics struct {
 	links        *prometheus.GaugeVec
 	attempts     *prometheus.CounterVec
 	topology     *prometheus.CounterVec
+	delayed      *prometheus.CounterVec
+	breakers     *prometheus.GaugeVec
 	keyRequests  prometheus.Counter
 	keyFailures  *prometheus.CounterVec
 	throttled    *prometheus.CounterVec
@@ -59,7 +61,11 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
-		attempts:     counter("redis_connection_attempts_total", "Tries to connect to a backend, by how they ended.", "tenant", "result"),
+		attempts: counter("redis_connection_attempts_total", "Tries to connect to a backend, by how they ended; those that an open breaker refuses are breaker_open.", "tenant", "result"),
+		delayed:  counter("redis_connection_attempts_delayed_total", "Tries to connect to a backend that waited for their turn among others.", "tenant"),
+		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "redis_breaker_state", Help: "Whether a backend is dialled: 0 closed (yes), 1 half-open (a probe is under way), 2 open (no).",
+		}, []string{"tenant"}),
 		topology:     counter("redis_topology_refreshes_total", "Looks at who is who in a group of servers, by how they ended.", "tenant", "result"),
 		keyRequests:  prometheus.NewCounter(prometheus.CounterOpts{Name: "api_key_requests_total", Help: "Clients' attempts to authenticate with an API key."}),
 		keyFailures:  counter("api_key_auth_failures_total", "Attempts to authenticate that failed.", "reason"),
@@ -87,7 +93,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	})
 	build.Set(1)
 	all := []prometheus.Collector{
-		m.links, m.attempts, m.topology, m.keyRequests, m.keyFailures, m.throttled, m.refused, m.httpRequests, m.httpErrors, m.httpDuration,
+		m.links, m.attempts, m.delayed, m.breakers, m.topology, m.keyRequests, m.keyFailures, m.throttled, m.refused, m.httpRequests, m.httpErrors, m.httpDuration,
 		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m),
 	}
 	for _, g := range m.totals {
@@ -136,9 +142,11 @@ func (m *Metrics) AddTenant(label string) {
 	for _, kind := range []string{"shared", "pinned", "subscriber"} {
 		m.links.WithLabelValues(label, kind).Set(float64(m.open[openLinks{label, kind}]))
 	}
-	for _, result := range []string{"ok", "refused", "timeout", "auth", "error"} {
+	for _, result := range []string{"ok", "refused", "timeout", "auth", "error", "breaker_open"} {
 		m.attempts.WithLabelValues(label, result)
 	}
+	m.delayed.WithLabelValues(label)
+	m.breakers.WithLabelValues(label)
 	m.loops[0].Tenant(label)
 }
 
@@ -155,6 +163,8 @@ func (m *Metrics) RemoveTenant(label string) {
 	m.links.DeletePartialMatch(prometheus.Labels{"tenant": label})
 	m.attempts.DeletePartialMatch(prometheus.Labels{"tenant": label})
 	m.topology.DeletePartialMatch(prometheus.Labels{"tenant": label})
+	m.delayed.DeleteLabelValues(label)
+	m.breakers.DeleteLabelValues(label)
 }
 
 // LinkOpened counts an open connection to a tenant's backend.
@@ -192,6 +202,24 @@ func (m *Metrics) TopologyResult(label, result string) {
 	defer m.mu.Unlock()
 	if !m.gone[label] {
 		m.topology.WithLabelValues(label, result).Inc()
+	}
+}
+
+// DialDelayed counts a try to connect that waited for its turn.
+func (m *Metrics) DialDelayed(label string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.gone[label] {
+		m.delayed.WithLabelValues(label).Inc()
+	}
+}
+
+// BreakerState says how the breaker of a tenant's backend is: 0 closed, 1 half-open, 2 open.
+func (m *Metrics) BreakerState(label string, state int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.gone[label] {
+		m.breakers.WithLabelValues(label).Set(float64(state))
 	}
 }
 

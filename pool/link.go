@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/resp"
 )
 
@@ -84,7 +85,8 @@ type Link struct {
 	waiting []func(*Error) // want to know when the link is up, or cannot be
 	roomy   []func()       // want to know when the link is no longer full
 	hello   Hello
-	pin     *pinned // nil: the link is shared
+	retry   *loop.Timer // of a broken link that waits to dial again
+	pin     *pinned     // nil: the link is shared
 }
 
 // Acquire counts a client of the link, Release undoes it: a link without

@@ -25,6 +25,7 @@ type dataPlane struct {
 	maxClients int64
 	log        *slog.Logger
 	metrics    *metrics.Metrics
+	dialer     *pool.Dialer
 	lanes      []*lane
 	topologies *pool.Topologies
 	clients    atomic.Int64 // connections accepted and not closed
@@ -43,8 +44,10 @@ type lane struct {
 // newDataPlane makes the loops; start runs them. Look-ups and dialling end with
 // ctx.
 func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
-	d := &dataPlane{maxClients: int64(cfg.Limits.MaxClients), log: log, metrics: m}
-	dialer := pool.NewDialer(cfg.Pool.dial(), log, m)
+	d := &dataPlane{
+		maxClients: int64(cfg.Limits.MaxClients), log: log, metrics: m,
+		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),
+	}
 	d.topologies = pool.NewTopologies(ctx, cfg.Pool.dial(), log, m, d.looked)
 	slots := pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
 	ids, seats := new(atomic.Int64), newSeats(m, log)
@@ -66,7 +69,7 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 			},
 			Left: func() { d.clients.Add(-1) },
 		}
-		links := pool.New(ctx, cfg.Pool.links(), l, slots, dialer, m, core.Meter, log)
+		links := pool.New(ctx, cfg.Pool.links(), l, slots, d.dialer, m, core.Meter, log)
 		core.Links = links
 		home := &lane{loop: l, core: core, pool: links}
 		core.Everywhere = func(visit func(*proxy.Core), then func()) {

@@ -165,7 +165,7 @@ func (s *server) run(ctx context.Context, started func(listeners)) (err error) {
 	for _, task := range []func(context.Context){
 		func(ctx context.Context) { _ = service.Run(ctx) },
 		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },
-		func(ctx context.Context) { s.watchInstances(ctx, st) },
+		func(ctx context.Context) { s.watchInstances(ctx, st, data.dialer) },
 	} {
 		tasks.Go(func() { task(background) })
 	}
