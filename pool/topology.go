@@ -91,6 +91,7 @@ type Topology struct {
 	Backend         Backend // the group
 
 	topologies *Topologies
+	change     sync.Mutex // of layout
 	layout     atomic.Pointer[Layout]
 	cause      atomic.Pointer[Error] // why there is no layout
 	holders    atomic.Int64
@@ -108,6 +109,21 @@ func (t *Topology) Refusal() *Error {
 		return e
 	}
 	return &Error{Reason: "its servers are not known yet"}
+}
+
+// Moved is told that a node has said that another one, at addr, has a slot. That counts from
+// now on, on all loops: a slot might come back before the group has been looked at, and what
+// was sent where it seemed to be could be overtaken by what is sent to where it is.
+func (t *Topology) Moved(slot int, addr string) {
+	t.Refresh()
+	t.change.Lock()
+	defer t.change.Unlock()
+	l := t.layout.Load()
+	for i, p := range l.Primaries {
+		if p.Addr == addr && l.slots != nil && l.Owner(slot) != i {
+			t.layout.Store(l.moved(slot, i))
+		}
+	}
 }
 
 // Member returns the server of the group at addr, as another one of it, via, has named it:
@@ -217,7 +233,12 @@ func (t *Topology) end() bool {
 // found takes over what a look has shown. What was known stays when it has failed.
 func (t *Topology) found(layout *Layout, err error) {
 	ts := t.topologies
+	t.change.Lock()
 	last := t.layout.Load()
+	if err == nil && !layout.same(last) {
+		t.layout.Store(layout)
+	}
+	t.change.Unlock()
 	var gone []Backend
 	result := "ok"
 	switch {
@@ -244,7 +265,6 @@ func (t *Topology) found(layout *Layout, err error) {
 				}
 			}
 		}
-		t.layout.Store(layout)
 		ts.log.Info("the servers of an instance are known", "tenant", t.Label, "primaries", len(layout.Primaries), "readers", len(now)-len(layout.Primaries), "gone", len(gone))
 	}
 	if ts.obs != nil {
