@@ -157,11 +157,11 @@ type finder interface {
 	close()
 }
 
-func (t *Topology) finder(ctx context.Context) finder {
-	asker := asker{backend: t.Backend, timeout: t.topologies.dial.Timeout, clients: map[string]*redis.Client{}}
-	switch t.Backend.Group {
+func newFinder(ctx context.Context, b Backend, timeout time.Duration, refresh func()) finder {
+	asker := asker{backend: b, timeout: timeout, clients: map[string]*redis.Client{}}
+	switch b.Group {
 	case Sentinel:
-		return newSentinels(ctx, asker, t.Refresh)
+		return newSentinels(ctx, asker, refresh)
 	case Cluster:
 		return &clusterNodes{asker: asker}
 	default:
@@ -169,9 +169,31 @@ func (t *Topology) finder(ctx context.Context) finder {
 	}
 }
 
+// Find looks once who is who in a group; a single server is its own primary.
+func (d *Dialer) Find(ctx context.Context, b Backend) (*Layout, error) {
+	if b.Group == Single {
+		return &Layout{Primaries: []Backend{b}, Readers: [][]Backend{nil}}, nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	f := newFinder(ctx, b, d.cfg.Timeout, func() {})
+	defer f.close()
+	defer cancel()
+	layout, err := f.find(ctx, nil)
+	return layout, asReply(err)
+}
+
+// asReply makes a server's error one of ours.
+func asReply(err error) error {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		return ReplyError(reply.Error())
+	}
+	return err
+}
+
 // run looks at the group, again and again.
 func (t *Topology) run(ctx context.Context) {
-	f := t.finder(ctx)
+	f := newFinder(ctx, t.Backend, t.topologies.dial.Timeout, t.Refresh)
 	defer f.close()
 	idle := time.Now()
 	wait := topologySpacing
@@ -244,11 +266,7 @@ func (t *Topology) found(layout *Layout, err error) {
 	switch {
 	case err != nil:
 		result = "error"
-		var reply redis.Error
-		if errors.As(err, &reply) {
-			err = ReplyError(reply.Error())
-		}
-		refusal := refusal(err)
+		refusal := refusal(asReply(err))
 		if before := t.cause.Swap(refusal); before == nil || before.Reason != refusal.Reason {
 			ts.log.Warn("the servers of an instance cannot be found out", "tenant", t.Label, "reason", Reason(err), "known", last != nil)
 		}
