@@ -26,6 +26,7 @@ type Conn struct {
 	first     bool // flushed before the others
 	dirty     bool // in the loop's list of connections to flush
 	queued    bool // in the loop's list of connections to deliver to
+	again     bool // the handler wants the rest in the next turn
 	paused    bool
 	eof       bool // the peer will send no more
 	hungUp    bool // so it will, and the handler knows, though not all is consumed
@@ -135,12 +136,23 @@ func (c *Conn) Resume() {
 	if c.state != open {
 		return
 	}
-	if (len(c.in) > 0 || c.sec != nil && c.hungUp) && !c.queued {
-		c.queued = true
-		c.loop.ready = append(c.loop.ready, c)
+	if len(c.in) > 0 || c.sec != nil && c.hungUp {
+		c.queue()
 	}
 	c.watch()
 }
+
+// queue has kept input delivered before anything more is read.
+func (c *Conn) queue() {
+	if !c.queued {
+		c.queued = true
+		c.loop.ready = append(c.loop.ready, c)
+	}
+}
+
+// Again has what the handler leaves unconsumed offered to it again in the next turn, though
+// no more has come: others have their turn first. It is for within Data.
+func (c *Conn) Again() { c.again = true }
 
 // Close closes the connection at the end of the turn, without sending what is
 // still unsent. The handler's Closed is called with err.
@@ -242,9 +254,14 @@ func (c *Conn) deliver() {
 
 func (c *Conn) consume(b []byte) {
 	c.want = 0
+	c.again = false
 	n := c.handler.Data(b)
-	if c.state == open {
-		c.keep(b[n:])
+	if c.state != open {
+		return
+	}
+	c.keep(b[n:])
+	if c.again && !c.paused && n < len(b) {
+		c.queue()
 	}
 }
 

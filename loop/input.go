@@ -78,6 +78,7 @@ const (
 type bufferList struct {
 	free [maxBuffer - minBuffer + 1][][]byte
 	size int // bytes in all
+	lent int // bytes of those in use
 }
 
 // get returns an empty buffer for at least n bytes; one that is not kept for reuse is for
@@ -85,8 +86,10 @@ type bufferList struct {
 func (l *bufferList) get(n int) []byte {
 	class := max(minBuffer, bits.Len(uint(n-1))) //nolint:gosec // n is a size
 	if class > maxBuffer {
+		l.lent += n
 		return make([]byte, 0, n)
 	}
+	l.lent += 1 << class
 	list := &l.free[class-minBuffer]
 	if last := len(*list) - 1; last >= 0 {
 		b := (*list)[last]
@@ -99,6 +102,7 @@ func (l *bufferList) get(n int) []byte {
 }
 
 func (l *bufferList) put(b []byte) {
+	l.lent -= cap(b)
 	class := bits.Len(uint(cap(b) - 1)) //nolint:gosec // a capacity
 	if class < minBuffer || class > maxBuffer || cap(b) != 1<<class || l.size+cap(b) > maxBuffers {
 		return
