@@ -42,9 +42,6 @@ type Conn interface {
 	Close(err error)
 }
 
-// maxBacklog bounds the bytes of the commands that wait for a connection.
-const maxBacklog = 64 << 20
-
 // fullAt is how many unsent bytes make a link full.
 const fullAt = 4 << 20
 
@@ -71,6 +68,7 @@ type Link struct {
 	nanos   func() int64 // the loop's clock
 	redial  func(*Link)  // starts a round of dialling
 	onIdle  func(*Link)  // the last client has left
+	hold    func(n int)  // counts bytes that wait for a connection
 	conn    Conn
 	state   state
 	framer  resp.ReplyFramer
@@ -147,7 +145,7 @@ func (l *Link) write(raw []byte, now int64) *Error {
 		if len(l.backlog)+len(raw) > maxBacklog {
 			return &Error{Reason: "too many commands wait for a connection"}
 		}
-		l.backlog = append(l.backlog, raw...)
+		l.setBacklog(append(l.backlog, raw...))
 		l.dial()
 	}
 	return nil
@@ -220,14 +218,15 @@ func (l *Link) Up(conn Conn, hello Hello) {
 	}
 	if len(l.backlog) > 0 {
 		conn.Write(l.backlog)
-		l.backlog = nil
+		l.setBacklog(nil)
 	}
 	l.wake(nil)
 }
 
 // Down says that a round of dialling has failed: what waited fails.
 func (l *Link) Down(cause error) {
-	l.state, l.cause, l.backlog = broken, cause, nil
+	l.state, l.cause = broken, cause
+	l.setBacklog(nil)
 	failed := l.take()
 	refused := refusal(cause)
 	for _, q := range failed {
