@@ -31,6 +31,7 @@ type Metrics struct {
 	queryErrors  *prometheus.CounterVec
 	queryTime    *prometheus.HistogramVec
 	totals       [4]prometheus.Gauge
+	overload     overload
 
 	mu   sync.Mutex
 	open map[openLinks]int
@@ -52,7 +53,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		open: map[openLinks]int{}, gone: map[string]bool{},
+		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(),
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
@@ -73,7 +74,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		},
 	}
 	for range loops {
-		m.loops = append(m.loops, &Loop{tenants: map[string]*Tenant{}})
+		m.loops = append(m.loops, &Loop{tenants: map[string]*Tenant{}, dropped: m.overload.dropped})
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "respgate_build_info", Help: "Always 1; the labels say what is running.",
@@ -87,6 +88,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	for _, g := range m.totals {
 		all = append(all, g)
 	}
+	all = append(all, m.overload.all()...)
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
 			return nil, err
