@@ -12,6 +12,14 @@ func (l *Link) setBacklog(b []byte) {
 // Backlog returns how many bytes of commands wait for a connection.
 func (l *Link) Backlog() int { return len(l.backlog) }
 
+// Unsent returns how many bytes of commands the link's connection has not sent yet.
+func (l *Link) Unsent() int {
+	if l.state != up {
+		return 0
+	}
+	return l.conn.Unsent()
+}
+
 // EachWaiting calls fn with the owner and the bytes of each command that waits for a connection.
 func (l *Link) EachWaiting(fn func(owner Owner, bytes int)) {
 	if len(l.backlog) == 0 {

@@ -29,6 +29,7 @@ func (v verdict) costs() bool { return v == relayed || v == surveys }
 // bytes are consumed and whether there may be more to do.
 func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 	items, framed, bad := s.frame(b)
+	s.core.looked += len(items)
 	cost := 0
 	for i := range items {
 		s.judge(&items[i])

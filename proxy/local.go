@@ -66,7 +66,8 @@ func (s *Session) answerAlways(it *item, name string) {
 		s.say([]byte("+OK\r\n"))
 		s.finish()
 	case "reset":
-		s.proto, s.db, s.name = 2, 0, ""
+		s.proto, s.db = 2, 0
+		s.rename(&s.name, "")
 		s.off, s.skip, s.muteNow = false, false, false
 		s.logOut()
 		s.say([]byte("+RESET\r\n"))
@@ -183,7 +184,7 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) bool {
 	s.handle, s.principal = h, p
 	s.bucket = s.core.Limiters.Bucket(p.KeyID, p.Limits)
 	s.framer.SetLimits(s.core.limitsAfter())
-	s.endAuthTimer()
+	stop(&s.authTimer)
 	return true
 }
 
@@ -225,7 +226,7 @@ func (s *Session) hello(it *item) {
 	then := func() {
 		s.greet(it.id, proto, func() {
 			if named {
-				s.name = name
+				s.rename(&s.name, name)
 			}
 		}, func() {
 			if key != nil {

@@ -19,7 +19,9 @@ import (
 type Output interface {
 	Write(b []byte)
 	Unsent() int
+	Held() int
 	Want(n int)
+	Again()
 	Pause()
 	Resume()
 	CloseAfterFlush()
@@ -47,6 +49,7 @@ const (
 	someone             // a look-up, a link, room: whoever it is calls resume
 	idleness            // nothing is owed
 	fewer               // less is owed
+	reading             // the client reads what it has been sent
 )
 
 // maxOwed is how many replies a client may be owed: a longer pipeline waits, so
@@ -99,20 +102,11 @@ type Session struct {
 	authTimer  Timer              // nil once authenticated
 	giveUp     context.CancelFunc // of the look-up that runs, or nil
 
+	kept      int   // bytes of later and of the names, as counted
+	patience  Timer // with a client that is to read, or nil
 	outBytes  int   // written since the output was last drained
 	unwritten int   // replies among them
 	oldest    int64 // when the first of them was written
-}
-
-// later holds replies made here that have to wait for earlier commands' replies.
-type later struct {
-	bytes []byte
-	items []laterItem
-}
-
-type laterItem struct {
-	after uint64 // goes out when so many relayed commands are answered
-	size  int
 }
 
 func (s *Session) owed() uint64 { return s.sent - s.done }
@@ -127,7 +121,14 @@ func (s *Session) Data(b []byte) int {
 	s.refresh()
 	s.active = s.core.Clock.Nanos()
 	off := 0
-	for s.wait == nothing && !s.closing {
+	for end := s.core.allowance(); s.wait == nothing && !s.closing; {
+		if s.outBytes > min(readAhead, s.core.Limits.MaxOutput/2) && s.fallsBehind() {
+			break
+		}
+		if s.core.looked >= end {
+			s.out.Again()
+			break
+		}
 		n, more := s.runBatch(b[off:])
 		off += n
 		if !more {
@@ -221,42 +222,6 @@ func (s *Session) resume() {
 	s.out.Resume()
 }
 
-// say answers the command at hand: after the replies that are still owed.
-func (s *Session) say(reply []byte) {
-	if s.muteNow {
-		return
-	}
-	if s.owed() == 0 && !s.partial {
-		s.write(reply, 1)
-		return
-	}
-	if s.link != nil {
-		s.link.Cut(s.last)
-	}
-	s.later.bytes = append(s.later.bytes, reply...)
-	s.later.items = append(s.later.items, laterItem{s.sent, len(reply)})
-}
-
-// sayLater lets go of the replies whose time has come.
-func (s *Session) sayLater() {
-	used := 0
-	n := 0
-	for n < len(s.later.items) && s.later.items[n].after <= s.done {
-		used += s.later.items[n].size
-		n++
-	}
-	if n == 0 {
-		return
-	}
-	s.write(s.later.bytes[:used], n)
-	if n == len(s.later.items) {
-		s.later = later{}
-		return
-	}
-	s.later.bytes = s.later.bytes[used:]
-	s.later.items = s.later.items[n:]
-}
-
 // write appends b, in which n replies end, to the output.
 func (s *Session) write(b []byte, n int) {
 	if s.unwritten == 0 && s.outBytes == 0 {
@@ -334,12 +299,17 @@ func (s *Session) Drained() {
 		s.meter.tenant.Phase(metrics.PhaseWrite, since(s.core.Clock, s.oldest), s.unwritten)
 	}
 	s.outBytes, s.unwritten = 0, 0
+	if s.wait == reading {
+		stop(&s.patience)
+		s.resume()
+	}
 }
 
 // Closed implements loop.Handler.
 func (s *Session) Closed(err error) {
 	s.closed, s.closing = true, true
-	s.endAuthTimer()
+	stop(&s.authTimer)
+	stop(&s.patience)
 	if s.giveUp != nil {
 		s.giveUp()
 	}
@@ -348,10 +318,9 @@ func (s *Session) Closed(err error) {
 	if errors.Is(err, loop.ErrPanic) && s.owed() > 0 {
 		s.link.Abort(err)
 	}
+	s.noteDrop(err)
+	s.keep(-s.kept)
 	s.leave()
-	if errors.Is(err, errAuthTimeout) || errors.Is(err, errOutput) || errors.Is(err, errTorn) {
-		s.core.Log.Info("client dropped", "client", s.addr.String(), "reason", err)
-	}
 }
 
 // leave lets go of the principal and what came with it.
