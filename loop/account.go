@@ -1,5 +1,7 @@
 package loop
 
+import "math"
+
 // Account adds up what the loops of a process hold for their connections: input that is no
 // whole command yet, output that the kernel has not taken, and what handlers say with
 // [Loop.Hold]. Each loop tells what it holds at the end of a turn, and only when that has
@@ -41,6 +43,15 @@ func (a *Account) Room() int64 { return max(0, a.bound-a.Held()) }
 
 // Over has something to receive when the loops have come to hold more than the bound.
 func (a *Account) Over() <-chan struct{} { return a.over }
+
+// Room returns how many bytes more the loop and the others of its account may hold, at
+// least 0; without an account any number. It may be called from any goroutine.
+func (l *Loop) Room() int64 {
+	if l.account == nil {
+		return math.MaxInt64
+	}
+	return l.account.Room()
+}
 
 // Hold counts n bytes more, or less, that handlers keep besides their connections' own
 // buffers. It must be called on the loop's goroutine.

@@ -1,11 +1,27 @@
 package pool
 
-// maxBacklog bounds the bytes of the commands that wait for a connection.
-const maxBacklog = 64 << 20
+// memory is what the process has for what is in flight; *loop.Loop is one.
+type memory interface {
+	Hold(n int) // counts n bytes more, or less
+	Room() int64
+}
+
+const (
+	// maxBacklog bounds the bytes of the commands that wait for a connection: see share.
+	maxBacklog = 64 << 20
+	// leastShare is how many bytes a link may hold however little room there is.
+	leastShare = 64 << 10
+)
+
+// share returns how many bytes a link may hold of at most so many: not more than an eighth
+// of what is free, so that however many links there are, they leave some.
+func (l *Link) share(most int) int {
+	return int(min(int64(most), max(leastShare, l.memory.Room()/8)))
+}
 
 // setBacklog has b wait for a connection.
 func (l *Link) setBacklog(b []byte) {
-	l.hold(len(b) - len(l.backlog))
+	l.memory.Hold(len(b) - len(l.backlog))
 	l.backlog = b
 }
 

@@ -42,7 +42,7 @@ type Conn interface {
 	Close(err error)
 }
 
-// fullAt is how many unsent bytes make a link full.
+// fullAt is how many unsent bytes make a link full, at most: see share.
 const fullAt = 4 << 20
 
 // state is where a link is in its life.
@@ -68,7 +68,7 @@ type Link struct {
 	nanos   func() int64 // the loop's clock
 	redial  func(*Link)  // starts a round of dialling
 	onIdle  func(*Link)  // the last client has left
-	hold    func(n int)  // counts bytes that wait for a connection
+	memory  memory
 	conn    Conn
 	state   state
 	framer  resp.ReplyFramer
@@ -142,7 +142,7 @@ func (l *Link) write(raw []byte, now int64) *Error {
 	case broken:
 		return refusal(l.cause)
 	default:
-		if len(l.backlog)+len(raw) > maxBacklog {
+		if n := len(l.backlog) + len(raw); n > leastShare && n > l.share(maxBacklog) {
 			return &Error{Reason: "too many commands wait for a connection"}
 		}
 		l.setBacklog(append(l.backlog, raw...))
@@ -180,7 +180,10 @@ func (l *Link) retire(cause error) {
 }
 
 // Full reports whether the backend takes bytes more slowly than they come.
-func (l *Link) Full() bool { return l.state == up && l.conn.Unsent() > fullAt }
+func (l *Link) Full() bool {
+	n := l.Unsent()
+	return n > leastShare && n > l.share(fullAt)
+}
 
 // WhenRoom has fn called once when the link is no longer full.
 func (l *Link) WhenRoom(fn func()) { l.roomy = append(l.roomy, fn) }

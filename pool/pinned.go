@@ -133,7 +133,7 @@ func (p *Pool) dialPinned(b *borrow) {
 	go func() {
 		nc, hello, err := p.dialer.Dial(p.ctx, b.key.Label, b.key.Backend, b.key.DB, b.key.Proto, attempts)
 		posted := p.loop.Post(func() {
-			l := &Link{key: b.key, meter: p.meter(b.key.Label), nanos: p.loop.Nanos, onIdle: func(*Link) {}, hold: p.loop.Hold, gone: true}
+			l := &Link{key: b.key, meter: p.meter(b.key.Label), nanos: p.loop.Nanos, onIdle: func(*Link) {}, memory: p.loop, gone: true}
 			l.pin = &pinned{pool: p, slot: b.slot, db: b.key.DB}
 			if err == nil {
 				err = p.adopt(l, nc, hello, b.slot.kind.String())

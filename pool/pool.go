@@ -89,7 +89,7 @@ func (p *Pool) Shared(key Key) *Link {
 	if !p.room(key.Instance) {
 		return nil
 	}
-	l := &Link{key: key, meter: p.meter(key.Label), nanos: p.loop.Nanos, redial: p.redial, onIdle: func(*Link) {}, hold: p.loop.Hold}
+	l := &Link{key: key, meter: p.meter(key.Label), nanos: p.loop.Nanos, redial: p.redial, onIdle: func(*Link) {}, memory: p.loop}
 	p.links[key] = l
 	return l
 }
