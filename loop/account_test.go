@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"testing"
 	"time"
@@ -204,5 +205,61 @@ func TestAgain(t *testing.T) {
 				t.Errorf("%d lines of one were taken in a row while the other had some", longest)
 			}
 		})
+	}
+}
+
+// nibbler takes a few bytes at a time, and pauses now and then.
+type nibbler struct {
+	conn *Conn
+	rand *rand.Rand
+	got  []byte
+	end  chan struct{}
+}
+
+func (n *nibbler) Data(b []byte) int {
+	if len(b) == 0 {
+		close(n.end)
+		n.conn.Close(nil)
+		return 0
+	}
+	taken := min(len(b), n.rand.IntN(8000))
+	n.got = append(n.got, b[:taken]...)
+	n.conn.Again()
+	if n.rand.IntN(10) == 0 {
+		n.conn.Pause()
+		n.conn.loop.Post(n.conn.Resume)
+	}
+	return taken
+}
+func (n *nibbler) Drained()     {}
+func (n *nibbler) Closed(error) {}
+
+func TestAgainKeepsBytesInOrder(t *testing.T) {
+	for name, pair := range transports {
+		for _, size := range []int{100, 3 * chunkSize, 4 << 20} {
+			t.Run(fmt.Sprintf("%s, %d bytes", name, size), func(t *testing.T) {
+				a, loops := startAccounted(t, 1, 1<<30)
+				client, server := pair(t)
+				random := rand.New(rand.NewPCG(1, uint64(size)))
+				sent := make([]byte, size)
+				for i := range sent {
+					sent[i] = byte(random.Uint32())
+				}
+				n := &nibbler{rand: random, end: make(chan struct{})}
+				loops[0].Attach(server, func(c *Conn) Handler { n.conn = c; return n })
+				go func() {
+					_, _ = client.Write(sent)
+					_ = client.(interface{ CloseWrite() error }).CloseWrite()
+				}()
+				<-n.end
+				loops[0].Do(func() {})
+				if !bytes.Equal(n.got, sent) {
+					t.Errorf("%d bytes came, or others than the %d that were sent", len(n.got), len(sent))
+				}
+				if held := a.Held(); held != 0 {
+					t.Errorf("%d bytes are left on the account", held)
+				}
+			})
+		}
 	}
 }

@@ -18,7 +18,8 @@ type Conn struct {
 	err     error // why it closes
 
 	out     queue
-	in      []byte // received and not consumed
+	in      []byte // received, and from skip on not consumed
+	skip    int    // more than 0 only after Again
 	inChunk *chunk // what in lies in, when it is small
 	want    int
 
@@ -245,7 +246,7 @@ func (c *Conn) endOfInput() {
 func (c *Conn) deliver() {
 	defer c.loop.recover(c)
 	if !c.paused && c.state == open && len(c.in) > 0 {
-		c.consume(c.in)
+		c.consume(c.in[c.skip:])
 	}
 	if c.sec != nil && !c.eof && c.state == open {
 		c.decrypt() // what came with the end of the handshake, or how it ended
@@ -256,11 +257,16 @@ func (c *Conn) consume(b []byte) {
 	c.want = 0
 	c.again = false
 	n := c.handler.Data(b)
-	if c.state != open {
-		return
-	}
-	c.keep(b[n:])
-	if c.again && !c.paused && n < len(b) {
+	switch {
+	case c.state != open:
+	case !c.again || c.paused || n == len(b):
+		c.keep(b[n:])
+	case len(c.in) > 0 && &b[0] == &c.in[c.skip]:
+		c.in = c.in[:c.skip+len(b)] // it need not move: nothing is read before
+		c.skip += n
+		c.queue()
+	default:
+		c.keep(b[n:])
 		c.queue()
 	}
 }

@@ -6,6 +6,10 @@ import "math/bits"
 // more. Little input is kept apart and read on in the loop's large buffer; much
 // is read straight into its place.
 func (c *Conn) readBuffer() []byte {
+	if c.skip > 0 {
+		c.in = c.in[:copy(c.in, c.in[c.skip:])]
+		c.skip = 0
+	}
 	if len(c.in) <= chunkSize/2 {
 		copy(c.loop.rbuf, c.in)
 		return c.loop.rbuf
@@ -18,6 +22,7 @@ func (c *Conn) readBuffer() []byte {
 
 // keep keeps rest, which lies in c.in or in the loop's buffer, for later.
 func (c *Conn) keep(rest []byte) {
+	c.skip = 0
 	switch {
 	case len(rest) == 0:
 		c.dropInput()
@@ -64,7 +69,7 @@ func (c *Conn) dropInput() {
 	case c.in != nil:
 		c.loop.buffers.put(c.in)
 	}
-	c.in = nil
+	c.in, c.skip = nil, 0
 }
 
 const (

@@ -160,13 +160,17 @@ func (s *Session) watchReading(read int) {
 }
 
 // What a turn of the loop may take of one client's commands, so that the others' come
-// between them.
+// between them. It is counted in commands that are only passed on.
 const (
-	// maxTurn is how many commands of a client are looked at in a turn, and
+	// maxTurn is what a client may take of a turn, and
 	maxTurn = 1024
-	// busyTurn how many of all clients: of those that come later in the turn only a batch
-	// each is looked at.
-	busyTurn = 8 * maxTurn
+	// busyTurn what all may take: of those that come later in the turn only so many
+	// commands each are looked at as
+	busyBatch = 16
+	busyTurn  = 8 * maxTurn
+	// single is what a command costs besides that is not only passed on: about as much as
+	// it takes longer (BenchmarkSession).
+	single = 7
 )
 
 // allowance returns up to how many commands of all clients the next client's may be looked
@@ -176,7 +180,7 @@ func (c *Core) allowance() int {
 		c.turn, c.looked = now, 0
 	}
 	if c.looked >= busyTurn {
-		return c.looked + batchSize
+		return c.looked + busyBatch
 	}
 	return c.looked + maxTurn
 }

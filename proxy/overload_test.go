@@ -126,15 +126,16 @@ func TestTurn(t *testing.T) {
 	d, _ := newPursedDesk(t, 1<<40)
 	for _, c := range []struct {
 		name, command string
-	}{{"relayed", get}, {"answered here", "CLIENT ID\r\n"}, {"refused", "CONFIG GET x\r\n"}} {
+		taken         int
+	}{{"relayed", get, maxTurn}, {"answered here", "CLIENT ID\r\n", maxTurn / (1 + single)}, {"refused", "CONFIG GET x\r\n", maxTurn / (1 + single)}} {
 		t.Run(c.name, func(t *testing.T) {
 			d.core.turn, d.again = 0, 0 // another turn
 			long := []byte(strings.Repeat(c.command, 3*maxTurn))
-			if got, want := d.session.Data(long), maxTurn*len(c.command); got != want || d.again != 1 {
+			if got, want := d.session.Data(long), c.taken*len(c.command); got != want || d.again != 1 {
 				t.Errorf("%d bytes of commands looked at, to be offered again %d times, want %d and once", got, d.again, want)
 			}
 			d.core.looked = busyTurn
-			if got, want := d.session.Data(long), batchSize*len(c.command); got != want {
+			if got, want := d.session.Data(long), busyBatch*len(c.command); got != want {
 				t.Errorf("%d bytes of commands looked at in a busy turn, want %d", got, want)
 			}
 			d.reply()

@@ -20,11 +20,14 @@ import (
 // its links to backends.
 type dataPlane struct {
 	maxClients int64
+	maxFile    int // descriptors from this on are not for clients
+	account    *loop.Account
 	log        *slog.Logger
 	metrics    *metrics.Metrics
 	lanes      []*lane
 	clients    atomic.Int64 // connections accepted and not closed
 	accepted   atomic.Uint64
+	refusing   spell // clients are refused
 	running    sync.WaitGroup
 }
 
@@ -38,8 +41,11 @@ type lane struct {
 
 // newDataPlane makes the loops; start runs them. Look-ups and dialling end with
 // ctx.
-func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
-	d := &dataPlane{maxClients: int64(cfg.Limits.MaxClients), log: log, metrics: m}
+func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
+	d := &dataPlane{
+		maxClients: int64(cfg.Limits.MaxClients), maxFile: has.files - has.spareFiles(),
+		account: loop.NewAccount(cfg.Limits.memoryBound(has.memory)), log: log, metrics: m,
+	}
 	dialer := pool.NewDialer(cfg.Pool.dial(), log, m)
 	slots := pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
 	ids := new(atomic.Int64)
@@ -48,8 +54,9 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 		if err != nil {
 			return nil, fmt.Errorf("loops: %w", err)
 		}
+		d.account.Add(l)
 		core := &proxy.Core{
-			Ctx: ctx, Clock: l, Auth: service, Limiters: limiters, Metrics: m.Loop(i), IDs: ids, Log: log,
+			Ctx: ctx, Clock: l, Memory: l, Auth: service, Limiters: limiters, Metrics: m.Loop(i), IDs: ids, Log: log,
 			Limits: proxy.Limits{
 				MaxCommand:  cfg.Limits.MaxCommandBytes,
 				MaxOutput:   int(cfg.Limits.ClientOutputBytes),
@@ -69,6 +76,7 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 		}
 		d.lanes = append(d.lanes, home)
 	}
+	m.WatchMemory(d.account.Bound(), d.account.Held)
 	service.OnChange(func(*auth.Handle) { d.refresh() })
 	service.OnDeleted(d.forget)
 	return d, nil
