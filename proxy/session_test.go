@@ -246,7 +246,7 @@ func TestBlocks(t *testing.T) {
 		{"XREADGROUP GROUP block streams COUNT 1 NOACK STREAMS s >", false}, {"XREAD GROUP", false},
 	} {
 		d := newDesk(t, fixed{})
-		items, _, _ := d.session.frame([]byte(c.in + "\r\n"), batchSize)
+		items, _, _ := d.session.frame([]byte(c.in+"\r\n"), batchSize)
 		if got := blocks(&items[0]); got != c.want {
 			t.Errorf("%s: blocks %v, want %v", c.in, got, c.want)
 		}

@@ -302,6 +302,25 @@ func TestMaxClientsIsExact(t *testing.T) {
 	}
 }
 
+// TestRefusedOverTLS has one client too many on the listener for TLS: it gets no plain text.
+func TestRefusedOverTLS(t *testing.T) {
+	file := filesIn(t, t.TempDir())
+	certPEM, keyPEM := newAuthority(t).pair()
+	cfg := testConfig(t)
+	cfg.Limits.MaxClients = 1
+	cfg.TLS = TLSConfig{Listen: testbed.FreeAddr(t), CertFile: file("cert.pem", certPEM), KeyFile: file("key.pem", keyPEM)}
+	r := startServe(t, cfg)
+	first := dial(t, r.addr)
+	defer first.Close()
+	_, _ = io.WriteString(first, "PING\r\n")
+	read(t, first, len("-NOAUTH"))
+	second := dial(t, cfg.TLS.Listen)
+	defer second.Close()
+	if got, err := io.ReadAll(second); len(got) > 0 {
+		t.Errorf("it got %q, %v, want the end", got, err)
+	}
+}
+
 // TestNoisyNeighbours has one tenant's clients send without end what is refused, what is
 // answered here and what is relayed: another tenant's client on the same loop has its turns.
 func TestNoisyNeighbours(t *testing.T) {
