@@ -70,19 +70,20 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 			served += n - 1
 			continue
 		}
-		s.core.looked += single
 		it := &items[served]
 		r := roleOf(it)
 		done := true
 		skipped := s.beginCommand()
 		switch {
 		case it.verdict.costs() && tokens == 0:
+			s.core.looked += answering
 			s.rateLimited(it.id, retry)
 			s.turnedDown(r)
 			s.pin.err = nil
 		case it.verdict == free || it.verdict == relayed:
 			done = s.relay(it, r)
 		default:
+			s.core.looked += answering
 			done = s.serveHere(it, r)
 		}
 		if !done {
@@ -222,6 +223,9 @@ func (s *Session) relay(it *item, r role) bool {
 	}
 	if len(s.core.holds) > 0 && s.held(it) {
 		return false
+	}
+	if s.group.topology != nil {
+		return s.relayGrouped(it, r)
 	}
 	if r > onScripts || p.link != nil && (p.bound() || s.owed() > 0 && s.link == p.link) {
 		return s.relayPinned(it, r)

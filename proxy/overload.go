@@ -74,12 +74,12 @@ func (c *Core) Holdings(least int) (all []Holding) {
 	waiting := map[*Session]int{}
 	seen := map[*pool.Link]bool{}
 	for s := range c.sessions {
-		for _, l := range s.links {
-			if l != nil && l.Backlog() > 0 && !seen[l] {
+		s.eachShared(func(l *pool.Link) {
+			if l.Backlog() > 0 && !seen[l] {
 				seen[l] = true
 				l.EachWaiting(func(o pool.Owner, bytes int) { waiting[sessionOf(o)] += bytes })
 			}
-		}
+		})
 	}
 	for s := range c.sessions {
 		n := s.out.Held() + s.kept + waiting[s]
@@ -100,9 +100,22 @@ func (s *Session) DropForMemory() {
 		return
 	}
 	s.drop(errMemory)
+	s.eachShared(func(l *pool.Link) {
+		l.Disown(func(o pool.Owner) bool { return sessionOf(o) == s })
+	})
+}
+
+// eachShared calls fn with the shared links that may owe the session something; it may be
+// with the same several times.
+func (s *Session) eachShared(fn func(*pool.Link)) {
 	for _, l := range s.links {
 		if l != nil {
-			l.Disown(func(o pool.Owner) bool { return sessionOf(o) == s })
+			fn(l)
+		}
+	}
+	for c := s.group.calls.head; c != nil; c = c.next {
+		if c.link != nil {
+			fn(c.link)
 		}
 	}
 }
@@ -160,7 +173,7 @@ func (s *Session) watchReading(read int) {
 }
 
 // What a turn of the loop may take of one client's commands, so that the others' come
-// between them. It is counted in commands that are only passed on.
+// between them. It is counted in commands that are relayed.
 const (
 	// maxTurn is what a client may take of a turn, and
 	maxTurn = 1024
@@ -168,9 +181,9 @@ const (
 	// commands each are looked at as
 	busyBatch = 16
 	busyTurn  = 8 * maxTurn
-	// single is what a command costs besides that is not only passed on: about as much as
-	// it takes longer (BenchmarkSession).
-	single = 7
+	// answering is how many more a command counts that is refused or answered here, which
+	// takes some microseconds and has no backend's pace to hold it up.
+	answering = 7
 )
 
 // allowance returns up to how many commands of all clients the next client's may be looked

@@ -127,7 +127,7 @@ func TestTurn(t *testing.T) {
 	for _, c := range []struct {
 		name, command string
 		taken         int
-	}{{"relayed", get, maxTurn}, {"answered here", "CLIENT ID\r\n", maxTurn / (1 + single)}, {"refused", "CONFIG GET x\r\n", maxTurn / (1 + single)}} {
+	}{{"relayed", get, maxTurn}, {"answered here", "CLIENT ID\r\n", maxTurn / (1 + answering)}, {"refused", "CONFIG GET x\r\n", maxTurn / (1 + answering)}} {
 		t.Run(c.name, func(t *testing.T) {
 			d.core.turn, d.again = 0, 0 // another turn
 			long := []byte(strings.Repeat(c.command, 3*maxTurn))

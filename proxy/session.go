@@ -79,6 +79,7 @@ type Session struct {
 	heldUp                bool // CLIENT PAUSE holds it up
 	off, skip, muteNow    bool // CLIENT REPLY: none, not the next, not this
 	cut                   bool // the last relayed command was muted
+	stale                 bool // it is to follow its principal when nothing is owed
 	partial               bool // part of a reply has gone out
 	closing               bool // to end when nothing is owed
 	closed                bool
@@ -91,6 +92,8 @@ type Session struct {
 	links     [2]*pool.Link // by lane, acquired
 
 	pin      pinned
+	group    group
+	kept     int      // bytes of replies that wait, of calls and of names: see keep
 	redirect redirect // where its invalidations go
 
 	mutes []muted // replies to relayed commands that are kept back
@@ -102,7 +105,6 @@ type Session struct {
 	authTimer  Timer              // nil once authenticated
 	giveUp     context.CancelFunc // of the look-up that runs, or nil
 
-	kept      int   // bytes of later and of the names, as counted
 	patience  Timer // with a client that is to read, or nil
 	outBytes  int   // written since the output was last drained
 	unwritten int   // replies among them
@@ -180,6 +182,8 @@ func (s *Session) refresh() {
 		switch {
 		case s.pin.bound() && p.Route != s.principal.Route:
 			s.drop(errMoved) // what its connection holds cannot move with it
+		case s.group.topology != nil && p.Route != s.principal.Route && s.owed() > 0:
+			s.stale = true
 		case !s.adopt(s.handle, p):
 			s.finish()
 		}
@@ -284,6 +288,10 @@ func (s *Session) answered() {
 		s.sayLater()
 	}
 	s.settlePinned()
+	if s.stale && s.owed() == 0 {
+		s.stale = false
+		s.refresh()
+	}
 	switch {
 	case s.owed() == 0 && s.closing && s.wait != someone:
 		s.out.CloseAfterFlush()
@@ -316,11 +324,23 @@ func (s *Session) Closed(err error) {
 	delete(s.core.sessions, s)
 	s.core.Left()
 	if errors.Is(err, loop.ErrPanic) && s.owed() > 0 {
-		s.link.Abort(err)
+		s.abort(err)
 	}
 	s.noteDrop(err)
-	s.keep(-s.kept)
 	s.leave()
+	s.keep(-s.kept)
+}
+
+// abort closes the links that owe the session something.
+func (s *Session) abort(err error) {
+	if s.link != nil {
+		s.link.Abort(err)
+	}
+	for c := s.group.calls.head; c != nil; c = c.next {
+		if c.link != nil {
+			c.link.Abort(err)
+		}
+	}
 }
 
 // leave lets go of the principal and what came with it.
@@ -328,6 +348,7 @@ func (s *Session) leave() {
 	s.unpin()
 	s.pin = pinned{}
 	s.releaseLinks()
+	s.quit()
 	if s.meter != nil {
 		s.meter.tenant.Clients(-1)
 	}

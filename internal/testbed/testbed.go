@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -67,10 +68,13 @@ type Server struct {
 	Password string // what --requirepass was given, if anything
 
 	tb   testing.TB
+	dir  string // what it keeps, for as long as the test runs
 	args []string
+	conf string // a sentinel's configuration, which it rewrites; "" is none
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process is gone
 	out  output
+	own  *redis.Client // the testbed's own, of a cluster's node
 }
 
 // output keeps what a server prints.
@@ -96,7 +100,36 @@ func (o *output) String() string {
 // "x", and waits until it answers. It is killed when the test ends.
 func Redis(tb testing.TB, args ...string) *Server {
 	tb.Helper()
-	s := &Server{tb: tb, args: args, Addr: FreeAddr(tb)}
+	return start(tb, FreeAddr(tb), args...)
+}
+
+// Replica starts a redis-server that follows primary, and waits until it has what
+// primary has. It has primary's password, and further arguments of its own.
+func Replica(tb testing.TB, primary *Server, args ...string) *Server {
+	tb.Helper()
+	host, port, _ := net.SplitHostPort(primary.Addr)
+	args = append([]string{"--replicaof", host, port}, args...)
+	if primary.Password != "" {
+		args = append([]string{"--requirepass", primary.Password, "--masterauth", primary.Password}, args...)
+	}
+	s := Redis(tb, args...)
+	s.WaitSynced()
+	return s
+}
+
+// WaitSynced waits until the server, a replica, has what its primary has.
+func (s *Server) WaitSynced() {
+	s.tb.Helper()
+	client := s.Client()
+	Eventually(s.tb, startTime, "the replica is in step with its primary", func() bool {
+		info, err := client.Info(context.Background(), "replication").Result()
+		return err == nil && strings.Contains(info, "master_link_status:up")
+	})
+}
+
+func start(tb testing.TB, addr string, args ...string) *Server {
+	tb.Helper()
+	s := &Server{tb: tb, args: args, Addr: addr, dir: tb.TempDir()}
 	for i, a := range args {
 		if a == "--requirepass" && i+1 < len(args) {
 			s.Password = args[i+1]
@@ -111,8 +144,11 @@ func Redis(tb testing.TB, args ...string) *Server {
 func (s *Server) Start() {
 	s.tb.Helper()
 	_, port, _ := net.SplitHostPort(s.Addr)
-	dir := s.tb.TempDir()
-	args := append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", dir}, s.args...)
+	args := append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", s.dir,
+		"--repl-diskless-sync-delay", "0"}, s.args...)
+	if s.conf != "" {
+		args = []string{s.conf, "--sentinel"}
+	}
 	s.cmd = exec.CommandContext(context.Background(), Binary(s.tb, "redis-server", "redis-server"), args...) //nolint:gosec // a test's own arguments
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	if err := s.cmd.Start(); err != nil {

@@ -1,0 +1,193 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// slots is how many hash slots a cluster has.
+const slots = 16384
+
+// ClusterNode is a server of a cluster.
+type ClusterNode struct {
+	*Server
+	ID      string // as the cluster names it
+	busPort string
+}
+
+// Cluster is a Redis Cluster.
+type Cluster struct {
+	Primaries []*ClusterNode // as they were at first
+	Replicas  []*ClusterNode // of the primaries, in their order, round after round
+
+	tb testing.TB
+}
+
+// NewCluster starts a cluster of n primaries with the same number of slots each, and
+// replicas of each. A node that has been silent for a second is failed over. Each has the
+// further arguments. They are killed when the test ends.
+func NewCluster(tb testing.TB, n, replicas int, args ...string) *Cluster {
+	tb.Helper()
+	c := &Cluster{tb: tb}
+	for i := range n * (1 + replicas) {
+		node := c.start(args...)
+		if i < n {
+			c.Primaries = append(c.Primaries, node)
+		} else {
+			c.Replicas = append(c.Replicas, node)
+		}
+	}
+	for i, p := range c.Primaries {
+		c.do(p, "CLUSTER", "SET-CONFIG-EPOCH", i+1)
+		c.do(p, "CLUSTER", "ADDSLOTSRANGE", i*slots/n, (i+1)*slots/n-1)
+	}
+	all := c.Nodes()
+	for _, node := range all[1:] {
+		c.join(node)
+	}
+	for i, node := range c.Replicas {
+		c.do(node, "CLUSTER", "REPLICATE", c.Primaries[i%n].ID)
+	}
+	for _, node := range all {
+		c.waitAgreed(node, len(all))
+	}
+	for _, node := range c.Replicas {
+		node.WaitSynced()
+	}
+	return c
+}
+
+// AddNode starts one more node, a primary without slots.
+func (c *Cluster) AddNode(args ...string) *ClusterNode {
+	c.tb.Helper()
+	node := c.start(args...)
+	c.join(node)
+	c.Primaries = append(c.Primaries, node)
+	for _, n := range c.Nodes() {
+		c.waitAgreed(n, len(c.Nodes()))
+	}
+	return node
+}
+
+// Nodes returns all nodes, the primaries first.
+func (c *Cluster) Nodes() []*ClusterNode {
+	return append(append([]*ClusterNode(nil), c.Primaries...), c.Replicas...)
+}
+
+// URL is what an instance's URL names the cluster by.
+func (c *Cluster) URL() string {
+	addrs := make([]string, 0, len(c.Primaries))
+	for _, p := range c.Primaries {
+		addrs = append(addrs, p.Addr)
+	}
+	auth := ""
+	if p := c.Primaries[0].Password; p != "" {
+		auth = ":" + p + "@"
+	}
+	return "redis-cluster://" + auth + strings.Join(addrs, ",")
+}
+
+// MigrateSlot moves a slot with its keys from one primary to another, as redis-cli
+// --cluster reshard does. Between the steps it calls between, which may be nil: the slot is
+// half moved then.
+func (c *Cluster) MigrateSlot(slot int, from, to *ClusterNode, between func()) {
+	c.tb.Helper()
+	c.do(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", from.ID)
+	c.do(from, "CLUSTER", "SETSLOT", slot, "MIGRATING", to.ID)
+	host, port, _ := net.SplitHostPort(to.Addr)
+	source := from.Client()
+	ctx := context.Background()
+	for {
+		keys, err := source.ClusterGetKeysInSlot(ctx, slot, 10).Result()
+		if err != nil {
+			c.tb.Fatal(err)
+		}
+		if between != nil {
+			between()
+		}
+		if len(keys) == 0 {
+			break
+		}
+		args := []any{"MIGRATE", host, port, "", 0, 5000}
+		if to.Password != "" {
+			args = append(args, "AUTH", to.Password)
+		}
+		args = append(args, "KEYS")
+		for _, k := range keys {
+			args = append(args, k)
+		}
+		c.do(from, args...)
+	}
+	for _, node := range append([]*ClusterNode{to, from}, c.Primaries...) {
+		// A primary that has become a replica refuses.
+		_ = node.client().Do(ctx, "CLUSTER", "SETSLOT", slot, "NODE", to.ID).Err()
+	}
+}
+
+func (c *Cluster) start(args ...string) *ClusterNode {
+	c.tb.Helper()
+	_, bus, _ := net.SplitHostPort(FreeAddr(c.tb))
+	args = append([]string{"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "1000",
+		"--cluster-replica-validity-factor", "0"}, args...)
+	for i, a := range args {
+		if a == "--requirepass" {
+			args = append(args, "--masterauth", args[i+1])
+			break
+		}
+	}
+	node := &ClusterNode{Server: Redis(c.tb, args...), busPort: bus}
+	node.ID = node.client().Do(context.Background(), "CLUSTER", "MYID").Val().(string)
+	return node
+}
+
+// join makes node one of the cluster.
+func (c *Cluster) join(node *ClusterNode) {
+	c.tb.Helper()
+	first := c.Primaries[0]
+	host, port, _ := net.SplitHostPort(first.Addr)
+	c.do(node, "CLUSTER", "MEET", host, port, first.busPort)
+	for _, known := range []*ClusterNode{first, node} {
+		other := node.ID
+		if known == node {
+			other = first.ID
+		}
+		Eventually(c.tb, startTime, "the nodes have met", func() bool {
+			nodes, err := known.client().ClusterNodes(context.Background()).Result()
+			return err == nil && strings.Contains(nodes, other) && !strings.Contains(nodes, "handshake")
+		})
+	}
+}
+
+// waitAgreed waits until node knows n nodes and finds the cluster fit to serve.
+func (c *Cluster) waitAgreed(node *ClusterNode, n int) {
+	c.tb.Helper()
+	Eventually(c.tb, startTime, "the cluster is ready", func() bool {
+		info, err := node.client().ClusterInfo(context.Background()).Result()
+		return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", n))
+	})
+}
+
+func (c *Cluster) do(node *ClusterNode, args ...any) {
+	c.tb.Helper()
+	ctx, err := context.Background(), error(nil)
+	Eventually(c.tb, startTime, fmt.Sprintf("%v", args[:2]), func() bool {
+		err = node.client().Do(ctx, args...).Err()
+		return err == nil || !strings.Contains(err.Error(), "Unknown node") // gossip is on its way
+	})
+	if err != nil {
+		c.tb.Fatalf("%v: %v", args, err)
+	}
+}
+
+// client returns the node's one client, made at the first call.
+func (n *ClusterNode) client() *redis.Client {
+	if n.own == nil {
+		n.own = n.Client()
+	}
+	return n.own
+}
