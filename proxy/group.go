@@ -45,6 +45,7 @@ func (s *Session) quit() {
 	}
 	s.releaseNodes()
 	for c := s.group.calls.head; c != nil; c = c.next {
+		s.keep(-len(c.raw) - len(c.reply))
 		c.s = nil // what is answered yet is nobody's
 	}
 	s.group.topology.Release()

@@ -123,7 +123,7 @@ func (c *call) sendTo(member pool.Backend, asking bool) {
 	}
 	c.asked = asking
 	if asking {
-		if _, err := l.Send(unheard{}, askingCommand, command.Other, s.core.Clock.Nanos()); err != nil {
+		if _, err := l.Send(unheard{s}, askingCommand, command.Other, s.core.Clock.Nanos()); err != nil {
 			c.Failed(c.id, err)
 			return
 		}
@@ -134,7 +134,9 @@ func (c *call) sendTo(member pool.Backend, asking bool) {
 var askingCommand = []byte("*1\r\n$6\r\nASKING\r\n")
 
 // unheard owns a command of the proxy's own whose reply does not matter.
-type unheard struct{}
+type unheard struct{ s *Session }
+
+func (u unheard) self() *Session { return u.s }
 
 // Replies implements pool.Owner.
 func (unheard) Replies([]byte, int, bool) {}
