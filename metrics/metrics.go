@@ -31,6 +31,7 @@ type Metrics struct {
 	queryErrors  *prometheus.CounterVec
 	queryTime    *prometheus.HistogramVec
 	totals       [4]prometheus.Gauge
+	tls          tlsMetrics
 
 	mu   sync.Mutex
 	open map[openLinks]int
@@ -52,7 +53,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		open: map[openLinks]int{}, gone: map[string]bool{},
+		open: map[openLinks]int{}, gone: map[string]bool{}, tls: newTLSMetrics(),
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
@@ -87,7 +88,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	for _, g := range m.totals {
 		all = append(all, g)
 	}
-	for _, c := range all {
+	for _, c := range append(all, m.tls.collectors()...) {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
