@@ -52,12 +52,22 @@ type TLSConfig struct {
 	Listen       string
 	CertFile     string
 	KeyFile      string
-	ClientCAFile string // set: a client certificate is required
+	Certificates []CertificateConfig // further ones, chosen by the name that a client asks for
+	ClientCAFile string              // set: a client certificate is required
 }
 
-// HTTPConfig is the listener for health, metrics and management.
+// CertificateConfig is one of tls.certificates.
+type CertificateConfig struct {
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// HTTPConfig is the listener for health, metrics and management; it speaks TLS where
+// CertFile is set.
 type HTTPConfig struct {
 	Listen       string
+	CertFile     string
+	KeyFile      string
 	AdminToken   tenant.Secret
 	MetricsToken tenant.Secret
 	Pprof        bool
@@ -239,5 +249,10 @@ func (c Config) validate() error {
 	if c.HTTP.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		return fmt.Errorf("http.listen: %s is taken by listen already", c.Listen)
 	}
-	return c.TLS.validate()
+	for _, files := range c.certificateFiles() {
+		if _, err := files.load(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ type dataPlane struct {
 	log        *slog.Logger
 	metrics    *metrics.Metrics
 	lanes      []*lane
+	handshakes *loop.Gate
 	clients    atomic.Int64 // connections accepted and not closed
 	accepted   atomic.Uint64
 	running    sync.WaitGroup
@@ -40,6 +42,7 @@ type lane struct {
 // ctx.
 func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
 	d := &dataPlane{maxClients: int64(cfg.Limits.MaxClients), log: log, metrics: m}
+	d.handshakes = loop.NewGate(max(1, runtime.GOMAXPROCS(0)/2), m.TLSHandshake)
 	dialer := pool.NewDialer(cfg.Pool.dial(), log, m)
 	slots := pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
 	ids := new(atomic.Int64)

@@ -45,9 +45,9 @@ const (
 )
 
 // accept gives the connections that come to the loops, by turns, until ln is
-// closed. tlsConfig is nil for plain ones. When there are no descriptors left it
+// closed. tlsConfig gives how they speak TLS; it is nil for plain ones. When there are no descriptors left it
 // pauses: the connections wait in the kernel meanwhile.
-func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig *tls.Config) {
+func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig func() *tls.Config) {
 	pause := minAcceptPause
 	for {
 		nc, err := ln.Accept()
@@ -70,7 +70,7 @@ func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig *tls.
 }
 
 // take hands one connection to a loop, or refuses it.
-func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
+func (d *dataPlane) take(nc net.Conn, tlsConfig func() *tls.Config) {
 	if d.clients.Add(1) > d.maxClients {
 		d.clients.Add(-1)
 		// It fits into the socket's empty buffer: this cannot block.
@@ -80,7 +80,7 @@ func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
 	}
 	addr, local := addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
 	if tlsConfig != nil {
-		nc = tls.Server(loop.NewTransport(nc), tlsConfig)
+		nc = tls.Server(d.handshakes.Transport(nc), tlsConfig())
 	}
 	l := d.lanes[d.accepted.Add(1)%uint64(len(d.lanes))]
 	posted := l.loop.Post(func() {
