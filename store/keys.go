@@ -33,6 +33,9 @@ func checkKey(k tenant.Key) error {
 	case slices.Compare(slices.Compact(slices.Sorted(slices.Values(k.Instances))), slices.Sorted(slices.Values(k.Instances))) != 0:
 		return invalid("key with the same instance twice")
 	}
+	if err := checkCertificateName(k.CertificateName); err != nil {
+		return err
+	}
 	for what, n := range map[string]*int{"rate": k.Limits.Rate, "burst": k.Limits.Burst} {
 		if n != nil && (*n < 0 || *n > MaxRate) {
 			return invalid("%s of %d: want 0 to %d", what, *n, MaxRate)
@@ -70,8 +73,12 @@ func (s *Store) CreateKey(ctx context.Context, k tenant.Key) (tenant.Key, error)
 	return k, err
 }
 
-// open has a key open its instances, and notes that it changed.
+// open has a key open its instances, and its certificate's name open it, and notes that
+// it changed.
 func (s *Store) open(ctx context.Context, tx *sql.Tx, k tenant.Key) error {
+	if err := bind(ctx, tx, k); err != nil {
+		return err
+	}
 	if _, err := tx.ExecContext(ctx, "DELETE FROM key_instances WHERE key_id = ?", k.ID); err != nil {
 		return err
 	}
@@ -150,7 +157,8 @@ func (s *Store) updateKey(ctx context.Context, name, id string, change func(*ten
 	return k, err
 }
 
-// UpdateKey has change alter a key: its name, limits, commands, instances and expiry.
+// UpdateKey has change alter a key: its name, limits, commands, instances, expiry and
+// certificate's name.
 // Nobody else changes it meanwhile; an error of change's leaves it as it was.
 func (s *Store) UpdateKey(ctx context.Context, id string, change func(*tenant.Key) error) (tenant.Key, error) {
 	return s.updateKey(ctx, "update_key", id, func(k *tenant.Key) error {
@@ -238,7 +246,7 @@ func (s *Store) grant(ctx context.Context, q queryer, id string) (tenant.Grant, 
 // grants reads keys with their instances, a row for each instance.
 func (s *Store) grants(ctx context.Context, q queryer, where string, args ...any) ([]tenant.Grant, error) {
 	rows, err := q.QueryContext(ctx, `SELECT k.id, k.secret_hash, o.name, k.name, k.rate, k.burst, k.resets, k.commands, k.created_at, k.expires_at, k.revoked_at,
-			i.id, i.name, i.url
+			i.id, i.name, i.url, coalesce(k.certificate_name, '')
 		FROM api_keys k JOIN organizations o ON o.id = k.org_id
 		JOIN key_instances ki ON ki.key_id = k.id JOIN instances i ON i.id = ki.instance_id`+
 		where+" ORDER BY o.name, k.name, k.id, ki.position", args...)
@@ -266,7 +274,7 @@ func (s *Store) scanGrant(row scanner) (k tenant.Key, r tenant.Route, err error)
 	var hash, sealed []byte
 	var created, expires, revoked sql.NullInt64
 	if err := row.Scan(&k.ID, &hash, &k.Org, &k.Name, &k.Limits.Rate, &k.Limits.Burst, &k.Limits.Reset, &k.Commands, &created, &expires, &revoked,
-		&r.InstanceID, &r.Instance, &sealed); err != nil {
+		&r.InstanceID, &r.Instance, &sealed, &k.CertificateName); err != nil {
 		return k, r, err
 	}
 	if copy(k.SecretHash[:], hash) != len(k.SecretHash) {

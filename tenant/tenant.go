@@ -51,6 +51,9 @@ type Key struct {
 	CreatedAt  time.Time
 	ExpiresAt  time.Time // zero: never
 	RevokedAt  time.Time // zero: live
+	// CertificateName is what a client's certificate must be named to open the key
+	// without its secret; "" is none.
+	CertificateName string
 }
 
 // Route says where a client's commands go.
