@@ -44,6 +44,8 @@ func TestChangesReachLiveHandles(t *testing.T) {
 		{"instance renamed", func(g *tenant.Grant) { g.Key.Instances[1], g.Routes[1].Instance = "new", "new" }, false, true,
 			func(p *tenant.Principal) bool { return p.Route.Instance == "new" }},
 		{"secret rotated", func(g *tenant.Grant) { g.Key.SecretHash[0]++ }, true, true, nil},
+		{"certificate bound", func(g *tenant.Grant) { g.Key.CertificateName = "web" }, false, false,
+			func(p *tenant.Principal) bool { return p != nil }},
 		{"nothing", func(g *tenant.Grant) { g.Key.Name = "renamed" }, false, false,
 			func(p *tenant.Principal) bool { return p != nil }},
 	}
