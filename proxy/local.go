@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"strings"
 	"time"
@@ -120,11 +121,20 @@ func (s *Session) authenticate(id command.ID, user, key []byte, then func()) {
 	}
 	name, text := string(user), string(key)
 	addr := s.addr.Addr()
+	s.lookUp(func(ctx context.Context) func() {
+		h, err := s.core.Auth.Authenticate(ctx, addr, name, text)
+		return func() { s.authenticated(id, h, err, then) }
+	})
+}
+
+// lookUp runs what may block away from the loop and then, unless the client has gone
+// meanwhile, what it returns. Nothing else is looked at until then.
+func (s *Session) lookUp(work func(ctx context.Context) (then func())) {
 	s.pause(someone)
 	ctx, cancel := context.WithCancel(s.core.Ctx)
 	s.giveUp = cancel
 	s.core.Background(func() func() {
-		h, err := s.core.Auth.Authenticate(ctx, addr, name, text)
+		then := work(ctx)
 		return func() {
 			cancel()
 			s.giveUp = nil
@@ -132,12 +142,39 @@ func (s *Session) authenticate(id command.ID, user, key []byte, then func()) {
 				return
 			}
 			s.wait = nothing
-			s.authenticated(id, h, err, then)
+			then()
 			if s.wait == nothing {
 				s.resume()
 			}
 		}
 	})
+}
+
+// Certified is told, before anything else, that the client has shown a verified certificate.
+// Where one of its names opens a key, the session is that key's from the start; else the
+// client has to authenticate.
+func (s *Session) Certified(cert *x509.Certificate) {
+	names := auth.CertificateNames(cert)
+	if len(names) == 0 {
+		return
+	}
+	if h, ok := s.core.Auth.CachedCertificate(names); ok {
+		s.certified(h)
+		return
+	}
+	s.lookUp(func(ctx context.Context) func() {
+		h := s.core.Auth.Certified(ctx, names)
+		return func() { s.certified(h) }
+	})
+}
+
+func (s *Session) certified(h *auth.Handle) {
+	if h == nil {
+		return
+	}
+	if p := h.Principal(); p != nil {
+		s.adopt(h, p)
+	}
 }
 
 func (s *Session) authenticated(id command.ID, h *auth.Handle, err error, then func()) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,18 +28,19 @@ type keyView struct {
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at"`
 	RevokedAt *time.Time `json:"revoked_at"`
+	CertName  string     `json:"certificate_name"` // "" is none
 }
 
 func viewKey(k tenant.Key) keyView {
-	return keyView{k.ID, k.Org, k.Instances, k.Name, k.Limits.Rate, k.Limits.Burst, rules(k), k.CreatedAt.UTC(), jsonTime(k.ExpiresAt), jsonTime(k.RevokedAt)}
+	return keyView{k.ID, k.Org, k.Instances, k.Name, k.Limits.Rate, k.Limits.Burst, rules(k), k.CreatedAt.UTC(), jsonTime(k.ExpiresAt), jsonTime(k.RevokedAt), k.CertificateName}
 }
 
 func (keyView) columns() []string {
-	return []string{"id", "org", "instances", "name", "rate", "burst", "commands", "created", "state"}
+	return []string{"id", "org", "instances", "name", "rate", "burst", "commands", "certificate", "created", "state"}
 }
 
 func (v keyView) cells() []string {
-	return []string{v.ID, v.Org, strings.Join(v.Instances, ","), v.Name, shownRate(v.Rate), shownBurst(v.Burst), v.Commands, shownTime(v.CreatedAt), v.state()}
+	return []string{v.ID, v.Org, strings.Join(v.Instances, ","), v.Name, shownRate(v.Rate), shownBurst(v.Burst), v.Commands, cmp.Or(v.CertName, "none"), shownTime(v.CreatedAt), v.state()}
 }
 
 func (v keyView) state() string {
@@ -115,8 +117,8 @@ func (a *app) keyCommand() *cobra.Command {
 
 // keyFlags are what `key create` and `key set` may say of a key.
 type keyFlags struct {
-	name, rate, burst, commands, expires string
-	instances                            []string
+	name, rate, burst, commands, expires, certificate string
+	instances                                         []string
 }
 
 func (f *keyFlags) add(c *cobra.Command) {
@@ -126,6 +128,7 @@ func (f *keyFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.burst, "burst", "", "commands at once: a `NUMBER`, or 'default' for as many as the rate")
 	c.Flags().StringVar(&f.commands, "commands", "", "`RULES` as in Redis's ACL, such as '+@all -@dangerous'; '' for the default")
 	c.Flags().StringVar(&f.expires, "expires", "", "`WHEN` it ends: a duration such as 720h, a time such as 2027-01-31T00:00:00Z, or 'never'")
+	c.Flags().StringVar(&f.certificate, "certificate-name", "", "`NAME` of a client certificate that opens the key without AUTH: one of its URIs or DNS names, or its common name; 'none' for no such")
 }
 
 // apply changes k as the flags that were given say.
@@ -150,6 +153,15 @@ func (f *keyFlags) apply(c *cobra.Command, k *tenant.Key) (err error) {
 	if given("expires") {
 		if k.ExpiresAt, err = expiry(f.expires); err != nil {
 			return err
+		}
+	}
+	if given("certificate-name") {
+		if f.certificate == "" {
+			return errors.New("--certificate-name: want a name such as spiffe://corp/web, or 'none'")
+		}
+		k.CertificateName = f.certificate
+		if f.certificate == "none" {
+			k.CertificateName = ""
 		}
 	}
 	if given("commands") {

@@ -78,6 +78,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, started func(liste
 		return err
 	}
 	m.Expect(auth.Reasons(), store.QueryNames(), admin.Paths())
+	m.ExpectClientCertificates(auth.CertificateResults())
 	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
 		if err := registry.Register(c); err != nil {
 			return err
@@ -260,8 +261,9 @@ func (s *server) openStore(ctx context.Context) (*store.Store, error) {
 // keyObserver counts authentications.
 type keyObserver struct{ m *metrics.Metrics }
 
-func (o keyObserver) Request()              { o.m.KeyRequest() }
-func (o keyObserver) Failure(reason string) { o.m.KeyFailure(reason) }
+func (o keyObserver) Request()                  { o.m.KeyRequest() }
+func (o keyObserver) Failure(reason string)     { o.m.KeyFailure(reason) }
+func (o keyObserver) Certificate(result string) { o.m.ClientCertificate(result) }
 
 // every calls fn at each interval until ctx ends.
 func every(ctx context.Context, interval time.Duration, fn func()) {
