@@ -112,9 +112,11 @@ func (c *Conn) takeOver(err error) {
 		return
 	}
 	c.sec.shaking, c.readable = false, true
+	client := c.sec.wire.RemoteAddr()
 	_ = c.sec.wire.Conn.Close() // c.fd is a duplicate
 	c.sec.wire.Conn, c.sec.wire.conn = nil, c
 	if err != nil {
+		c.loop.log.Debug("TLS handshake failed", "client", client, "error", err)
 		c.linger = true
 		c.Close(err)
 		return

@@ -37,7 +37,7 @@ func parseTLS(u *url.URL) (TLS, error) {
 	for name, values := range query {
 		to := options[name]
 		if to == nil {
-			return TLS{}, fmt.Errorf("backend URL: option %q is not known: want some of %s", name, strings.Join(slices.Sorted(maps.Keys(options)), ", "))
+			return TLS{}, fmt.Errorf("backend URL: an option after '?' is not known: want some of %s", strings.Join(slices.Sorted(maps.Keys(options)), ", "))
 		}
 		if len(values) != 1 || values[0] == "" {
 			return TLS{}, fmt.Errorf("backend URL: option %s: want one value", name)

@@ -26,11 +26,15 @@ type Backend struct {
 
 // ParseURL reads redis://[user][:password]@host[:port][/db], the same with rediss:// for
 // TLS, whose options are those of TLS, or unix://[user][:password]@/path[?db=n]. Its errors
-// never repeat the URL, which holds a password.
+// never repeat a part of the URL: what looks like a host, an option or a number may be of
+// a password that was not written as URLs want it.
 func ParseURL(secret tenant.Secret) (Backend, error) {
 	u, err := url.Parse(secret.Reveal())
 	if err != nil {
 		return Backend{}, errors.New("backend URL cannot be parsed: want redis://user:password@host:6379/0")
+	}
+	if u.Fragment != "" || u.Scheme != "unix" && u.User == nil && strings.Contains(u.Path+u.RawQuery, "@") {
+		return Backend{}, errors.New("backend URL: a '/', '?' or '#' in the user's name or password has to be written as %2F, %3F or %23")
 	}
 	b := Backend{Network: "tcp", Username: u.User.Username()}
 	password, _ := u.User.Password()
@@ -62,11 +66,11 @@ func ParseURL(secret tenant.Secret) (Backend, error) {
 	case "redis-sentinel", "redis-cluster":
 		return Backend{}, fmt.Errorf("backend URL: %s:// is not supported yet", u.Scheme)
 	default:
-		return Backend{}, fmt.Errorf("backend URL: scheme %q is not known: want redis://, rediss:// or unix://", u.Scheme)
+		return Backend{}, errors.New("backend URL: its scheme is not known: want redis://, rediss:// or unix://")
 	}
 	if db != "" {
 		if b.DB, err = strconv.Atoi(db); err != nil || b.DB < 0 {
-			return Backend{}, fmt.Errorf("backend URL: database %q is not a number", db)
+			return Backend{}, errors.New("backend URL: its database is not a number: want 0 or more, as in redis://host:6379/0")
 		}
 	}
 	return b, nil
