@@ -38,7 +38,7 @@ func TestSilentHandshakesLeaveTheGate(t *testing.T) {
 	_, _ = secured.Write([]byte("hello\n"))
 	got := make([]byte, 6)
 	if _, err := io.ReadFull(secured, got); err != nil || string(got) != "hello\n" {
-		t.Errorf("got %q, %v, want the echo", got, err)
+		t.Fatalf("got %q, %v, want the echo", got, err)
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("the gate was told of %v, want nil", err)
