@@ -96,9 +96,12 @@ func (c *certificates) renew(l *listenerCertificates) error {
 func (c *certificates) take(l *listenerCertificates, loaded loadedTLS, err error) {
 	first, same := l.now.Load() == nil, loaded.seen == l.tried
 	l.tried = loaded.seen
+	if err != nil && first {
+		return
+	}
 	if err != nil {
 		c.metrics.TLSReload(l.files.listener, "error")
-		c.log.Error("certificates cannot be used: those loaded before stay", "listener", l.files.listener, "error", err)
+		c.log.Warn("certificates cannot be used: those loaded before stay", "listener", l.files.listener, "error", err)
 		return
 	}
 	ends := map[string]time.Time{}

@@ -47,7 +47,8 @@ func (c Config) warnings() (all []string) {
 }
 
 // TLSConfig is the listener for clients that speak TLS: off while Listen is "".
-// The files have been read once, so that a bad one is found early.
+// The files are read by whoever needs them: a health check must not fail for one that is
+// being replaced.
 type TLSConfig struct {
 	Listen       string
 	CertFile     string
@@ -250,7 +251,7 @@ func (c Config) validate() error {
 		return fmt.Errorf("http.listen: %s is taken by listen already", c.Listen)
 	}
 	for _, files := range c.certificateFiles() {
-		if _, err := files.load(); err != nil {
+		if err := files.check(); err != nil {
 			return err
 		}
 	}

@@ -45,8 +45,8 @@ const (
 )
 
 // accept gives the connections that come to the loops, by turns, until ln is
-// closed. tlsConfig gives how they speak TLS; it is nil for plain ones. When there are no descriptors left it
-// pauses: the connections wait in the kernel meanwhile.
+// closed. tlsConfig gives how they speak TLS; it is nil for plain ones. When there are no
+// descriptors left it pauses: the connections wait in the kernel meanwhile.
 func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig func() *tls.Config) {
 	pause := minAcceptPause
 	for {

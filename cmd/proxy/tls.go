@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
-	"strings"
 )
 
 // certificateFiles are the files of one listener's TLS, by the keys of the configuration
@@ -82,10 +81,26 @@ func (f certificateFiles) all() (all []namedFile) {
 	return all
 }
 
+// check looks at what the configuration says, without the files.
+func (f certificateFiles) check() error {
+	if f.err != nil {
+		return f.err
+	}
+	for _, file := range f.all() {
+		if file.path == "" {
+			return fmt.Errorf("%s: want a PEM file, since %s", file.key, map[string]string{
+				"tls":  "tls.listen is set",
+				"http": "the other one of http.cert_file and http.key_file is set",
+			}[f.listener])
+		}
+	}
+	return nil
+}
+
 // load reads the files. What it has seen it returns with an error too.
 func (f certificateFiles) load() (l loadedTLS, err error) {
-	if f.err != nil {
-		return l, f.err
+	if err := f.check(); err != nil {
+		return l, err
 	}
 	content := map[namedFile][]byte{}
 	seen := sha256.New()
@@ -125,10 +140,6 @@ func (f certificateFiles) load() (l loadedTLS, err error) {
 const maxPEM = 1 << 20
 
 func (f namedFile) read() ([]byte, error) {
-	if f.path == "" {
-		section, _, _ := strings.Cut(f.key, ".")
-		return nil, fmt.Errorf("%s: want a PEM file, since %s", f.key, map[string]string{"tls": "tls.listen is set", "http": "the other one of http.cert_file and http.key_file is set"}[section])
-	}
 	info, err := os.Stat(f.path)
 	switch {
 	case err != nil:
