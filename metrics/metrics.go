@@ -36,6 +36,7 @@ type Metrics struct {
 	queryErrors  *prometheus.CounterVec
 	queryTime    *prometheus.HistogramVec
 	totals       [4]prometheus.Gauge
+	lifecycle    lifecycle
 
 	mu   sync.Mutex
 	open map[openLinks]int
@@ -57,7 +58,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		open: map[openLinks]int{}, gone: map[string]bool{},
+		open: map[openLinks]int{}, gone: map[string]bool{}, lifecycle: newLifecycle(),
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
@@ -96,6 +97,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		m.links, m.attempts, m.delayed, m.breakers, m.topology, m.keyRequests, m.keyFailures, m.throttled, m.refused, m.httpRequests, m.httpErrors, m.httpDuration,
 		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m),
 	}
+	all = append(all, m.lifecycle.collectors()...)
 	for _, g := range m.totals {
 		all = append(all, g)
 	}
