@@ -4,28 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/proxy"
 )
-
-// listen opens a listener; key is the configuration key to change when that
-// cannot be.
-func listen(ctx context.Context, key, addr string) (net.Listener, error) {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s: %s is in use already: stop what listens there or change %s", key, addr, key)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: cannot listen on %s: %w", key, addr, rootCause(err))
-	}
-	return ln, nil
-}
 
 // rootCause is the last of a chain of errors, which says what is wrong; the others
 // repeat what was tried.
@@ -71,11 +56,9 @@ func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig *tls.
 
 // take hands one connection to a loop, or refuses it.
 func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
-	if d.clients.Add(1) > d.maxClients {
+	if d.clients.Add(1) > d.maxClients.Load() {
 		d.clients.Add(-1)
-		// It fits into the socket's empty buffer: this cannot block.
-		_, _ = nc.Write(proxy.MaxClientsReply())
-		_ = nc.Close()
+		d.turnAway(nc, tlsConfig != nil)
 		return
 	}
 	addr, local := addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
@@ -95,6 +78,51 @@ func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
 		_ = nc.Close()
 	}
 }
+
+// maxTurnedAway is how many connections beyond the bound on clients may linger: they take
+// descriptors beside those that the bound is for.
+const maxTurnedAway = 256
+
+// turnAway tells a connection why it is not served, and closes it. A loop does it, so that
+// the reply outlives what the client sends meanwhile. With TLS nothing can be said before
+// the handshake.
+func (d *dataPlane) turnAway(nc net.Conn, encrypted bool) {
+	if encrypted || d.turnedAway.Load() >= maxTurnedAway {
+		_ = nc.Close()
+		return
+	}
+	d.turnedAway.Add(1)
+	l := d.lanes[d.accepted.Add(1)%uint64(len(d.lanes))].loop
+	posted := l.Post(func() {
+		err := l.Adopt(nc, false, func(c *loop.Conn) loop.Handler {
+			c.Write(proxy.MaxClientsReply())
+			c.CloseAfterFlush()
+			return stranger{d}
+		})
+		if err != nil {
+			d.turnedAway.Add(-1)
+		}
+	})
+	if !posted {
+		d.turnedAway.Add(-1)
+		_ = nc.Close()
+	}
+}
+
+// stranger is a connection that is turned away.
+type stranger struct{ *dataPlane }
+
+// Data implements loop.Handler.
+func (stranger) Data(b []byte) int { return len(b) }
+
+// Drained implements loop.Handler.
+func (stranger) Drained() {}
+
+// Closed implements loop.Handler.
+func (stranger) Closed(error) {}
+
+// Released is told when the connection's descriptor is closed.
+func (s stranger) Released() { s.turnedAway.Add(-1) }
 
 func addrPort(addr net.Addr) netip.AddrPort {
 	if a, ok := addr.(*net.TCPAddr); ok {
