@@ -117,7 +117,6 @@ func (c *Conn) takeOver(err error) {
 	c.sec.wire.Conn, c.sec.wire.conn = nil, c
 	if err != nil {
 		c.loop.log.Debug("TLS handshake failed", "client", client, "error", err)
-		c.linger = true
 		c.Close(err)
 		return
 	}
@@ -203,7 +202,6 @@ func (c *Conn) decrypt() {
 func (c *Conn) sendAlert() {
 	if c.sec.wire.out.size > 0 {
 		_, _ = c.writeOnce(&c.sec.wire.out)
-		c.linger = true
 	}
 }
 

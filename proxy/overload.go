@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
 )
@@ -28,6 +29,7 @@ var drops = []struct {
 	{errOutput, metrics.DroppedOutput},
 	{errTorn, metrics.DroppedTorn},
 	{errMemory, metrics.DroppedMemory},
+	{loop.ErrStalled, metrics.DroppedStalled},
 }
 
 // noteDrop tells the operator of a client that was dropped; one that ends for another

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/viper"
 
+	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -87,6 +89,10 @@ type RateLimitConfig struct {
 	Mode         string // reject
 }
 
+func (c RateLimitConfig) defaults() ratelimit.Defaults {
+	return ratelimit.Defaults{RPS: c.DefaultRPS, Burst: c.DefaultBurst}
+}
+
 // PoolConfig bounds the connections to one instance, over all loops.
 type PoolConfig struct {
 	DialAttempts   int
@@ -108,8 +114,11 @@ type LimitsConfig struct {
 	AuthTimeout       time.Duration
 }
 
-// ShutdownConfig says how long clients may finish after SIGTERM.
+// ShutdownConfig says what happens after SIGTERM: for how long clients are still accepted,
+// so that load balancers notice that the proxy is not ready, and how long clients may then
+// finish.
 type ShutdownConfig struct {
+	Delay        time.Duration
 	DrainTimeout time.Duration
 }
 
@@ -117,6 +126,14 @@ type ShutdownConfig struct {
 type LogConfig struct {
 	Level  string
 	Format string
+}
+
+// slogLevel is the level as slog has it.
+func (c LogConfig) slogLevel() (level slog.Level) {
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		panic(fmt.Sprintf("log.level was not checked: %v", err))
+	}
+	return level
 }
 
 // TracingConfig is where spans go; nowhere while Endpoint is "".

@@ -4,27 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/respgate/respgate/loop"
 )
-
-// listen opens a listener; key is the configuration key to change when that
-// cannot be.
-func listen(ctx context.Context, key, addr string) (net.Listener, error) {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s: %s is in use already: stop what listens there or change %s", key, addr, key)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: cannot listen on %s: %w", key, addr, rootCause(err))
-	}
-	return ln, nil
-}
 
 // rootCause is the last of a chain of errors, which says what is wrong; the others
 // repeat what was tried.

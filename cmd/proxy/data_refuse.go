@@ -16,7 +16,7 @@ func (d *dataPlane) admit(nc net.Conn) (why string) {
 	switch {
 	case descriptor(nc) >= d.maxFile:
 		return metrics.RefusedDescriptors
-	case d.clients.Add(1) > d.maxClients:
+	case d.clients.Add(1) > d.maxClients.Load():
 		d.clients.Add(-1)
 		return metrics.RefusedClients
 	}
@@ -43,14 +43,15 @@ func descriptor(nc net.Conn) (fd int) {
 func (d *dataPlane) refuse(nc net.Conn, why string, secure bool) {
 	d.metrics.Refused(why)
 	if d.refusing.begins(time.Now()) {
-		d.log.Warn("connections are refused", "reason", why, "clients", d.clients.Load(), "max_clients", d.maxClients)
+		d.log.Warn("connections are refused", "reason", why, "clients", d.clients.Load(), "max_clients", d.maxClients.Load())
 	}
-	if !secure && why == metrics.RefusedClients {
-		// The loop waits with the last of it until the client may have read its reply.
+	if !secure && why == metrics.RefusedClients && d.turnedAway.Load() < maxTurnedAway {
+		// A loop does it, so that the reply outlives what the client sends meanwhile.
+		d.turnedAway.Add(1)
 		d.nextLane().loop.Attach(nc, func(c *loop.Conn) loop.Handler {
 			c.Write(proxy.MaxClientsReply())
 			c.CloseAfterFlush()
-			return refused{}
+			return refused{d}
 		})
 		return
 	}
@@ -61,8 +62,12 @@ func (d *dataPlane) refuse(nc net.Conn, why string, secure bool) {
 	_ = nc.Close()
 }
 
+// maxTurnedAway is how many connections that are refused may linger: they take descriptors
+// beside those that the bound on clients is for.
+const maxTurnedAway = 256
+
 // refused is a connection that has been told that it is not served.
-type refused struct{}
+type refused struct{ *dataPlane }
 
 // Data implements loop.Handler.
 func (refused) Data(b []byte) int { return len(b) }
@@ -72,6 +77,9 @@ func (refused) Drained() {}
 
 // Closed implements loop.Handler.
 func (refused) Closed(error) {}
+
+// Released is told when the connection's descriptor is closed.
+func (r refused) Released() { r.turnedAway.Add(-1) }
 
 // spell is a state that comes and goes and is told of when it begins, but not more often
 // than once in tellSpells. It may be used by several goroutines.
