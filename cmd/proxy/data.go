@@ -20,7 +20,8 @@ import (
 // its links to backends.
 type dataPlane struct {
 	maxClients int64
-	maxFile    int // descriptors from this on are not for clients
+	maxOpen    int64 // clients and links together; more have no descriptors
+	spareFiles int64 // descriptors for new links
 	account    *loop.Account
 	log        *slog.Logger
 	metrics    *metrics.Metrics
@@ -28,7 +29,9 @@ type dataPlane struct {
 	topologies *pool.Topologies
 	clients    atomic.Int64 // connections accepted and not closed
 	accepted   atomic.Uint64
-	refusing   spell // clients are refused
+	links      atomic.Int64 // connections to backends
+	refusing   spell        // clients are refused
+	lingering  struct{ second, n atomic.Int64 }
 	running    sync.WaitGroup
 }
 
@@ -44,7 +47,7 @@ type lane struct {
 // ctx.
 func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
 	d := &dataPlane{
-		maxClients: int64(cfg.Limits.MaxClients), maxFile: has.files - has.spareFiles(),
+		maxClients: int64(cfg.Limits.MaxClients), maxOpen: int64(has.files - has.spareFiles()), spareFiles: int64(has.spareFiles()),
 		account: loop.NewAccount(cfg.Limits.memoryBound(has.memory)), log: log, metrics: m,
 	}
 	dialer := pool.NewDialer(cfg.Pool.dial(), log, m)
@@ -70,7 +73,7 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 			},
 			Left: func() { d.clients.Add(-1) },
 		}
-		links := pool.New(ctx, cfg.Pool.links(), l, slots, dialer, m, core.Meter, log)
+		links := pool.New(ctx, cfg.Pool.links(), l, slots, dialer, linkCounter{m, &d.links}, core.Meter, log)
 		core.Links = links
 		home := &lane{loop: l, core: core, pool: links}
 		core.Everywhere = func(visit func(*proxy.Core), then func()) {

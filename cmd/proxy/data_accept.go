@@ -77,7 +77,7 @@ func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig *tls.
 
 // take hands one connection to a loop, or refuses it.
 func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
-	if why := d.admit(nc); why != "" {
+	if why := d.admit(); why != "" {
 		d.refuse(nc, why, tlsConfig)
 		return
 	}

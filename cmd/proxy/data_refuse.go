@@ -4,7 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/respgate/respgate/loop"
@@ -13,30 +13,35 @@ import (
 )
 
 // admit counts a connection among the clients, or returns why it is refused.
-func (d *dataPlane) admit(nc net.Conn) (why string) {
-	switch {
-	case descriptor(nc) >= d.maxFile:
-		return metrics.RefusedDescriptors
-	case d.clients.Add(1) > d.maxClients:
-		d.clients.Add(-1)
-		return metrics.RefusedClients
+func (d *dataPlane) admit() (why string) {
+	switch n := d.clients.Add(1); {
+	case n > d.maxClients:
+		why = metrics.RefusedClients
+	case n+d.links.Load() > d.maxOpen:
+		why = metrics.RefusedDescriptors
+	default:
+		return ""
 	}
-	return ""
+	d.clients.Add(-1)
+	return why
 }
 
-// descriptor returns a connection's. The kernel gives the lowest that is free: so many at
-// least are in use.
-func descriptor(nc net.Conn) (fd int) {
-	socket, ok := nc.(syscall.Conn)
-	if !ok {
-		return 0
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Control(func(s uintptr) { fd = int(s) }) //nolint:gosec // a descriptor
-	return fd
+// linkCounter counts the links of all loops, which have descriptors too.
+type linkCounter struct {
+	*metrics.Metrics
+	open *atomic.Int64
+}
+
+// LinkOpened implements pool.LinkObserver.
+func (c linkCounter) LinkOpened(label, kind string) {
+	c.open.Add(1)
+	c.Metrics.LinkOpened(label, kind)
+}
+
+// LinkClosed implements pool.LinkObserver.
+func (c linkCounter) LinkClosed(label, kind string) {
+	c.open.Add(-1)
+	c.Metrics.LinkClosed(label, kind)
 }
 
 // refuse tells a connection that there are too many, and closes it. With TLS it is only
@@ -46,7 +51,7 @@ func (d *dataPlane) refuse(nc net.Conn, why string, tlsConfig *tls.Config) {
 	if d.refusing.begins(time.Now()) {
 		d.log.Warn("connections are refused", "reason", why, "clients", d.clients.Load(), "max_clients", d.maxClients)
 	}
-	if tlsConfig == nil && why == metrics.RefusedClients {
+	if tlsConfig == nil && d.mayLinger(time.Now()) {
 		// The loop waits with the last of it until the client may have read its reply.
 		d.nextLane().loop.Attach(nc, func(c *loop.Conn) loop.Handler {
 			c.Write(proxy.MaxClientsReply())
@@ -60,6 +65,15 @@ func (d *dataPlane) refuse(nc net.Conn, why string, tlsConfig *tls.Config) {
 		_, _ = nc.Write(proxy.MaxClientsReply())
 	}
 	_ = nc.Close()
+}
+
+// mayLinger reports whether a refused connection may keep its descriptor for the second that
+// a loop waits. In each second a quarter of what is kept for backends may: two seconds meet.
+func (d *dataPlane) mayLinger(now time.Time) bool {
+	if second := now.Unix(); d.lingering.second.Swap(second) != second {
+		d.lingering.n.Store(0)
+	}
+	return d.lingering.n.Add(1) <= d.spareFiles/4
 }
 
 // refused is a connection that has been told that it is not served.
