@@ -12,7 +12,10 @@ type group struct {
 	layout   *pool.Layout   // that its links belong to
 	links    []nodeLinks    // by primary
 	calls    calls          // under way, oldest first
+	lane     pool.Lane      // they are in
+	moving   bool           // some of them have been sent again
 	again    []*call        // of them, those that wait to be sent again, in order
+	queued   [][]byte       // what is in a transaction that has no key yet
 	at       int            // the primary that a link of its own is to, or is to be
 	slot     int            // of the open transaction; -1 is none yet
 }
@@ -62,8 +65,11 @@ func (s *Session) placed(then func()) {
 		if s.closed || s.group.topology != t {
 			return
 		}
+		s.wait = nothing
 		then()
-		s.resume()
+		if s.wait == nothing { // then may have to wait for something else
+			s.resume()
+		}
 	})
 }
 
@@ -106,6 +112,10 @@ func (s *Session) located(l *pool.Layout) bool {
 	if s.owed() > 0 {
 		s.pause(idleness)
 		return false
+	}
+	if l.SameServers(s.group.layout) {
+		s.group.layout = l
+		return true
 	}
 	s.releaseNodes()
 	s.releaseLinks()
@@ -153,31 +163,42 @@ func (s *Session) relayGrouped(it *item, r role) bool {
 // relayCall sends a command as a call to primary node, or to who is read from instead;
 // false says that it must wait.
 func (s *Session) relayCall(it *item, r role, node, slot int) bool {
+	if r == tells {
+		owner, raw := s.tellTruth(it, it.frame.Raw)
+		return s.relayAs(it, r, node, slot, owner, raw)
+	}
+	return s.relayAs(it, r, node, slot, s, it.frame.Raw)
+}
+
+// relayAs is relayCall for a command whose bytes are raw and whose reply goes to owner.
+func (s *Session) relayAs(it *item, r role, node, slot int, owner pool.Owner, raw []byte) bool {
 	link, ok := s.nodeLink(it, r, node)
 	if !ok {
 		return s.relayPinned(it, waits) // there are too many links to share
 	}
-	if !s.mayCall(link) {
+	if !s.mayCall(it.id, link) {
 		return false
 	}
 	if link.Connected() {
 		s.meter.tenant.Phase(metrics.PhasePool, 0, 1)
 	}
-	owner, raw := pool.Owner(s), it.frame.Raw
-	if r == tells {
-		owner, raw = s.tellTruth(it, raw)
-	}
 	c := s.newCall(it.id, owner, raw, slot)
+	c.node = node
 	c.send(link)
 	return true
 }
 
-// mayCall reports whether a call may be made now; else the session waits until it may.
-func (s *Session) mayCall(link *pool.Link) bool {
+// mayCall reports whether a command may go as a call now, over link unless it goes over
+// several; else the session waits until it may. It must not overtake those under way: some
+// that are sent again, some over a link of the session's own, or in another lane, since
+// scripts work on the keys of plain commands too.
+func (s *Session) mayCall(id command.ID, link *pool.Link) bool {
+	g, lane := &s.group, laneOf(id)
+	if s.owed() == 0 {
+		g.lane, g.moving = lane, false
+	}
 	switch {
-	case s.owed() > 0 && s.link != nil: // over a link of its own
-		s.pause(idleness)
-	case len(s.group.again) > 0:
+	case s.owed() > 0 && (s.link != nil || g.moving || g.lane != lane):
 		s.pause(idleness)
 	case s.owed() >= maxOwed:
 		s.pause(fewer)
@@ -191,6 +212,14 @@ func (s *Session) mayCall(link *pool.Link) bool {
 	return false
 }
 
+// laneOf is the lane that a command goes in.
+func laneOf(id command.ID) pool.Lane {
+	if id.Info().Class == command.Script {
+		return pool.Scripts
+	}
+	return pool.Plain
+}
+
 // nodeLink is the session's link to a primary for a command, or to who is read from in its
 // place; false says that there are too many links to the instance.
 func (s *Session) nodeLink(it *item, r role, node int) (*pool.Link, bool) {
@@ -199,14 +228,14 @@ func (s *Session) nodeLink(it *item, r role, node int) (*pool.Link, bool) {
 		if n.reader == nil {
 			n.reader = s.acquire(readers[int(s.id%int64(len(readers)))], pool.Plain)
 		}
-		if n.reader != nil && !n.reader.Broken() {
-			return n.reader, true
+		if n.reader != nil {
+			if n.reader.Connected() {
+				return n.reader, true
+			}
+			n.reader.Want() // and the primary serves meanwhile
 		}
 	}
-	lane := pool.Plain
-	if r == onScripts {
-		lane = pool.Scripts
-	}
+	lane := laneOf(it.id)
 	if n.lanes[lane] == nil {
 		n.lanes[lane] = s.acquire(s.group.layout.Primaries[node], lane)
 	}

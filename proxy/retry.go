@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/respgate/respgate/command"
@@ -26,6 +27,9 @@ const (
 	maxRetries     = 1000
 )
 
+// earn is told of a command.
+func (m *meter) earn() { m.retries = min(m.retries+retriesPerCall, maxRetries) }
+
 // spend takes one from the tenant's retries.
 func (m *meter) spend() bool {
 	if m.retries < 1 {
@@ -42,8 +46,8 @@ func (c *call) mayWait(why metrics.Retry) bool {
 	if c.tries >= maxTries {
 		return false
 	}
-	for later := c.next; later != nil; later = later.next {
-		if later.slot == c.slot && why != metrics.RetryUnsent {
+	for later := c.following(); later != nil && why != metrics.RetryUnsent; later = later.next {
+		if later.concerns(c.slot) {
 			return false
 		}
 	}
@@ -55,9 +59,26 @@ func (c *call) mayWait(why metrics.Retry) bool {
 	return true
 }
 
+// following is the call after this one, or after the one that it is a part of.
+func (c *call) following() *call {
+	if c.join != nil {
+		return c.join.whole.next
+	}
+	return c.next
+}
+
+// concerns reports whether a call may be about keys of a slot.
+func (c *call) concerns(slot int) bool {
+	if c.join == nil {
+		return slot < 0 || c.slot < 0 || c.slot == slot
+	}
+	return slot < 0 || slices.ContainsFunc(c.join.parts, func(p *call) bool { return p.slot < 0 || p.slot == slot })
+}
+
 // sendAgain has a call sent again after a while: to whoever serves it then. Those that wait
 // already go first.
 func (s *Session) sendAgain(c *call) {
+	s.group.moving = true
 	s.group.again = append(s.group.again, c)
 	if len(s.group.again) > 1 {
 		return
@@ -80,7 +101,7 @@ func (s *Session) sendAgain(c *call) {
 func (c *call) resend() {
 	s := c.s
 	l := s.group.topology.Layout()
-	node := 0
+	node := c.node
 	if c.slot >= 0 {
 		node = l.Owner(c.slot)
 	}
@@ -95,11 +116,7 @@ func (c *call) resend() {
 // is being moved there.
 func (c *call) sendTo(member pool.Backend, asking bool) {
 	s := c.s
-	lane := pool.Plain
-	if c.id.Info().Class == command.Script {
-		lane = pool.Scripts
-	}
-	l := s.core.Links.Shared(s.keyTo(member, s.db, lane))
+	l := s.core.Links.Shared(s.keyTo(member, s.db, laneOf(c.id)))
 	if l == nil {
 		c.fail(pool.ErrBusy)
 		return
@@ -169,11 +186,15 @@ func (c *call) follow(words []byte) bool {
 		why = metrics.RetryAsk
 	}
 	member := s.group.topology.Member(string(fields[2]), c.link.Key().Backend)
+	if why == metrics.RetryMoved {
+		s.group.topology.Moved(c.slot, member.Addr)
+	}
 	c.dropReply()
 	if c.tries++; c.tries > maxTries {
 		c.fail(tooManyMoves)
 		return true
 	}
+	s.group.moving = true
 	s.meter.tenant.Retry(why)
 	c.sendTo(member, why == metrics.RetryAsk)
 	return true

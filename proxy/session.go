@@ -75,6 +75,7 @@ type Session struct {
 	proto, db             int
 	current               command.ID // its last command
 	wait                  waitReason
+	known                 bool // it has authenticated, if not as now
 	hungUp                bool // the client will send no more
 	heldUp                bool // CLIENT PAUSE holds it up
 	off, skip, muteNow    bool // CLIENT REPLY: none, not the next, not this
@@ -123,7 +124,7 @@ func (s *Session) Data(b []byte) int {
 	s.refresh()
 	s.active = s.core.Clock.Nanos()
 	off := 0
-	for end := s.core.allowance(); s.wait == nothing && !s.closing; {
+	for end := s.core.allowance(); s.wait == nothing && !s.closing && !s.toldEnough(); {
 		if s.outBytes > min(readAhead, s.core.Limits.MaxOutput/2) && s.fallsBehind() {
 			break
 		}
@@ -165,14 +166,15 @@ func (s *Session) endWait() {
 	}
 }
 
-// refresh follows a change of the principal; without one the session ends.
+// refresh follows a change of the principal; without one, or where it may not be used from
+// here any more, the session ends.
 func (s *Session) refresh() {
 	if s.handle == nil || s.closed {
 		return
 	}
-	switch p := s.handle.Principal(); p {
-	case s.principal:
-	case nil:
+	switch p := s.handle.Principal(); {
+	case p == s.principal:
+	case p == nil, !p.AllowFrom.Allow(s.addr.Addr()):
 		if s.heldUp || s.pin.link != nil && s.owed() > 0 {
 			s.drop(errEnded) // what it waits for may never come
 			return
@@ -184,7 +186,7 @@ func (s *Session) refresh() {
 			s.drop(errMoved) // what its connection holds cannot move with it
 		case s.group.topology != nil && p.Route != s.principal.Route && s.owed() > 0:
 			s.stale = true
-		case !s.adopt(s.handle, p):
+		case s.adopt(s.handle, p) != nil:
 			s.finish()
 		}
 	}
@@ -327,6 +329,7 @@ func (s *Session) Closed(err error) {
 		s.abort(err)
 	}
 	s.noteDrop(err)
+	s.core.Seats.move(s.principal, nil)
 	s.leave()
 	s.keep(-s.kept)
 }
@@ -354,13 +357,4 @@ func (s *Session) leave() {
 	}
 	s.handle, s.principal, s.bucket, s.meter = nil, nil, nil, nil
 	s.redirect = redirect{}
-}
-
-func (s *Session) releaseLinks() {
-	for i, l := range s.links {
-		if l != nil {
-			l.Release()
-			s.links[i] = nil
-		}
-	}
 }

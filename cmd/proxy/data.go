@@ -8,12 +8,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/proxy"
 	"github.com/respgate/respgate/ratelimit"
+	"github.com/respgate/respgate/tenant"
 )
 
 // dataPlane is the side that clients see: event loops, each with its sessions and
@@ -25,6 +28,7 @@ type dataPlane struct {
 	account    *loop.Account
 	log        *slog.Logger
 	metrics    *metrics.Metrics
+	dialer     *pool.Dialer
 	lanes      []*lane
 	topologies *pool.Topologies
 	clients    atomic.Int64 // connections accepted and not closed
@@ -49,11 +53,11 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 	d := &dataPlane{
 		maxClients: int64(cfg.Limits.MaxClients), maxOpen: int64(has.files - has.spareFiles()), spareFiles: int64(has.spareFiles()),
 		account: loop.NewAccount(cfg.Limits.memoryBound(has.memory)), log: log, metrics: m,
+		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),
 	}
-	dialer := pool.NewDialer(cfg.Pool.dial(), log, m)
 	d.topologies = pool.NewTopologies(ctx, cfg.Pool.dial(), log, m, d.looked)
 	slots := pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
-	ids := new(atomic.Int64)
+	ids, seats := new(atomic.Int64), newSeats(m, log)
 	for i := range cfg.EventLoops() {
 		l, err := loop.New(log)
 		if err != nil {
@@ -61,7 +65,7 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 		}
 		d.account.Add(l)
 		core := &proxy.Core{
-			Ctx: ctx, Clock: l, Memory: l, Auth: service, Limiters: limiters, Topologies: d.topologies, Metrics: m.Loop(i), IDs: ids, Log: log,
+			Ctx: ctx, Clock: l, Memory: l, Auth: service, Limiters: limiters, Seats: seats, Topologies: d.topologies, Metrics: m.Loop(i), IDs: ids, Log: log,
 			Limits: proxy.Limits{
 				MaxCommand:  cfg.Limits.MaxCommandBytes,
 				MaxOutput:   int(cfg.Limits.ClientOutputBytes),
@@ -73,7 +77,7 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 			},
 			Left: func() { d.clients.Add(-1) },
 		}
-		links := pool.New(ctx, cfg.Pool.links(), l, slots, dialer, linkCounter{m, &d.links}, core.Meter, log)
+		links := pool.New(ctx, cfg.Pool.links(), l, slots, d.dialer, linkCounter{m, &d.links}, core.Meter, log)
 		core.Links = links
 		home := &lane{loop: l, core: core, pool: links}
 		core.Everywhere = func(visit func(*proxy.Core), then func()) {
@@ -85,6 +89,17 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 	service.OnChange(func(*auth.Handle) { d.refresh() })
 	service.OnDeleted(d.forget)
 	return d, nil
+}
+
+// newSeats has refused clients counted, and logged once a second at most.
+func newSeats(m *metrics.Metrics, log *slog.Logger) *proxy.Seats {
+	say := rate.Sometimes{Interval: time.Second}
+	return proxy.NewSeats(func(p *tenant.Principal, reason string) {
+		m.Refused(reason)
+		say.Do(func() {
+			log.Warn("client refused: all connections are in use", "of", reason, "key", p.KeyID, "tenant", p.Route.Label)
+		})
+	})
 }
 
 func (c PoolConfig) dial() pool.DialConfig {

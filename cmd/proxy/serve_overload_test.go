@@ -84,8 +84,8 @@ func half(t *testing.T, r *running, key string, size int) net.Conn {
 	return c
 }
 
-// ended reports whether the other side has closed, when it has nothing to say.
-func ended(c net.Conn) bool {
+// wasDropped reports whether the other side has closed, when it has nothing to say.
+func wasDropped(c net.Conn) bool {
 	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	_, err := c.Read(make([]byte, 1))
 	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
@@ -121,7 +121,7 @@ func TestGreediestIsDropped(t *testing.T) {
 				return r.metric(t, `respgate_clients_dropped_total{reason="memory"}`) == float64(gone)
 			})
 			for i, conn := range all {
-				if got := ended(conn); got != c.gone[i] {
+				if got := wasDropped(conn); got != c.gone[i] {
 					t.Errorf("client %d of %d bytes: dropped %v, want %v", i, c.sizes[i], got, c.gone[i])
 				}
 				if c.gone[i] {
