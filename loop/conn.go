@@ -195,6 +195,8 @@ func (c *Conn) report(e *event) {
 		c.discardInput()
 	case e.failed() && (c.paused || c.eof || c.state == draining):
 		c.Close(io.ErrUnexpectedEOF)
+	case c.paused && c.state == open && c.readsAhead():
+		c.readSealed()
 	case c.paused || c.eof || c.state != open:
 		if e.hungUp() && c.paused && c.state == open {
 			c.tellHungUp()
@@ -277,7 +279,7 @@ func (c *Conn) watch() {
 	if c.state >= closing || c.sec != nil && c.sec.shaking {
 		return
 	}
-	readable := !c.paused && !c.eof && c.state == open
+	readable := (!c.paused || c.readsAhead()) && !c.eof && c.state == open
 	writable := c.Unsent() > 0
 	hangingUp := c.paused && !c.hungUp && !c.eof && c.state == open
 	if readable == c.readable && writable == c.writable && hangingUp == c.hangingUp {

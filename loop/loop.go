@@ -38,7 +38,8 @@ var ErrStopped = errors.New("loop stopped")
 // Handler is the protocol on one connection. Its methods are called on the
 // loop's goroutine only. One that also has a method HungUp() is told, once, when the peer
 // of its paused connection will send no more, though input has not been consumed yet (not
-// on macOS).
+// on macOS without TLS). One that has a method Certified(*x509.Certificate) is told, before
+// any input, which certificate of its peer's the TLS handshake has verified, if any.
 type Handler interface {
 	// Data is given all bytes received and not yet consumed, and returns how
 	// many of them it has consumed; the rest is offered again, with more,

@@ -36,6 +36,7 @@ type Metrics struct {
 	queryTime    *prometheus.HistogramVec
 	totals       [4]prometheus.Gauge
 	overload     overload
+	tls          tlsMetrics
 
 	mu   sync.Mutex
 	open map[openLinks]int
@@ -57,7 +58,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(),
+		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(), tls: newTLSMetrics(),
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
@@ -99,7 +100,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		all = append(all, g)
 	}
 	all = append(all, m.overload.all()...)
-	for _, c := range all {
+	for _, c := range append(all, m.tls.collectors()...) {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -358,3 +358,12 @@ func (s *Session) leave() {
 	s.handle, s.principal, s.bucket, s.meter = nil, nil, nil, nil
 	s.redirect = redirect{}
 }
+
+func (s *Session) releaseLinks() {
+	for i, l := range s.links {
+		if l != nil {
+			l.Release()
+			s.links[i] = nil
+		}
+	}
+}

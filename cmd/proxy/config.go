@@ -47,17 +47,28 @@ func (c Config) warnings() (all []string) {
 }
 
 // TLSConfig is the listener for clients that speak TLS: off while Listen is "".
-// The files have been read once, so that a bad one is found early.
+// The files are read by whoever needs them: a health check must not fail for one that is
+// being replaced.
 type TLSConfig struct {
 	Listen       string
 	CertFile     string
 	KeyFile      string
-	ClientCAFile string // set: a client certificate is required
+	Certificates []CertificateConfig // further ones, chosen by the name that a client asks for
+	ClientCAFile string              // set: a client certificate is required
 }
 
-// HTTPConfig is the listener for health, metrics and management.
+// CertificateConfig is one of tls.certificates.
+type CertificateConfig struct {
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// HTTPConfig is the listener for health, metrics and management; it speaks TLS where
+// CertFile is set.
 type HTTPConfig struct {
 	Listen       string
+	CertFile     string
+	KeyFile      string
 	AdminToken   tenant.Secret
 	MetricsToken tenant.Secret
 	Pprof        bool
@@ -242,5 +253,10 @@ func (c Config) validate() error {
 	if c.HTTP.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		return fmt.Errorf("http.listen: %s is taken by listen already", c.Listen)
 	}
-	return c.TLS.validate()
+	for _, files := range c.certificateFiles() {
+		if err := files.check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

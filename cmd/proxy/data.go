@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ type dataPlane struct {
 	dialer     *pool.Dialer
 	lanes      []*lane
 	topologies *pool.Topologies
+	handshakes *loop.Gate
 	clients    atomic.Int64 // connections accepted and not closed
 	accepted   atomic.Uint64
 	links      atomic.Int64 // connections to backends
@@ -56,6 +58,7 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),
 	}
 	d.topologies = pool.NewTopologies(ctx, cfg.Pool.dial(), log, m, d.looked)
+	d.handshakes = loop.NewGate(max(1, runtime.GOMAXPROCS(0)/2), m.TLSHandshake)
 	slots := pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
 	ids, seats := new(atomic.Int64), newSeats(m, log)
 	for i := range cfg.EventLoops() {

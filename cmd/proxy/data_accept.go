@@ -44,9 +44,9 @@ const (
 )
 
 // accept gives the connections that come to the loops, by turns, until ln is
-// closed. tlsConfig is nil for plain ones. When there are no descriptors left it
-// pauses: the connections wait in the kernel meanwhile.
-func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig *tls.Config) {
+// closed. tlsConfig gives how they speak TLS; it is nil for plain ones. When there are no
+// descriptors left it pauses: the connections wait in the kernel meanwhile.
+func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig func() *tls.Config) {
 	pause := minAcceptPause
 	var failing spell
 	for {
@@ -76,9 +76,9 @@ func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig *tls.
 }
 
 // take hands one connection to a loop, or refuses it.
-func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
+func (d *dataPlane) take(nc net.Conn, tlsConfig func() *tls.Config) {
 	if why := d.admit(); why != "" {
-		d.refuse(nc, why, tlsConfig)
+		d.refuse(nc, why, tlsConfig != nil)
 		return
 	}
 	if d.refusing.ends() {
@@ -86,7 +86,7 @@ func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
 	}
 	addr, local := addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
 	if tlsConfig != nil {
-		nc = tls.Server(loop.NewTransport(nc), tlsConfig)
+		nc = tls.Server(d.handshakes.Transport(nc), tlsConfig())
 	}
 	l := d.nextLane()
 	posted := l.loop.Post(func() {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -46,12 +45,12 @@ func (c linkCounter) LinkClosed(label, kind string) {
 
 // refuse tells a connection that there are too many, and closes it. With TLS it is only
 // closed, as Redis does: to say something would take a handshake.
-func (d *dataPlane) refuse(nc net.Conn, why string, tlsConfig *tls.Config) {
+func (d *dataPlane) refuse(nc net.Conn, why string, secure bool) {
 	d.metrics.Refused(why)
 	if d.refusing.begins(time.Now()) {
 		d.log.Warn("connections are refused", "reason", why, "clients", d.clients.Load(), "max_clients", d.maxClients)
 	}
-	if tlsConfig == nil && d.mayLinger(time.Now()) {
+	if !secure && d.mayLinger(time.Now()) {
 		// The loop waits with the last of it until the client may have read its reply.
 		d.nextLane().loop.Attach(nc, func(c *loop.Conn) loop.Handler {
 			c.Write(proxy.MaxClientsReply())
@@ -60,7 +59,7 @@ func (d *dataPlane) refuse(nc net.Conn, why string, tlsConfig *tls.Config) {
 		})
 		return
 	}
-	if tlsConfig == nil {
+	if !secure {
 		// It fits into the socket's empty buffer: this cannot block.
 		_, _ = nc.Write(proxy.MaxClientsReply())
 	}

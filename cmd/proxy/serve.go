@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -51,13 +50,13 @@ type server struct {
 	health    *health.Health
 	checks    checks
 	listeners listeners
+	certs     *certificates
 }
 
 // listeners are open from the very start, so that a taken port is found before
 // anything else happens.
 type listeners struct {
 	resp, tls, http net.Listener // tls may be nil
-	tlsConfig       *tls.Config
 }
 
 // serve runs a proxy until ctx ends, and then drains it. started, which may be nil,
@@ -80,6 +79,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, started func(liste
 		return err
 	}
 	m.Expect(auth.Reasons(), store.QueryNames(), admin.Paths())
+	m.ExpectClientCertificates(auth.CertificateResults())
 	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
 		if err := registry.Register(c); err != nil {
 			return err
@@ -88,15 +88,16 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, started func(liste
 	for _, warning := range append(cfg.warnings(), has.warnings(cfg.Limits)...) {
 		log.Warn(warning)
 	}
-	s := &server{cfg: cfg, log: log, has: has, registry: registry, metrics: m, listeners: ls}
+	certs, err := loadCertificates(cfg, m, log)
+	if err != nil {
+		return err
+	}
+	s := &server{cfg: cfg, log: log, has: has, registry: registry, metrics: m, listeners: ls, certs: certs}
 	s.health = health.New(time.Now, checkTimeout, s.checks.all())
 	return s.run(ctx, started)
 }
 
 func openListeners(ctx context.Context, cfg Config) (ls listeners, err error) {
-	if ls.tlsConfig, err = cfg.TLS.load(); err != nil {
-		return ls, err
-	}
 	for _, l := range []struct {
 		key, addr string
 		to        *net.Listener
@@ -157,6 +158,7 @@ func (s *server) run(ctx context.Context, started func(listeners)) (err error) {
 		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },
 		func(ctx context.Context) { s.watchInstances(ctx, st, data.dialer) },
 		data.watchMemory,
+		s.certs.watch,
 	} {
 		tasks.Go(func() { task(background) })
 	}
@@ -171,7 +173,7 @@ func (s *server) accept(ctx context.Context, data *dataPlane, started func(liste
 	var accepting sync.WaitGroup
 	accepting.Go(func() { data.accept(ctx, s.listeners.resp, nil) })
 	if s.listeners.tls != nil {
-		accepting.Go(func() { data.accept(ctx, s.listeners.tls, s.listeners.tlsConfig) })
+		accepting.Go(func() { data.accept(ctx, s.listeners.tls, s.certs.config("tls")) })
 	}
 	s.health.SetState(health.Ready)
 	s.log.Info("ready", "listen", s.listeners.resp.Addr().String(), "http", s.listeners.http.Addr().String(), "loops", len(data.lanes),
@@ -210,7 +212,7 @@ func (s *server) serveHTTP() (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := srv.Serve(s.listeners.http); !errors.Is(err, http.ErrServerClosed) {
+		if err := srv.Serve(secured(s.listeners.http, s.certs.config("http"))); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("HTTP stopped", "error", err)
 		}
 	}()
@@ -258,6 +260,7 @@ func (o keyObserver) Failure(reason, throttledBy string) {
 		o.m.GuessThrottled(throttledBy)
 	}
 }
+func (o keyObserver) Certificate(result string) { o.m.ClientCertificate(result) }
 
 // every calls fn at each interval until ctx ends.
 func every(ctx context.Context, interval time.Duration, fn func()) {

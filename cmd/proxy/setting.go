@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -40,9 +42,12 @@ func (c *Config) settings() []setting {
 		text("tls.listen", &c.TLS.Listen, "", optional(address)),
 		text("tls.cert_file", &c.TLS.CertFile, "", anything),
 		text("tls.key_file", &c.TLS.KeyFile, "", anything),
+		certificateList("tls.certificates", &c.TLS.Certificates),
 		text("tls.client_ca_file", &c.TLS.ClientCAFile, "", anything),
 
 		text("http.listen", &c.HTTP.Listen, "127.0.0.1:3000", address),
+		text("http.cert_file", &c.HTTP.CertFile, "", anything),
+		text("http.key_file", &c.HTTP.KeyFile, "", anything),
 		text("http.admin_token", &c.HTTP.AdminToken, "", anything),
 		text("http.metrics_token", &c.HTTP.MetricsToken, "", anything),
 		flag("http.pprof", &c.HTTP.Pprof, false, nil),
@@ -145,6 +150,34 @@ func size(key string, p *int64, fallback string, least int64) setting {
 			return fmt.Errorf("want a size such as 64KiB, 512MiB or 1GiB, from %d bytes to 1TiB, got %s", least, shown(value))
 		}
 		*p = n
+		return nil
+	}}
+}
+
+// certificateList is a list of {cert_file, key_file}; the environment gives it as YAML.
+func certificateList(key string, p *[]CertificateConfig) setting {
+	return setting{key, []any{}, func(value any) error {
+		wrong := errors.New("want a list such as [{cert_file: a.pem, key_file: a.key}]")
+		text, ok := value.(string)
+		if !ok {
+			b, err := yaml.Marshal(value)
+			if err != nil {
+				return wrong
+			}
+			text = string(b)
+		}
+		var list []CertificateConfig
+		d := yaml.NewDecoder(strings.NewReader(text))
+		d.KnownFields(true)
+		if err := d.Decode(&list); err != nil {
+			return wrong
+		}
+		for _, pair := range list {
+			if pair.CertFile == "" || pair.KeyFile == "" {
+				return wrong
+			}
+		}
+		*p = list
 		return nil
 	}}
 }
