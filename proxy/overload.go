@@ -119,6 +119,14 @@ func (s *Session) eachShared(fn func(*pool.Link)) {
 		if c.link != nil {
 			fn(c.link)
 		}
+		if c.join == nil {
+			continue
+		}
+		for _, p := range c.join.parts {
+			if p.link != nil {
+				fn(p.link)
+			}
+		}
 	}
 }
 

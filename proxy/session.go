@@ -338,8 +338,8 @@ func (s *Session) Closed(err error) {
 	if errors.Is(err, loop.ErrPanic) && s.owed() > 0 {
 		s.abort(err)
 	}
-	s.core.Seats.move(s.principal, nil)
 	s.noteDrop(err)
+	s.core.Seats.move(s.principal, nil)
 	s.leave()
 	s.keep(-s.kept)
 }

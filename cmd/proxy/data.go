@@ -24,7 +24,8 @@ import (
 // its links to backends.
 type dataPlane struct {
 	maxClients atomic.Int64
-	maxFile    int // descriptors from this on are not for clients
+	maxOpen    int64 // clients and links together; more have no descriptors
+	spareFiles int64 // descriptors for new links
 	account    *loop.Account
 	log        *slog.Logger
 	metrics    *metrics.Metrics
@@ -36,7 +37,8 @@ type dataPlane struct {
 	clients    atomic.Int64 // connections accepted and not closed
 	turnedAway atomic.Int64 // connections that are told why they are not served
 	accepted   atomic.Uint64
-	refusing   spell // clients are refused
+	links      atomic.Int64 // connections to backends
+	refusing   spell        // clients are refused
 	running    sync.WaitGroup
 }
 
@@ -52,7 +54,7 @@ type lane struct {
 // ctx.
 func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
 	d := &dataPlane{
-		maxFile: has.files - has.spareFiles(),
+		maxOpen: int64(has.files - has.spareFiles()), spareFiles: int64(has.spareFiles()),
 		account: loop.NewAccount(cfg.Limits.memoryBound(has.memory)), log: log, metrics: m,
 		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),
 		slots:  pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax),
@@ -77,7 +79,7 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 			},
 			Left: func() { d.clients.Add(-1) },
 		}
-		links := pool.New(ctx, cfg.Pool.links(), l, d.slots, d.dialer, m, core.Meter, log)
+		links := pool.New(ctx, cfg.Pool.links(), l, d.slots, d.dialer, linkCounter{m, &d.links}, core.Meter, log)
 		core.Links = links
 		home := &lane{loop: l, core: core, pool: links}
 		core.Everywhere = func(visit func(*proxy.Core), then func()) {

@@ -62,7 +62,7 @@ func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig func(
 
 // take hands one connection to a loop, or refuses it.
 func (d *dataPlane) take(nc net.Conn, tlsConfig func() *tls.Config) {
-	if why := d.admit(nc); why != "" {
+	if why := d.admit(); why != "" {
 		d.refuse(nc, why, tlsConfig != nil)
 		return
 	}
