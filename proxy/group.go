@@ -12,11 +12,22 @@ type group struct {
 	layout   *pool.Layout   // that its links belong to
 	links    []nodeLinks    // by primary
 	calls    calls          // under way, oldest first
+	way      way            // that they have gone
 	again    []*call        // of them, those that wait to be sent again, in order
 	queued   [][]byte       // what is in a transaction that has no key yet
 	at       int            // the primary that a link of its own is to, or is to be
 	slot     int            // of the open transaction; -1 is none yet
 }
+
+// way is by which of its links to a primary a session's calls go: by one at a time, since on
+// another one a command might overtake an earlier one with the same keys.
+type way uint8
+
+const (
+	toPrimary way = iota
+	toScripts
+	toReader
+)
 
 // nodeLinks are a session's links to one primary, and to who is read from in its place.
 type nodeLinks struct {
@@ -162,11 +173,11 @@ func (s *Session) relayCall(it *item, r role, node, slot int) bool {
 
 // relayAs is relayCall for a command whose bytes are raw and whose reply goes to owner.
 func (s *Session) relayAs(it *item, r role, node, slot int, owner pool.Owner, raw []byte) bool {
-	link, ok := s.nodeLink(it, r, node)
-	if !ok {
+	link, by := s.nodeLink(it, r, node)
+	if link == nil {
 		return s.relayPinned(it, waits) // there are too many links to share
 	}
-	if !s.mayCall(link) {
+	if !s.mayCall(link, by) {
 		return false
 	}
 	if link.Connected() {
@@ -178,10 +189,13 @@ func (s *Session) relayAs(it *item, r role, node, slot int, owner pool.Owner, ra
 	return true
 }
 
-// mayCall reports whether a call may be made now; else the session waits until it may.
-func (s *Session) mayCall(link *pool.Link) bool {
+// mayCall reports whether a call may be made now; else the session waits until it may. A
+// replica may be asked while a write is under way: it may not know of that yet anyway.
+func (s *Session) mayCall(link *pool.Link, by way) bool {
 	switch {
 	case s.owed() > 0 && s.link != nil: // over a link of its own
+		s.pause(idleness)
+	case s.owed() > 0 && by != s.group.way && by != toReader:
 		s.pause(idleness)
 	case len(s.group.again) > 0:
 		s.pause(idleness)
@@ -191,35 +205,46 @@ func (s *Session) mayCall(link *pool.Link) bool {
 		s.pause(someone)
 		link.WhenRoom(s.resume)
 	default:
-		s.link = nil
+		s.link, s.group.way = nil, by
 		return true
 	}
 	return false
 }
 
 // nodeLink is the session's link to a primary for a command, or to who is read from in its
-// place; false says that there are too many links to the instance.
-func (s *Session) nodeLink(it *item, r role, node int) (*pool.Link, bool) {
+// place; nil when there are too many links to the instance.
+func (s *Session) nodeLink(it *item, r role, node int) (*pool.Link, way) {
 	n := &s.group.links[node]
 	if readers := s.group.layout.Readers[node]; len(readers) > 0 && r == onShared && it.id.Info().Flags&command.FlagReadonly != 0 {
 		if n.reader == nil {
 			n.reader = s.acquire(readers[int(s.id%int64(len(readers)))], pool.Plain)
 		}
 		if n.reader != nil {
-			if n.reader.Connected() {
-				return n.reader, true
+			switch {
+			case n.reader == n.lanes[pool.Plain]: // the primary is the nearest
+				return n.reader, toPrimary
+			case n.reader.Connected():
+				return n.reader, toReader
 			}
 			n.reader.Want() // and the primary serves meanwhile
 		}
 	}
-	lane := pool.Plain
+	lane, by := pool.Plain, toPrimary
 	if r == onScripts {
-		lane = pool.Scripts
+		lane, by = pool.Scripts, toScripts
 	}
 	if n.lanes[lane] == nil {
 		n.lanes[lane] = s.acquire(s.group.layout.Primaries[node], lane)
 	}
-	return n.lanes[lane], n.lanes[lane] != nil
+	return n.lanes[lane], by
+}
+
+// wayOf is the way of a command that is sent in parts.
+func wayOf(id command.ID) way {
+	if id.Info().Class == command.Script {
+		return toScripts
+	}
+	return toPrimary
 }
 
 // acquire gets a shared link to a member of the group; nil when there are too many.
