@@ -193,12 +193,16 @@ func (c *call) follow(words []byte) bool {
 		return true
 	}
 	s.meter.tenant.Retry(why)
+	if len(s.group.again) > 0 {
+		s.sendAgain(c) // one of those that wait may be for the same keys
+		return true
+	}
 	c.sendTo(member, why == metrics.RetryAsk)
 	return true
 }
 
 // probe finds out whether a script's MOVED or ASK is the server's: then it says the same
-// of a command that only asks whether the first key exists.
+// of a command that only asks whether the first key exists, word for word.
 func (c *call) probe() bool {
 	var f resp.Frame
 	framer := resp.NewFramer(c.s.core.limitsAfter())
@@ -211,7 +215,11 @@ func (c *call) probe() bool {
 		return false
 	}
 	ask := resp.AppendCommand(nil, "EXISTS", string(args[keys[0]]))
-	_, err := c.link.Send(&probing{c: c}, ask, command.Lookup([]byte("exists")), c.s.core.Clock.Nanos())
+	now := c.s.core.Clock.Nanos()
+	if c.asked {
+		_, _ = c.link.Send(unheard{}, askingCommand, command.Other, now)
+	}
+	_, err := c.link.Send(&probing{c: c}, ask, command.Lookup([]byte("exists")), now)
 	return err == nil
 }
 
@@ -227,7 +235,7 @@ func (p *probing) Replies(b []byte, done int, _ bool) {
 	if done == 0 || p.c.s == nil || p.c.s.closed {
 		return
 	}
-	if !bytes.Equal(resp.ErrorCode(p.reply), resp.ErrorCode(p.c.reply)) || !p.c.follow(p.reply) {
+	if !bytes.Equal(p.reply, p.c.reply) || !p.c.follow(p.reply) {
 		p.c.end() // it is the script's own word
 	}
 }
