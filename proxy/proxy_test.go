@@ -39,10 +39,15 @@ func (f fixed) Changes(context.Context, int64) (tenant.Changes, error) {
 
 // grant adds a key for a backend and returns its text.
 func (f fixed) grant(org, addr string, rate int, rules string) string {
+	return f.grantAt(org, tenant.Secret("redis://"+addr), rate, rules)
+}
+
+// grantAt is grant for a backend's URL.
+func (f fixed) grantAt(org string, url tenant.Secret, rate int, rules string) string {
 	k := auth.Generate()
 	f[k.ID] = tenant.Grant{
 		Key:    tenant.Key{ID: k.ID, SecretHash: k.Hash, Org: org, Instances: []string{"cache"}, Limits: tenant.Limits{Rate: &rate}, Commands: rules},
-		Routes: []tenant.Route{{InstanceID: org, Label: org + "/cache", Instance: "cache", URL: tenant.Secret("redis://" + addr)}},
+		Routes: []tenant.Route{{InstanceID: org, Label: org + "/cache", Instance: "cache", URL: url}},
 	}
 	return k.Text.Reveal()
 }
