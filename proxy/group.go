@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
@@ -52,7 +54,6 @@ func (s *Session) quit() {
 	if s.group.topology == nil {
 		return
 	}
-	s.releaseNodes()
 	for c := s.group.calls.head; c != nil; c = c.next {
 		c.s = nil // what is answered yet is nobody's
 	}
@@ -70,11 +71,18 @@ func (s *Session) placed(then func()) {
 	}
 	s.pause(someone)
 	s.core.await(t, func() {
-		if s.closed || s.group.topology != t {
+		if s.closed {
 			return
 		}
-		then()
-		s.resume()
+		s.wait = nothing
+		if s.group.topology == t {
+			then()
+		} else {
+			s.placed(then) // its instance has another URL now
+		}
+		if s.wait == nothing {
+			s.resume()
+		}
 	})
 }
 
@@ -84,10 +92,13 @@ func (c *Core) await(t *pool.Topology, fn func()) {
 		c.awaiting = map[*pool.Topology][]func(){}
 	}
 	c.awaiting[t] = append(c.awaiting[t], fn)
-	t.Await()
+	if !t.Await() {
+		c.Looked(t)
+	}
 }
 
-// Looked is told that a group has been looked at: what waits for that goes on.
+// Looked is told that a group has been looked at, or will not be any more: what waits for
+// that goes on.
 func (c *Core) Looked(t *pool.Topology) {
 	waiting := c.awaiting[t]
 	delete(c.awaiting, t)
@@ -118,12 +129,15 @@ func (s *Session) located(l *pool.Layout) bool {
 		s.pause(idleness)
 		return false
 	}
-	s.releaseNodes()
 	s.releaseLinks()
 	s.group.layout = l
 	s.group.links = make([]nodeLinks, len(l.Primaries))
-	if !s.pin.bound() {
-		s.group.at = int(s.id % int64(max(1, len(l.Primaries))))
+	s.group.at = -1
+	if s.pin.link != nil {
+		s.group.at = slices.Index(l.Primaries, s.pin.link.Key().Backend)
+	}
+	if s.group.at < 0 {
+		s.group.at = int(s.id % int64(len(l.Primaries)))
 	}
 	return true
 }
@@ -174,8 +188,8 @@ func (s *Session) relayCall(it *item, r role, node, slot int) bool {
 // relayAs is relayCall for a command whose bytes are raw and whose reply goes to owner.
 func (s *Session) relayAs(it *item, r role, node, slot int, owner pool.Owner, raw []byte) bool {
 	link, by := s.nodeLink(it, r, node)
-	if link == nil {
-		return s.relayPinned(it, waits) // there are too many links to share
+	if link == nil { // there are too many to share
+		return s.relayPinned(it, waits)
 	}
 	if !s.mayCall(link, by) {
 		return false
