@@ -133,13 +133,16 @@ func (s *Session) relayToOwner(it *item, r role, slot int) bool {
 		}
 	}
 	if node != s.group.at && p.link != nil {
-		if !p.bound() {
+		switch {
+		case p.bound(): // what it has there binds it to another node
+			s.refuse(it.id, badRequest, crossSlot)
+			s.turnedDown(r)
+			return true
+		case s.owed() > 0:
 			s.pause(idleness)
 			return false
 		}
-		s.refuse(it.id, badRequest, crossSlot) // what it has there binds it to another node
-		s.turnedDown(r)
-		return true
+		s.unpin() // the slot has moved while the link was waited for
 	}
 	s.group.at = node
 	return s.relayPinned(it, r)
