@@ -23,6 +23,11 @@ func (s *Session) queue(it *item, r role) bool {
 		p.tx = pending
 		g.slot, g.queued = -1, nil
 		s.say([]byte("+OK\r\n"))
+	case !it.id.ArityOK(it.frame.Args):
+		s.wrongArityOf(it, r)
+		if p.poisoned = true; r == exec {
+			s.endQueue()
+		}
 	case r == multi:
 		s.refuse(it.id, badRequest, "ERR MULTI calls can not be nested")
 	case r == watch:
@@ -36,9 +41,6 @@ func (s *Session) queue(it *item, r role) bool {
 	case r == exec && len(g.queued) == 0:
 		s.endQueue()
 		s.say([]byte("*0\r\n"))
-	case !it.id.ArityOK(it.frame.Args):
-		s.wrongArity(it)
-		p.poisoned = true
 	case places[it.id].spread != nil, places[it.id].cluster, r == listen, r == unlisten, r == tells, r == monitor:
 		s.refuseInTransaction(it, r)
 	case !same:

@@ -88,7 +88,11 @@ func startProxy(t *testing.T, st fixed) string {
 			go func() { l.Post(work()) }()
 		},
 	}
-	core.Links = pool.New(t.Context(), cfg, l, pool.NewSlots(8, 100), pool.NewDialer(cfg.Dial, log, m), m, core.Meter, log)
+	links := pool.New(t.Context(), cfg, l, pool.NewSlots(8, 100), pool.NewDialer(cfg.Dial, log, m), m, core.Meter, log)
+	core.Links = links
+	core.Topologies = pool.NewTopologies(t.Context(), cfg.Dial, log, m, func(of *pool.Topology, gone []pool.Backend) {
+		l.Post(func() { links.Leave(of, gone); core.Looked(of) })
+	})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +109,7 @@ func startProxy(t *testing.T, st fixed) string {
 			l.Attach(nc, func(c *loop.Conn) loop.Handler { return core.Open(c, addr, addr) })
 		}
 	}()
-	t.Cleanup(func() { ln.Close(); l.Stop(); <-done })
+	t.Cleanup(func() { ln.Close(); l.Stop(); <-done; core.Topologies.Wait() })
 	return ln.Addr().String()
 }
 
