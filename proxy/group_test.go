@@ -272,6 +272,29 @@ func TestWaitingCallsKeepOrder(t *testing.T) {
 	}
 }
 
+// TestChasedCallsKeepOrder has a command be sent to and fro, and a later one with the same
+// key be sent to where the first one was: it does not overtake it.
+func TestChasedCallsKeepOrder(t *testing.T) {
+	x := newTable(t)
+	one, two := x.cluster.Addrs[0], x.cluster.Addrs[1]
+	x.send("SET a 1\r\nSET a 2\r\n")
+	x.got(two, pool.Plain)
+	x.answers(two, "-MOVED 15495 "+one+"|")
+	x.answers(one, "-MOVED 15495 "+two+"|")
+	x.answers(two, "-MOVED 15495 "+one+"|")
+	if got := x.got(one, pool.Plain); got != "SET a 1" {
+		t.Fatalf("the first node got %q", got)
+	}
+	x.answers(two, "+OK|")
+	x.says("+OK|")
+	x.later()
+	if got := x.got(two, pool.Plain); got != "SET a 1 SET a 2" {
+		t.Errorf("the second node got %q", got)
+	}
+	x.answers(two, "+OK|")
+	x.says("+OK|")
+}
+
 // TestScriptsWordsAreNotBelieved has a script say what a server says of a slot that it does
 // not have: only where the server itself says the same is the script sent on.
 func TestScriptsWordsAreNotBelieved(t *testing.T) {
