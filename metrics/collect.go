@@ -28,6 +28,7 @@ var (
 	descPhases   = desc("redis_tenant_duration_seconds", "Time that a tenant's commands spend in each phase.", "tenant", "phase")
 	descClients  = desc("client_connections", "Authenticated clients.", "tenant")
 	descBytes    = desc("client_bytes_total", "Bytes from (in) and to (out) clients.", "tenant", "direction")
+	descRetries  = desc("redis_command_retries_total", "Commands sent again, by why; denied: not sent again, since there were too many.", "tenant", "reason")
 	descLimited  = desc("rate_limited_commands_total", "Commands refused by their key's limit.", "tenant")
 )
 
@@ -36,7 +37,7 @@ type loopTotals Metrics
 
 // Describe implements prometheus.Collector.
 func (m *loopTotals) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descLimited} {
+	for _, d := range []*prometheus.Desc{descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descLimited} {
 		ch <- d
 	}
 }
@@ -76,6 +77,7 @@ func collectTenant(ch chan<- prometheus.Metric, label string, shards []*Tenant) 
 	var clients int64
 	var in, out, limited uint64
 	errors := map[errorKey]uint64{}
+	var retries [numRetries]uint64
 	for _, t := range shards {
 		for i := range t.commands {
 			if p := t.commands[i].Load(); p != nil {
@@ -93,6 +95,9 @@ func collectTenant(ch chan<- prometheus.Metric, label string, shards []*Tenant) 
 		for k, n := range t.errors {
 			errors[k] += n
 		}
+		for r, n := range t.retries {
+			retries[r] += n
+		}
 		t.mu.Unlock()
 	}
 	for id, n := range commands {
@@ -102,6 +107,9 @@ func collectTenant(ch chan<- prometheus.Metric, label string, shards []*Tenant) 
 	}
 	for k, n := range errors {
 		counter(descErrors, n, k.command.Info().Name, label, k.code)
+	}
+	for r, n := range retries {
+		counter(descRetries, n, label, retryNames[r])
 	}
 	for i := range phases {
 		phases[i].collect(ch, descPhases, label, phaseNames[i])

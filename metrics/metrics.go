@@ -22,6 +22,7 @@ type Metrics struct {
 
 	links        *prometheus.GaugeVec
 	attempts     *prometheus.CounterVec
+	topology     *prometheus.CounterVec
 	keyRequests  prometheus.Counter
 	keyFailures  *prometheus.CounterVec
 	httpRequests *prometheus.CounterVec
@@ -57,6 +58,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
 		attempts:     counter("redis_connection_attempts_total", "Tries to connect to a backend, by how they ended.", "tenant", "result"),
+		topology:     counter("redis_topology_refreshes_total", "Looks at who is who in a group of servers, by how they ended.", "tenant", "result"),
 		keyRequests:  prometheus.NewCounter(prometheus.CounterOpts{Name: "api_key_requests_total", Help: "Clients' attempts to authenticate with an API key."}),
 		keyFailures:  counter("api_key_auth_failures_total", "Attempts to authenticate that failed.", "reason"),
 		httpRequests: counter("http_requests_total", "HTTP requests.", "method", "path", "status"),
@@ -81,7 +83,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	})
 	build.Set(1)
 	all := []prometheus.Collector{
-		m.links, m.attempts, m.keyRequests, m.keyFailures, m.httpRequests, m.httpErrors, m.httpDuration,
+		m.links, m.attempts, m.topology, m.keyRequests, m.keyFailures, m.httpRequests, m.httpErrors, m.httpDuration,
 		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m),
 	}
 	for _, g := range m.totals {
@@ -142,6 +144,7 @@ func (m *Metrics) RemoveTenant(label string) {
 	m.gone[label] = true
 	m.links.DeletePartialMatch(prometheus.Labels{"tenant": label})
 	m.attempts.DeletePartialMatch(prometheus.Labels{"tenant": label})
+	m.topology.DeletePartialMatch(prometheus.Labels{"tenant": label})
 }
 
 // LinkOpened counts an open connection to a tenant's backend.
@@ -170,6 +173,15 @@ func (m *Metrics) DialResult(label, result string) {
 	defer m.mu.Unlock()
 	if !m.gone[label] {
 		m.attempts.WithLabelValues(label, result).Inc()
+	}
+}
+
+// TopologyResult counts a look at who is who in a tenant's group of servers.
+func (m *Metrics) TopologyResult(label, result string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.gone[label] {
+		m.topology.WithLabelValues(label, result).Inc()
 	}
 }
 

@@ -75,9 +75,26 @@ type Tenant struct {
 	in, out  atomic.Uint64
 	limited  atomic.Uint64
 
-	mu     sync.Mutex
-	errors map[errorKey]uint64
+	mu      sync.Mutex
+	errors  map[errorKey]uint64
+	retries [numRetries]uint64
 }
+
+// Retry is why a command is sent again.
+type Retry uint8
+
+// The reasons. In none of them has the command been executed, or it only reads.
+const (
+	RetryMoved     Retry = iota // its slot is another node's
+	RetryAsk                    // its slot is being moved
+	RetryNotServed              // the server does not serve it for now: TRYAGAIN, LOADING …
+	RetryUnsent                 // it could not be sent
+	RetryLostRead               // the connection was lost, and it only reads
+	RetryDenied                 // it is not: there have been too many
+	numRetries
+)
+
+var retryNames = [numRetries]string{"moved", "ask", "not_served", "unsent", "lost_read", "denied"}
 
 type errorKey struct {
 	command command.ID
@@ -168,6 +185,13 @@ func (t *Tenant) Bytes(in, out int) {
 	if out > 0 {
 		t.out.Add(uint64(out))
 	}
+}
+
+// Retry counts a command that is sent again, or might have been.
+func (t *Tenant) Retry(r Retry) {
+	t.mu.Lock()
+	t.retries[r]++
+	t.mu.Unlock()
 }
 
 // Clients counts clients that come (1) and go (-1).

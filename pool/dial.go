@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -96,6 +97,9 @@ func result(err error) string {
 }
 
 func (d *Dialer) try(ctx context.Context, b Backend, db, proto int) (net.Conn, Hello, error) {
+	if b.Group != Single {
+		return nil, Hello{}, errNoPrimary
+	}
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, b.Network, b.Addr)
@@ -149,7 +153,37 @@ func handshake(conn net.Conn, b Backend, db, proto int) (Hello, error) {
 	case string(pong) != "+PONG\r\n":
 		return Hello{}, errors.New("backend does not answer PING with PONG")
 	}
-	return parseHello(string(reply)), nil
+	hello := parseHello(string(reply))
+	return hello, takeRole(conn, b.Role, &hello)
+}
+
+// errNotPrimary says that a server that should be the primary is none, or not any more.
+var errNotPrimary = errors.New("it is not the primary")
+
+// takeRole has the server play its role in the group.
+func takeRole(conn net.Conn, role Role, hello *Hello) error {
+	switch role {
+	case PrimaryRole:
+		if hello.Role == "" { // before Redis 6
+			reply, err := exchange(conn, "ROLE")
+			if err != nil {
+				return err
+			}
+			if !bytes.Contains(reply, []byte("\r\nmaster\r\n")) {
+				return errNotPrimary
+			}
+		} else if hello.Role != "master" {
+			return errNotPrimary
+		}
+	case ReaderRole:
+		_, err := exchange(conn, "READONLY")
+		var refused ReplyError
+		if errors.As(err, &refused) && refused.Code() == "ERR" {
+			return nil // it is in no cluster
+		}
+		return err
+	}
+	return nil
 }
 
 // helloCommand is HELLO with what authenticates.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -13,6 +14,7 @@ import (
 type Error struct {
 	Sent   bool       // the command may have been executed
 	Reason string     // for the client: names no address and no secret
+	Held   bool       // an earlier command of the same client may have been executed
 	Reply  ReplyError // what the backend said instead of letting the command in; "" is nothing that concerns the client
 }
 
@@ -55,6 +57,9 @@ func (e ReplyError) auth() bool {
 	return e.Code() == "WRONGPASS" || e.Code() == "NOAUTH" || e.Code() == "NOPERM"
 }
 
+// ourReasons are told as they are.
+var ourReasons = []error{errGone, errNotPrimary, errLeftGroup, errNoSentinel, errNoPrimary, errNoNode, errNotCluster}
+
 // Reason says in few words why a backend cannot be had, without its address or a
 // secret.
 func Reason(err error) string {
@@ -65,7 +70,7 @@ func Reason(err error) string {
 		return "not connected"
 	case why != "":
 		return why
-	case errors.Is(err, errGone):
+	case slices.ContainsFunc(ourReasons, func(ours error) bool { return errors.Is(err, ours) }):
 		return err.Error()
 	case errors.As(err, &reply):
 		return "it answered " + reply.Code()

@@ -102,6 +102,19 @@ func (l *Link) Release() {
 // Hello returns what the backend said of itself when last connected.
 func (l *Link) Hello() Hello { return l.hello }
 
+// Key returns what the link is to.
+func (l *Link) Key() Key { return l.key }
+
+// Broken reports whether the backend could not be reached when last tried.
+func (l *Link) Broken() bool { return l.state == broken }
+
+// refresh has the link's group looked at, if it has one: a server cannot be reached.
+func (k *Key) refresh() {
+	if k.Group != nil {
+		k.Group.Refresh()
+	}
+}
+
 // Connected reports whether what is sent now goes out at once.
 func (l *Link) Connected() bool { return l.state == up }
 
@@ -175,8 +188,7 @@ func (l *Link) retire(cause error) {
 	switch l.state {
 	case up:
 		l.conn.Close(cause)
-	case dialing: // ends with the round
-	default:
+	default: // a round of dialling that has not ended finds that it is not wanted
 		l.Down(cause)
 	}
 }
@@ -228,6 +240,7 @@ func (l *Link) Up(conn Conn, hello Hello) {
 // Down says that a round of dialling has failed: what waited fails.
 func (l *Link) Down(cause error) {
 	l.state, l.cause, l.backlog = broken, cause, nil
+	l.key.refresh()
 	failed := l.take()
 	refused := refusal(cause)
 	for _, q := range failed {

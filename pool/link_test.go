@@ -289,10 +289,20 @@ func TestParseURL(t *testing.T) {
 		{"redis://", "", "no host"},
 		{"http://h", "", "scheme"},
 		{"rediss://:s3cret@h:6390/1", "tcp h:6390  1", ""},
-		{"rediss://:s3cret@h?nosuch=1", "", "ca_file, cert_file, key_file, server_name"},
+		{"rediss://:s3cret@h?nosuch=1", "", "ca_file, cert_file, key_file, read_from, server_name"},
 		{"rediss://:s3cret@h?cert_file=/c", "", "both or none"},
 		{"rediss://:s3cret@h?ca_file=", "", "want one value"},
-		{"redis-cluster://:s3cret@h", "", "not supported yet"},
+		{"redis-cluster://:s3cret@h1,h2:7001", "tcp h1:6379,h2:7001  0", ""},
+		{"redis-cluster://:s3cret@h/1", "", "database 0 only"},
+		{"redis-sentinel://bob:s3cret@h1,[::1]:26380/mymaster/3", "tcp h1:26379,[::1]:26380 bob 3", ""},
+		{"redis-sentinel://:s3cret@h1", "", "names no primary"},
+		{"redis-sentinel://h1/m?sentinel_username=x", "", "sentinel_password too"},
+		{"redis-sentinel://h1/m?sentinel_password=s3cret&read_from=nearest", "tcp h1:26379  0", ""},
+		{"redis://:s3cret@h1,h2", "", "several hosts"},
+		{"redis://:s3cret@h?read_from=replica", "", "want primary, prefer_replica or nearest"},
+		{"redis://:s3cret@h:0", "", "want 1 to 65535"},
+		{"s3cret", "", "cannot be parsed"},
+		{"redis://user:s3cret/s3cret@h/1", "", "%2F"},
 		{"redis://:s3cret@h:port", "", "cannot be parsed"},
 	} {
 		b, err := ParseURL(tenant.Secret(c.url))
@@ -304,6 +314,21 @@ func TestParseURL(t *testing.T) {
 		}
 		if got := fmt.Sprintf("%s %s %s %d", b.Network, b.Addr, b.Username, b.DB); err != nil || got != c.want {
 			t.Errorf("ParseURL(%q) = %q, %v; want %q", c.url, got, err, c.want)
+		}
+	}
+}
+
+func TestRedactURL(t *testing.T) {
+	for _, c := range []struct{ url, want string }{
+		{"redis://:s3cret@10.0.0.5:6379/2", "redis://:xxxxx@10.0.0.5:6379/2"},
+		{"redis://bob@h", "redis://bob@h"},
+		{"rediss://bob:s3cret@h?ca_file=/etc/ca.pem", "rediss://bob:xxxxx@h?ca_file=/etc/ca.pem"},
+		{"redis-sentinel://bob:s3cret@h1,h2:26380/mymaster/0?sentinel_password=s3cret", "redis-sentinel://bob:xxxxx@h1,h2:26380/mymaster/0?sentinel_password=xxxxx"},
+		{"unix://:s3cret@/run/redis.sock?db=3", "unix://:xxxxx@/run/redis.sock?db=3"},
+		{"redis://s3cret:port", "[redacted]"},
+	} {
+		if got := RedactURL(tenant.Secret(c.url)); got != c.want {
+			t.Errorf("RedactURL(%q) = %q, want %q", c.url, got, c.want)
 		}
 	}
 }

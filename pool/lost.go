@@ -14,6 +14,7 @@ func (l *Link) Closed(err error) {
 		l.lost(err)
 		return
 	}
+	l.key.refresh()
 	tail := l.conn.Tail(l.conn.Unsent())
 	requests := l.q.all()
 	sent, size := len(requests), 0
@@ -29,14 +30,14 @@ func (l *Link) Closed(err error) {
 	kept := ring{head: l.q.tail, tail: l.q.tail}
 	for i, q := range requests {
 		if i < sent {
-			lost[q.owner] = true
+			lost[whose(q.owner)] = true
 			failed = append(failed, failure{q.owner, q.cmd, &Error{Sent: true}})
 			continue
 		}
 		raw := tail[:q.size]
 		tail = tail[q.size:]
-		if lost[q.owner] {
-			failed = append(failed, failure{q.owner, q.cmd, &Error{Reason: "connection closed"}})
+		if lost[whose(q.owner)] {
+			failed = append(failed, failure{q.owner, q.cmd, &Error{Reason: "connection closed", Held: true}})
 			continue
 		}
 		q.cut = true // its position changes, so it could not be named for Cut
@@ -63,6 +64,17 @@ func (l *Link) wakeRoomy() {
 	for _, fn := range roomy {
 		fn()
 	}
+}
+
+// Rider is an owner for whom several others own commands, one each.
+type Rider interface{ Client() Owner }
+
+// whose is the client that a command is of.
+func whose(o Owner) Owner {
+	if r, ok := o.(Rider); ok {
+		return r.Client()
+	}
+	return o
 }
 
 type failure struct {

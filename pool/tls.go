@@ -6,12 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"net/url"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/respgate/respgate/loop"
 )
@@ -25,29 +21,18 @@ type TLS struct {
 	KeyFile    string
 }
 
-// parseTLS reads the options of a rediss URL: server_name (the URL's host, unless set),
-// ca_file, cert_file and key_file.
-func parseTLS(u *url.URL) (TLS, error) {
-	t := TLS{ServerName: u.Hostname()}
-	options := map[string]*string{"server_name": &t.ServerName, "ca_file": &t.CAFile, "cert_file": &t.CertFile, "key_file": &t.KeyFile}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return TLS{}, errors.New("backend URL: the options after '?' cannot be parsed")
-	}
-	for name, values := range query {
-		to := options[name]
-		if to == nil {
-			return TLS{}, fmt.Errorf("backend URL: option %q is not known: want some of %s", name, strings.Join(slices.Sorted(maps.Keys(options)), ", "))
-		}
-		if len(values) != 1 || values[0] == "" {
-			return TLS{}, fmt.Errorf("backend URL: option %s: want one value", name)
-		}
-		*to = values[0]
-	}
+// options are what a URL may set: server_name (unless set, the name of the host that is
+// connected to), ca_file, cert_file and key_file.
+func (t *TLS) options() map[string]*string {
+	return map[string]*string{"server_name": &t.ServerName, "ca_file": &t.CAFile, "cert_file": &t.CertFile, "key_file": &t.KeyFile}
+}
+
+// check reports options that do not go together.
+func (t *TLS) check() error {
 	if (t.CertFile == "") != (t.KeyFile == "") {
-		return TLS{}, errors.New("backend URL: cert_file and key_file: want both or none")
+		return errors.New("backend URL: cert_file and key_file: want both or none")
 	}
-	return t, nil
+	return nil
 }
 
 // Config reads the files; it returns nil without TLS.

@@ -217,6 +217,9 @@ func (s *Session) relay(it *item, r role) bool {
 	if len(s.core.holds) > 0 && s.held(it) {
 		return false
 	}
+	if s.group.topology != nil {
+		return s.relayGrouped(it, r)
+	}
 	if r > onScripts || p.link != nil && (p.bound() || s.owed() > 0 && s.link == p.link) {
 		return s.relayPinned(it, r)
 	}

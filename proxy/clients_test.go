@@ -25,7 +25,7 @@ type caller struct {
 	in *bufio.Reader
 }
 
-func call(t testing.TB, addr, key string) *caller {
+func dialAs(t testing.TB, addr, key string) *caller {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -83,7 +83,7 @@ func TestClientsOfAnInstance(t *testing.T) {
 	server := testbed.Redis(t)
 	key, other := st.grant("acme", server.Addr, 0, ""), st.grant("globex", server.Addr, 0, "")
 	addr := startProxy(t, st)
-	a, b, stranger := call(t, addr, key), call(t, addr, key), call(t, addr, other)
+	a, b, stranger := dialAs(t, addr, key), dialAs(t, addr, key), dialAs(t, addr, other)
 	ida, idb, ids := a.id(), b.id(), stranger.id()
 	list := func(args ...string) (ids []string) {
 		for line := range strings.Lines(strings.ReplaceAll(a.do(append([]string{"CLIENT", "LIST"}, args...)...), "|", "\n")) {
@@ -109,7 +109,7 @@ func TestClientsOfAnInstance(t *testing.T) {
 	expect("it has ended", b.next(), "end")
 	expect("the stranger goes on", stranger.do("PING"), "+PONG|")
 
-	c := call(t, addr, key)
+	c := dialAs(t, addr, key)
 	idc := c.id()
 	c.send("BLPOP", "queue", "0")
 	testbed.Eventually(t, 5*time.Second, "it is blocked", func() bool {
@@ -143,7 +143,7 @@ func TestTrackingRedirect(t *testing.T) {
 	server := testbed.Redis(t)
 	key := st.grant("acme", server.Addr, 0, "")
 	addr := startProxy(t, st)
-	listener, reader := call(t, addr, key), call(t, addr, key)
+	listener, reader := dialAs(t, addr, key), dialAs(t, addr, key)
 	id := listener.id()
 	if got := listener.do("SUBSCRIBE", "__redis__:invalidate"); !strings.HasSuffix(got, ":1|") {
 		t.Fatal(got)
@@ -214,7 +214,7 @@ func TestSelectFollows(t *testing.T) {
 		"watching":         {"WATCH a", "SELECT 3", "UNWATCH"},
 		"in a transaction": {"MULTI", "SELECT 3", "EXEC"},
 	} {
-		c := call(t, addr, key)
+		c := dialAs(t, addr, key)
 		c.do("GET", "a")
 		c.do("EVAL", "return 1", "0")
 		for _, line := range lines {

@@ -55,6 +55,7 @@ type Core struct {
 	Auth       *auth.Service
 	Limiters   *ratelimit.Registry
 	Links      Links
+	Topologies *pool.Topologies
 	Everywhere Everywhere // nil: there is no other loop
 	Metrics    *metrics.Loop
 	IDs        *atomic.Int64 // the last client's id
@@ -69,6 +70,8 @@ type Core struct {
 	sessions map[*Session]struct{}
 	holds    map[string]*hold // by instance
 	after    *resp.Limits     // once authenticated
+	awaiting map[*pool.Topology][]func()
+	spare    []*call // for the next ones
 }
 
 // limitsBefore are the limits before a session has authenticated.
@@ -88,8 +91,9 @@ type item struct {
 
 // meter counts for one tenant on one loop.
 type meter struct {
-	loop   *metrics.Loop
-	tenant *metrics.Tenant
+	loop    *metrics.Loop
+	tenant  *metrics.Tenant
+	retries float64 // that the tenant's calls may still cause
 }
 
 // Meter returns where the instance called label is counted. It is the pool's
@@ -99,7 +103,7 @@ func (c *Core) Meter(label string) pool.Meter { return c.meter(label) }
 func (c *Core) meter(label string) *meter {
 	m := c.meters[label]
 	if m == nil {
-		m = &meter{c.Metrics, c.Metrics.Tenant(label)}
+		m = &meter{c.Metrics, c.Metrics.Tenant(label), maxRetries}
 		if c.meters == nil {
 			c.meters = map[string]*meter{}
 		}
@@ -182,6 +186,11 @@ func (s *Session) endAuthTimer() {
 
 // key names the session's links to a database.
 func (s *Session) key(db int, lane pool.Lane) pool.Key {
+	return s.keyTo(s.server(), db, lane)
+}
+
+// keyTo is key for a certain server.
+func (s *Session) keyTo(server pool.Backend, db int, lane pool.Lane) pool.Key {
 	r := s.principal.Route
-	return pool.Key{Instance: r.InstanceID, Label: r.Label, Backend: s.backend, DB: db, Proto: s.proto, Lane: lane}
+	return pool.Key{Instance: r.InstanceID, Label: r.Label, Backend: server, DB: db, Proto: s.proto, Lane: lane, Group: s.group.topology}
 }

@@ -21,11 +21,11 @@ func (s *Session) serveHere(it *item, r role) bool {
 	case s.owed() > 0 && asksOthers[name]:
 		s.pause(idleness)
 		return false
-	case p.link == nil && p.tx == none:
+	case p.link == nil && p.tx == none && (s.group.topology == nil || s.owed() == 0):
 		s.answer(it)
 	case r == selects && p.link != nil:
 		return s.relayPinned(it, r)
-	case p.link != nil && s.owed() > 0:
+	case (p.link != nil || s.group.topology != nil) && s.owed() > 0:
 		s.pause(idleness)
 		return false
 	case ending:

@@ -155,7 +155,7 @@ func (s *Session) authenticated(id command.ID, h *auth.Handle, err error, then f
 	case !s.adopt(h, p):
 		s.refuse(id, backendUnavailable, "backend unavailable: its URL is not understood")
 	default:
-		then()
+		s.placed(then)
 	}
 }
 
@@ -177,6 +177,8 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) bool {
 	if s.principal == nil || s.principal.Route != p.Route {
 		s.leave()
 		s.backend, s.db = backend, backend.DB
+		s.principal = p
+		s.join()
 		s.meter = s.core.meter(p.Route.Label)
 		s.meter.tenant.Clients(1)
 	}

@@ -53,7 +53,7 @@ func plain(it *item) bool {
 
 // unencumbered reports whether nothing about the session concerns its plain commands.
 func (s *Session) unencumbered() bool {
-	return s.pin.link == nil && s.pin.tx == none && len(s.core.holds) == 0 && !s.off && !s.skip && !s.cut && len(s.mutes) == 0
+	return s.group.topology == nil && s.pin.link == nil && s.pin.tx == none && len(s.core.holds) == 0 && !s.off && !s.skip && !s.cut && len(s.mutes) == 0
 }
 
 // joined returns a and b as one slice when b lies right behind a.

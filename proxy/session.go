@@ -76,6 +76,7 @@ type Session struct {
 	heldUp                bool // CLIENT PAUSE holds it up
 	off, skip, muteNow    bool // CLIENT REPLY: none, not the next, not this
 	cut                   bool // the last relayed command was muted
+	stale                 bool // it is to follow its principal when nothing is owed
 	partial               bool // part of a reply has gone out
 	closing               bool // to end when nothing is owed
 	closed                bool
@@ -88,6 +89,8 @@ type Session struct {
 	links     [2]*pool.Link // by lane, acquired
 
 	pin      pinned
+	group    group
+	kept     int      // bytes of replies that wait for others
 	redirect redirect // where its invalidations go
 
 	mutes []muted // replies to relayed commands that are kept back
@@ -179,6 +182,8 @@ func (s *Session) refresh() {
 		switch {
 		case s.pin.bound() && p.Route != s.principal.Route:
 			s.drop(errMoved) // what its connection holds cannot move with it
+		case s.group.topology != nil && p.Route != s.principal.Route && s.owed() > 0:
+			s.stale = true
 		case !s.adopt(s.handle, p):
 			s.finish()
 		}
@@ -319,6 +324,10 @@ func (s *Session) answered() {
 		s.sayLater()
 	}
 	s.settlePinned()
+	if s.stale && s.owed() == 0 {
+		s.stale = false
+		s.refresh()
+	}
 	switch {
 	case s.owed() == 0 && s.closing && s.wait != someone:
 		s.out.CloseAfterFlush()
@@ -346,11 +355,23 @@ func (s *Session) Closed(err error) {
 	delete(s.core.sessions, s)
 	s.core.Left()
 	if errors.Is(err, loop.ErrPanic) && s.owed() > 0 {
-		s.link.Abort(err)
+		s.abort(err)
 	}
 	s.leave()
 	if errors.Is(err, errAuthTimeout) || errors.Is(err, errOutput) || errors.Is(err, errTorn) {
 		s.core.Log.Info("client dropped", "client", s.addr.String(), "reason", err)
+	}
+}
+
+// abort closes the links that owe the session something.
+func (s *Session) abort(err error) {
+	if s.link != nil {
+		s.link.Abort(err)
+	}
+	for c := s.group.calls.head; c != nil; c = c.next {
+		if c.link != nil {
+			c.link.Abort(err)
+		}
 	}
 }
 
@@ -359,6 +380,7 @@ func (s *Session) leave() {
 	s.unpin()
 	s.pin = pinned{}
 	s.releaseLinks()
+	s.quit()
 	if s.meter != nil {
 		s.meter.tenant.Clients(-1)
 	}

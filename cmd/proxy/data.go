@@ -23,6 +23,7 @@ type dataPlane struct {
 	log        *slog.Logger
 	metrics    *metrics.Metrics
 	lanes      []*lane
+	topologies *pool.Topologies
 	clients    atomic.Int64 // connections accepted and not closed
 	accepted   atomic.Uint64
 	running    sync.WaitGroup
@@ -41,6 +42,7 @@ type lane struct {
 func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
 	d := &dataPlane{maxClients: int64(cfg.Limits.MaxClients), log: log, metrics: m}
 	dialer := pool.NewDialer(cfg.Pool.dial(), log, m)
+	d.topologies = pool.NewTopologies(ctx, cfg.Pool.dial(), log, m, d.looked)
 	slots := pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
 	ids := new(atomic.Int64)
 	for i := range cfg.EventLoops() {
@@ -49,7 +51,7 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 			return nil, fmt.Errorf("loops: %w", err)
 		}
 		core := &proxy.Core{
-			Ctx: ctx, Clock: l, Auth: service, Limiters: limiters, Metrics: m.Loop(i), IDs: ids, Log: log,
+			Ctx: ctx, Clock: l, Auth: service, Limiters: limiters, Topologies: d.topologies, Metrics: m.Loop(i), IDs: ids, Log: log,
 			Limits: proxy.Limits{
 				MaxCommand:  cfg.Limits.MaxCommandBytes,
 				MaxOutput:   int(cfg.Limits.ClientOutputBytes),
@@ -103,6 +105,16 @@ func (d *dataPlane) refresh() {
 	}
 }
 
+// looked has every loop follow what is known of a group of servers.
+func (d *dataPlane) looked(t *pool.Topology, gone []pool.Backend) {
+	for _, l := range d.lanes {
+		l.loop.Post(func() {
+			l.pool.Leave(t, gone)
+			l.core.Looked(t)
+		})
+	}
+}
+
 // everywhere runs visit on every loop, and then then.
 func (d *dataPlane) everywhere(visit func(*lane), then func()) {
 	left := new(atomic.Int64)
@@ -122,6 +134,7 @@ func (d *dataPlane) everywhere(visit func(*lane), then func()) {
 // forget drops the links and the series of an instance that is gone, these last:
 // a link that closes still counts.
 func (d *dataPlane) forget(label string) {
+	d.topologies.Forget(label)
 	d.everywhere(func(l *lane) { l.pool.Forget(label); l.core.Forget(label) }, func() {
 		// What has closed counts in the turn after.
 		d.everywhere(func(*lane) {}, func() { d.metrics.RemoveTenant(label) })

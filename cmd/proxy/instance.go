@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -27,21 +26,12 @@ type instanceView struct {
 }
 
 func viewInstance(in tenant.Instance) instanceView {
-	return instanceView{in.ID, in.Org, in.Name, redactURL(in.URL), in.CreatedAt.UTC()}
+	return instanceView{in.ID, in.Org, in.Name, pool.RedactURL(in.URL), in.CreatedAt.UTC()}
 }
 
 func (instanceView) columns() []string { return []string{"org", "name", "url", "id", "created"} }
 func (v instanceView) cells() []string {
 	return []string{v.Org, v.Name, v.URL, v.ID, shownTime(v.CreatedAt)}
-}
-
-// redactURL is the URL without its password; what cannot be parsed is not shown at all.
-func redactURL(secret tenant.Secret) string {
-	u, err := url.Parse(secret.Reveal())
-	if err != nil {
-		return secret.String()
-	}
-	return u.Redacted()
 }
 
 func (a *app) instanceCommand() *cobra.Command {

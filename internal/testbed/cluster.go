@@ -186,8 +186,8 @@ func (c *Cluster) do(node *ClusterNode, args ...any) {
 
 // client returns the node's one client, made at the first call.
 func (n *ClusterNode) client() *redis.Client {
-	if n.Server.own == nil {
-		n.Server.own = n.Client()
+	if n.own == nil {
+		n.own = n.Client()
 	}
-	return n.Server.own
+	return n.own
 }

@@ -1,0 +1,131 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// much is how much sooner another server must answer to be taken for the nearest one: a
+// layout that changes to and fro would cost more than it gains.
+const much = 0.7
+
+// readers returns who may be read from in place of primary, the best first: those that are
+// fit of its replicas, or the nearest of all. A replica that loads its data, or has lost
+// its primary, is not fit.
+func (a *asker) readers(ctx context.Context, primary Backend, replicas []string, last []Backend) []Backend {
+	if a.backend.ReadFrom == Primary {
+		return nil
+	}
+	candidates := []Backend{}
+	for _, addr := range replicas {
+		candidates = append(candidates, a.backend.member(addr, ReaderRole))
+	}
+	if a.backend.ReadFrom == Nearest {
+		candidates = append(candidates, primary)
+	}
+	took := a.fitness(ctx, candidates)
+	fit := slices.DeleteFunc(candidates, func(b Backend) bool { return took[b] == 0 })
+	if a.backend.ReadFrom == PreferReplica {
+		slices.SortFunc(fit, func(x, y Backend) int { return strings.Compare(x.Addr, y.Addr) })
+		return fit
+	}
+	slices.SortFunc(fit, func(x, y Backend) int { return int(took[x] - took[y]) })
+	if len(last) > 0 && len(fit) > 0 && took[last[0]] > 0 && float64(took[fit[0]]) > much*float64(took[last[0]]) {
+		return last[:1]
+	}
+	return fit[:min(1, len(fit))]
+}
+
+// fitness asks servers how they are, all at once; those that are fit are in the answer,
+// with how long the sooner of two answers took.
+func (a *asker) fitness(ctx context.Context, servers []Backend) map[Backend]time.Duration {
+	took := map[Backend]time.Duration{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, b := range servers {
+		c, err := a.client(b.Addr)
+		if err != nil {
+			continue
+		}
+		wg.Go(func() {
+			best := time.Duration(0)
+			for range 2 { // the first may have to connect
+				begun := time.Now()
+				info, err := c.Info(ctx, "everything").Result()
+				if err != nil || !fit(info) {
+					return
+				}
+				if d := max(1, time.Since(begun)); best == 0 || d < best {
+					best = d
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			took[b] = best
+		})
+	}
+	wg.Wait()
+	return took
+}
+
+// fit reports whether a server that answers INFO so may be read from.
+func fit(info string) bool {
+	return !strings.Contains(info, "\nloading:1") && !strings.Contains(info, "\nasync_loading:1") &&
+		(strings.Contains(info, "\nrole:master") || strings.Contains(info, "\nmaster_link_status:up"))
+}
+
+// replicated looks at a primary that knows its replicas.
+type replicated struct{ asker }
+
+// find implements finder. The primary is where the URL says; without its answer it is all
+// that there is.
+func (r *replicated) find(ctx context.Context, last *Layout) (*Layout, error) {
+	primary := r.backend
+	primary.Group, primary.ReadFrom = Single, Primary
+	layout := &Layout{Primaries: []Backend{primary}, Readers: [][]Backend{nil}}
+	c, err := r.client(primary.Addr)
+	if err != nil {
+		return nil, err
+	}
+	replicas, err := replicasOf(c.Do(ctx, "ROLE").Slice())
+	if err != nil {
+		if last == nil {
+			return layout, nil // its links say what is wrong
+		}
+		return nil, err
+	}
+	var before []Backend
+	if last != nil {
+		before = last.Readers[0]
+	}
+	layout.Readers[0] = r.readers(ctx, primary, replicas, before)
+	known := map[string]bool{primary.Addr: true}
+	for _, addr := range replicas {
+		known[addr] = true
+	}
+	r.keep(known)
+	return layout, nil
+}
+
+// replicasOf reads a primary's answer to ROLE.
+func replicasOf(role []any, err error) ([]string, error) {
+	if err != nil {
+		return nil, err
+	}
+	if len(role) < 3 || role[0] != "master" {
+		return nil, errNotPrimary
+	}
+	list, _ := role[2].([]any)
+	var addrs []string
+	for _, item := range list {
+		if r, ok := item.([]any); ok && len(r) >= 2 {
+			addrs = append(addrs, net.JoinHostPort(fmt.Sprint(r[0]), fmt.Sprint(r[1])))
+		}
+	}
+	return addrs, nil
+}

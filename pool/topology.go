@@ -1,0 +1,306 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// How often a group is looked at: when nothing happens, at most, and after a failure.
+// Redis's own clients look every 10 s at Sentinel too.
+const (
+	topologyPoll    = 10 * time.Second
+	topologySpacing = 250 * time.Millisecond
+	topologyBackoff = time.Second // at most
+)
+
+// errLeftGroup closes links to a server that is not what it was in its group.
+var errLeftGroup = errors.New("it has left its place in the group")
+
+// TopologyObserver counts how looking at a group ended: "ok", "changed" or "error".
+type TopologyObserver interface {
+	TopologyResult(label, result string)
+}
+
+// Topologies know who is who in the groups of servers, for all loops. They are safe for
+// concurrent use.
+type Topologies struct {
+	ctx     context.Context
+	dial    DialConfig
+	log     *slog.Logger
+	obs     TopologyObserver
+	changed func(t *Topology, gone []Backend)
+
+	mu      sync.Mutex
+	all     map[topologyKey]*Topology
+	running sync.WaitGroup
+}
+
+type topologyKey struct {
+	instance string
+	backend  Backend
+}
+
+// NewTopologies returns topologies that look at their groups until ctx ends. changed is
+// called when a layout has changed, with the servers that are not in it any more, and at
+// the end of each look that somebody waits for.
+func NewTopologies(ctx context.Context, cfg DialConfig, log *slog.Logger, obs TopologyObserver, changed func(t *Topology, gone []Backend)) *Topologies {
+	return &Topologies{ctx: ctx, dial: cfg, log: log, obs: obs, changed: changed, all: map[topologyKey]*Topology{}}
+}
+
+// Of returns the topology of an instance's backend, a group. It is looked at while it is
+// held, and for a while after.
+func (ts *Topologies) Of(instance, label string, b Backend) *Topology {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	key := topologyKey{instance, b}
+	t := ts.all[key]
+	if t == nil {
+		ctx, stop := context.WithCancel(ts.ctx)
+		t = &Topology{Instance: instance, Label: label, Backend: b, topologies: ts, stop: stop, wake: make(chan struct{}, 1)}
+		ts.all[key] = t
+		ts.running.Go(func() { t.run(ctx) })
+	}
+	t.holders.Add(1)
+	return t
+}
+
+// Forget ends the topologies of the instance called label.
+func (ts *Topologies) Forget(label string) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for key, t := range ts.all {
+		if t.Label == label {
+			delete(ts.all, key)
+			t.stop()
+		}
+	}
+}
+
+// Wait waits until all have ended: the context has.
+func (ts *Topologies) Wait() { ts.running.Wait() }
+
+// Topology is what is known of one group of servers.
+type Topology struct {
+	Instance, Label string
+	Backend         Backend // the group
+
+	topologies *Topologies
+	layout     atomic.Pointer[Layout]
+	cause      atomic.Pointer[Error] // why there is no layout
+	holders    atomic.Int64
+	awaited    atomic.Bool // somebody waits for the end of the next look
+	wake       chan struct{}
+	stop       context.CancelFunc
+}
+
+// Layout returns who is who, as far as is known; nil while nothing is.
+func (t *Topology) Layout() *Layout { return t.layout.Load() }
+
+// Refusal is why there is no layout.
+func (t *Topology) Refusal() *Error {
+	if e := t.cause.Load(); e != nil {
+		return e
+	}
+	return &Error{Reason: "its servers are not known yet"}
+}
+
+// Member returns the server of the group at addr, as another one of it, via, has named it:
+// without a host it is on the same one.
+func (t *Topology) Member(addr string, via Backend) Backend {
+	return t.Backend.member(at(addr, via.Addr), AnyRole)
+}
+
+// Release undoes Of.
+func (t *Topology) Release() { t.holders.Add(-1) }
+
+// Refresh has the group looked at soon: something is not as the layout says. However
+// often it is called, that happens once at a time and not too often.
+func (t *Topology) Refresh() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Await is Refresh, and has the topologies' changed called when the look has ended.
+func (t *Topology) Await() {
+	t.awaited.Store(true)
+	t.Refresh()
+}
+
+// finder looks at a group.
+type finder interface {
+	// find returns what it sees. last, which may be nil, is what was seen before.
+	find(ctx context.Context, last *Layout) (*Layout, error)
+	close()
+}
+
+func (t *Topology) finder(ctx context.Context) finder {
+	asker := asker{backend: t.Backend, timeout: t.topologies.dial.Timeout, clients: map[string]*redis.Client{}}
+	switch t.Backend.Group {
+	case Sentinel:
+		return newSentinels(ctx, asker, t.Refresh)
+	case Cluster:
+		return &clusterNodes{asker: asker}
+	default:
+		return &replicated{asker: asker}
+	}
+}
+
+// run looks at the group, again and again.
+func (t *Topology) run(ctx context.Context) {
+	f := t.finder(ctx)
+	defer f.close()
+	idle := time.Now()
+	wait := topologySpacing
+	for {
+		layout, err := f.find(ctx, t.layout.Load())
+		if ctx.Err() != nil {
+			return
+		}
+		t.found(layout, err)
+		next := topologyPoll
+		if err != nil {
+			next, wait = wait, min(2*wait, topologyBackoff)
+		} else {
+			wait = topologySpacing
+		}
+		if t.holders.Load() > 0 {
+			idle = time.Now()
+		} else if time.Since(idle) > 2*topologyPoll && t.end() {
+			return
+		}
+		if !t.pause(ctx, Jitter(topologySpacing), Jitter(next)) {
+			return
+		}
+	}
+}
+
+// pause waits for next or, once least has passed, for Refresh; false is the end.
+func (t *Topology) pause(ctx context.Context, least, next time.Duration) bool {
+	timer := time.NewTimer(least)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+	}
+	timer.Reset(max(0, next-least))
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+	case <-t.wake:
+	}
+	return true
+}
+
+// end forgets a topology that nobody holds.
+func (t *Topology) end() bool {
+	ts := t.topologies
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if t.holders.Load() > 0 {
+		return false
+	}
+	delete(ts.all, topologyKey{t.Instance, t.Backend})
+	t.stop()
+	return true
+}
+
+// found takes over what a look has shown. What was known stays when it has failed.
+func (t *Topology) found(layout *Layout, err error) {
+	ts := t.topologies
+	last := t.layout.Load()
+	var gone []Backend
+	result := "ok"
+	switch {
+	case err != nil:
+		result = "error"
+		var reply redis.Error
+		if errors.As(err, &reply) {
+			err = ReplyError(reply.Error())
+		}
+		refusal := refusal(err)
+		if before := t.cause.Swap(refusal); before == nil || before.Reason != refusal.Reason {
+			ts.log.Warn("the servers of an instance cannot be found out", "tenant", t.Label, "reason", Reason(err), "known", last != nil)
+		}
+	case layout.same(last):
+		t.cause.Store(nil)
+	default:
+		result = "changed"
+		t.cause.Store(nil)
+		now := layout.members()
+		if last != nil {
+			for b := range last.members() {
+				if !now[b] {
+					gone = append(gone, b)
+				}
+			}
+		}
+		t.layout.Store(layout)
+		ts.log.Info("the servers of an instance are known", "tenant", t.Label, "primaries", len(layout.Primaries), "readers", len(now)-len(layout.Primaries), "gone", len(gone))
+	}
+	if ts.obs != nil {
+		ts.obs.TopologyResult(t.Label, result)
+	}
+	if awaited := t.awaited.Swap(false); awaited || result == "changed" {
+		ts.changed(t, gone)
+	}
+}
+
+// asker asks servers what they know, over connections of its own.
+type asker struct {
+	backend Backend
+	timeout time.Duration
+	clients map[string]*redis.Client
+}
+
+// options are how a server is asked.
+func (a *asker) options(addr, user, password string) (*redis.Options, error) {
+	m := a.backend.member(addr, AnyRole)
+	if a.backend.Group == Replicated && addr == a.backend.Addr {
+		m = a.backend
+	}
+	secure, err := m.TLS.Config()
+	if err != nil {
+		return nil, &filesError{err}
+	}
+	return &redis.Options{
+		Network: m.Network, Addr: addr, Username: user, Password: password, TLSConfig: secure,
+		DialTimeout: a.timeout, ReadTimeout: a.timeout, WriteTimeout: a.timeout, ContextTimeoutEnabled: true,
+		MaxRetries: -1, PoolSize: 2, Protocol: 2, DisableIdentity: true,
+	}, nil
+}
+
+// client returns a client of the server at addr.
+func (a *asker) client(addr string) (*redis.Client, error) {
+	if c := a.clients[addr]; c != nil {
+		return c, nil
+	}
+	options, err := a.options(addr, a.backend.Username, a.backend.Password.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	c := redis.NewClient(options)
+	a.clients[addr] = c
+	return c, nil
+}
+
+// keep closes the clients of servers other than those.
+func (a *asker) keep(addrs map[string]bool) {
+	for addr, c := range a.clients {
+		if !addrs[addr] {
+			_ = c.Close()
+			delete(a.clients, addr)
+		}
+	}
+}
+
+func (a *asker) close() { a.keep(nil) }

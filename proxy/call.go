@@ -1,0 +1,211 @@
+package proxy
+
+import (
+	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/metrics"
+	"github.com/respgate/respgate/pool"
+)
+
+// call is one command of a session to one of several servers. Its reply waits until those
+// before it have been given to the client. It keeps the command's bytes: what a server has
+// certainly not executed is sent again.
+type call struct {
+	s     *Session // nil: the client has left
+	next  *call
+	to    pool.Owner // who is told the reply: the session, or who makes it true
+	id    command.ID
+	slot  int // -1: of none
+	tries int
+	raw   []byte
+	link  *pool.Link
+	asked bool   // sent behind ASKING
+	begun bool   // part of the reply has been given to the client
+	done  bool   // the whole reply is in reply
+	reply []byte // what has come while others were ahead, or may be an error to act on
+	join  *join  // of which it is a part; nil: it is a command of its own
+}
+
+// calls are a queue.
+type calls struct{ head, tail *call }
+
+func (q *calls) push(c *call) {
+	if q.head == nil {
+		q.head = c
+	} else {
+		q.tail.next = c
+	}
+	q.tail = c
+}
+
+func (q *calls) pop() *call {
+	c := q.head
+	if q.head = c.next; q.head == nil {
+		q.tail = nil
+	}
+	return c
+}
+
+// What a call that is over leaves for the next ones: at most so many, of buffers of at most
+// so many bytes.
+const (
+	maxSpare      = 1024
+	maxSpareBytes = 4096
+)
+
+// newCall queues a call, which the session owes its client from now on.
+func (s *Session) newCall(id command.ID, to pool.Owner, raw []byte, slot int) *call {
+	c := s.core.takeCall()
+	c.s, c.to, c.id, c.slot = s, to, id, slot
+	c.raw = append(c.raw[:0], raw...)
+	s.group.calls.push(c)
+	if s.muteNow {
+		s.muteRelayed()
+	}
+	s.cut = s.muteNow
+	s.sent++
+	return c
+}
+
+func (c *Core) takeCall() *call {
+	if n := len(c.spare); n > 0 {
+		k := c.spare[n-1]
+		c.spare = c.spare[:n-1]
+		return k
+	}
+	return &call{}
+}
+
+// free keeps a call for the next one.
+func (c *Core) free(k *call) {
+	if len(c.spare) < maxSpare && cap(k.raw) <= maxSpareBytes && cap(k.reply) <= maxSpareBytes {
+		*k = call{raw: k.raw[:0], reply: k.reply[:0]}
+		c.spare = append(c.spare, k)
+	}
+}
+
+// send hands the call to a link.
+func (c *call) send(l *pool.Link) {
+	c.link = l
+	if _, err := l.Send(c, c.raw, c.id, c.s.core.Clock.Nanos()); err != nil {
+		c.Failed(c.id, err)
+	}
+}
+
+// Client implements pool.Rider: what follows a command whose fate is unknown is the same
+// client's.
+func (c *call) Client() pool.Owner { return c.s }
+
+// Replies implements pool.Owner.
+func (c *call) Replies(b []byte, done int, partial bool) {
+	s := c.s
+	switch {
+	case s == nil || s.closed:
+	case !c.begun && len(c.reply) == 0 && b[0] != '-' && c.join == nil && s.group.calls.head == c:
+		c.begun = true
+		c.tell(b, done, partial)
+	case c.begun:
+		c.tell(b, done, partial)
+	default:
+		c.keep(b, done)
+	}
+}
+
+// tell gives the client the reply, or a part of it, of the call that is first.
+func (c *call) tell(b []byte, done int, partial bool) {
+	s, to := c.s, c.to
+	if done == 0 {
+		to.Replies(b, 0, partial)
+		return
+	}
+	s.group.calls.pop()
+	s.core.free(c)
+	to.Replies(b, done, false)
+	s.flushCalls()
+}
+
+// keep puts a reply by, and looks at it once it is whole.
+func (c *call) keep(b []byte, done int) {
+	s := c.s
+	c.reply = append(c.reply, b...)
+	s.kept += len(b)
+	if s.out.Unsent()+s.kept > s.core.Limits.MaxOutput {
+		s.drop(errOutput)
+		return
+	}
+	if done == 0 {
+		return
+	}
+	if c.reply[0] == '-' && c.refused() {
+		return
+	}
+	c.end()
+}
+
+// end says that the whole reply has been put by.
+func (c *call) end() {
+	c.done = true
+	if c.join != nil {
+		c.join.ended(c)
+		return
+	}
+	c.s.flushCalls()
+}
+
+// flushCalls gives the client the replies whose turn has come.
+func (s *Session) flushCalls() {
+	for c := s.group.calls.head; c != nil && !s.closed; c = s.group.calls.head {
+		if !c.done {
+			if len(c.reply) > 0 && c.reply[0] != '-' && c.join == nil {
+				c.begun = true
+				reply := c.reply
+				s.kept -= len(reply)
+				c.reply = nil
+				c.to.Replies(reply, 0, true)
+			}
+			return
+		}
+		s.group.calls.pop()
+		s.kept -= len(c.reply)
+		c.to.Replies(c.reply, 1, false)
+		s.core.free(c)
+	}
+}
+
+// Failed implements pool.Owner.
+func (c *call) Failed(id command.ID, err *pool.Error) {
+	s := c.s
+	switch {
+	case s == nil || s.closed:
+	case c.begun:
+		s.group.calls.pop()
+		s.Failed(id, err) // which ends the session
+	case !err.Sent && !err.Held && c.mayWait(metrics.RetryUnsent):
+		c.dropReply()
+		s.sendAgain(c)
+	case err.Sent && c.reads() && c.next == nil && c.mayWait(metrics.RetryLostRead):
+		c.dropReply()
+		s.sendAgain(c)
+	default:
+		c.fail(err)
+	}
+}
+
+func (c *call) dropReply() {
+	c.s.kept -= len(c.reply)
+	c.reply = c.reply[:0]
+}
+
+// fail answers the call with why there is no reply.
+func (c *call) fail(err *pool.Error) {
+	c.dropReply()
+	why := unservedBy(err)
+	c.reply = why.appendReply(c.reply, err.Error())
+	c.s.countRefusal(c.id, why, c.reply)
+	c.s.kept += len(c.reply)
+	c.end()
+}
+
+// reads reports whether the command changes nothing, so that it may be executed twice.
+func (c *call) reads() bool {
+	return c.id.Info().Flags&command.FlagReadonly != 0 && c.id.Info().Class == command.Shared
+}

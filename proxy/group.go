@@ -1,0 +1,222 @@
+package proxy
+
+import (
+	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/metrics"
+	"github.com/respgate/respgate/pool"
+)
+
+// group is what a session has whose instance has several servers.
+type group struct {
+	topology *pool.Topology // nil: the instance is one server
+	layout   *pool.Layout   // that its links belong to
+	links    []nodeLinks    // by primary
+	calls    calls          // under way, oldest first
+	again    []*call        // of them, those that wait to be sent again, in order
+	at       int            // the primary that a link of its own is to, or is to be
+	slot     int            // of the open transaction; -1 is none yet
+}
+
+// nodeLinks are a session's links to one primary, and to who is read from in its place.
+type nodeLinks struct {
+	lanes  [2]*pool.Link
+	reader *pool.Link
+}
+
+func (s *Session) clustered() bool {
+	return s.group.topology != nil && s.group.topology.Backend.Group == pool.Cluster
+}
+
+// join makes the session one of a group's, if its backend is one.
+func (s *Session) join() {
+	if s.backend.Group != pool.Single {
+		r := s.principal.Route
+		s.group = group{topology: s.core.Topologies.Of(r.InstanceID, r.Label, s.backend), slot: -1}
+	}
+}
+
+// quit undoes join.
+func (s *Session) quit() {
+	if s.group.topology == nil {
+		return
+	}
+	s.releaseNodes()
+	for c := s.group.calls.head; c != nil; c = c.next {
+		c.s = nil // what is answered yet is nobody's
+	}
+	s.group.topology.Release()
+	s.group = group{}
+}
+
+// placed calls then once it is known, or known not to be known, who is who in the
+// session's group.
+func (s *Session) placed(then func()) {
+	t := s.group.topology
+	if t == nil || t.Layout() != nil {
+		then()
+		return
+	}
+	s.pause(someone)
+	s.core.await(t, func() {
+		if s.closed || s.group.topology != t {
+			return
+		}
+		then()
+		s.resume()
+	})
+}
+
+// await calls fn when a group has been looked at.
+func (c *Core) await(t *pool.Topology, fn func()) {
+	if c.awaiting == nil {
+		c.awaiting = map[*pool.Topology][]func(){}
+	}
+	c.awaiting[t] = append(c.awaiting[t], fn)
+	t.Await()
+}
+
+// Looked is told that a group has been looked at: what waits for that goes on.
+func (c *Core) Looked(t *pool.Topology) {
+	waiting := c.awaiting[t]
+	delete(c.awaiting, t)
+	for _, fn := range waiting {
+		fn()
+	}
+}
+
+// server is who the session's links are to, those that are not chosen by slot.
+func (s *Session) server() pool.Backend {
+	if s.group.topology == nil {
+		return s.backend
+	}
+	l := s.group.topology.Layout()
+	if l == nil || len(l.Primaries) == 0 {
+		return s.backend // dialling says why that is none
+	}
+	return l.Primaries[min(s.group.at, len(l.Primaries)-1)]
+}
+
+// located takes over the group's layout; false says that the session must wait: what is
+// under way ends first, so that no command overtakes another one with the same keys.
+func (s *Session) located(l *pool.Layout) bool {
+	if l == s.group.layout {
+		return true
+	}
+	if s.owed() > 0 {
+		s.pause(idleness)
+		return false
+	}
+	s.releaseNodes()
+	s.releaseLinks()
+	s.group.layout = l
+	s.group.links = make([]nodeLinks, len(l.Primaries))
+	if !s.pin.bound() {
+		s.group.at = int(s.id % int64(max(1, len(l.Primaries))))
+	}
+	return true
+}
+
+func (s *Session) releaseNodes() {
+	for i := range s.group.links {
+		n := &s.group.links[i]
+		for _, l := range []*pool.Link{n.lanes[0], n.lanes[1], n.reader} {
+			if l != nil {
+				l.Release()
+			}
+		}
+	}
+	s.group.links, s.group.layout = nil, nil
+}
+
+// relayGrouped sends a command to one of the group's servers; false says that it must wait.
+func (s *Session) relayGrouped(it *item, r role) bool {
+	l := s.group.topology.Layout()
+	if l == nil || len(l.Primaries) == 0 {
+		s.group.topology.Refresh()
+		s.refuse(it.id, backendUnavailable, s.group.topology.Refusal().Error())
+		s.turnedDown(r)
+		return true
+	}
+	if !s.located(l) {
+		return false
+	}
+	if s.clustered() {
+		return s.relayCluster(it, r)
+	}
+	if r > onScripts || s.pin.link != nil && (s.pin.bound() || s.owed() > 0 && s.link == s.pin.link) {
+		return s.relayPinned(it, r)
+	}
+	return s.relayCall(it, r, 0, -1)
+}
+
+// relayCall sends a command as a call to primary node, or to who is read from instead;
+// false says that it must wait.
+func (s *Session) relayCall(it *item, r role, node, slot int) bool {
+	link, ok := s.nodeLink(it, r, node)
+	if !ok {
+		return s.relayPinned(it, waits) // there are too many links to share
+	}
+	if !s.mayCall(link) {
+		return false
+	}
+	if link.Connected() {
+		s.meter.tenant.Phase(metrics.PhasePool, 0, 1)
+	}
+	owner, raw := pool.Owner(s), it.frame.Raw
+	if r == tells {
+		owner, raw = s.tellTruth(it, raw)
+	}
+	c := s.newCall(it.id, owner, raw, slot)
+	c.send(link)
+	return true
+}
+
+// mayCall reports whether a call may be made now; else the session waits until it may.
+func (s *Session) mayCall(link *pool.Link) bool {
+	switch {
+	case s.owed() > 0 && s.link != nil: // over a link of its own
+		s.pause(idleness)
+	case len(s.group.again) > 0:
+		s.pause(idleness)
+	case s.owed() >= maxOwed:
+		s.pause(fewer)
+	case link != nil && link.Full():
+		s.pause(someone)
+		link.WhenRoom(s.resume)
+	default:
+		s.link = nil
+		return true
+	}
+	return false
+}
+
+// nodeLink is the session's link to a primary for a command, or to who is read from in its
+// place; false says that there are too many links to the instance.
+func (s *Session) nodeLink(it *item, r role, node int) (*pool.Link, bool) {
+	n := &s.group.links[node]
+	if readers := s.group.layout.Readers[node]; len(readers) > 0 && r == onShared && it.id.Info().Flags&command.FlagReadonly != 0 {
+		if n.reader == nil {
+			n.reader = s.acquire(readers[int(s.id%int64(len(readers)))], pool.Plain)
+		}
+		if n.reader != nil && !n.reader.Broken() {
+			return n.reader, true
+		}
+	}
+	lane := pool.Plain
+	if r == onScripts {
+		lane = pool.Scripts
+	}
+	if n.lanes[lane] == nil {
+		n.lanes[lane] = s.acquire(s.group.layout.Primaries[node], lane)
+	}
+	return n.lanes[lane], n.lanes[lane] != nil
+}
+
+// acquire gets a shared link to a member of the group; nil when there are too many.
+func (s *Session) acquire(member pool.Backend, lane pool.Lane) *pool.Link {
+	l := s.core.Links.Shared(s.keyTo(member, s.db, lane))
+	if l != nil {
+		l.Acquire()
+	}
+	return l
+}

@@ -1,0 +1,220 @@
+package proxy
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"time"
+
+	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/metrics"
+	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/resp"
+)
+
+// How a command that has not been executed is sent again: so often at most, and at these
+// intervals, twice as long each time and jittered.
+const (
+	maxTries   = 9
+	firstRetry = 10 * time.Millisecond
+	lastRetry  = 500 * time.Millisecond
+)
+
+// The retries that a tenant's commands on one loop may cause: a tenth of the commands, and
+// some that have been saved up. More would be a storm.
+const (
+	retriesPerCall = 0.1
+	maxRetries     = 1000
+)
+
+// spend takes one from the tenant's retries.
+func (m *meter) spend() bool {
+	if m.retries < 1 {
+		m.tenant.Retry(metrics.RetryDenied)
+		return false
+	}
+	m.retries--
+	return true
+}
+
+// mayWait reports whether the call may be sent again after a while: nothing that came later
+// to the same keys may have run meanwhile.
+func (c *call) mayWait(why metrics.Retry) bool {
+	if c.tries >= maxTries {
+		return false
+	}
+	for later := c.next; later != nil; later = later.next {
+		if later.slot == c.slot && why != metrics.RetryUnsent {
+			return false
+		}
+	}
+	if c.s.meter == nil || !c.s.meter.spend() {
+		return false
+	}
+	c.s.meter.tenant.Retry(why)
+	c.s.group.topology.Refresh()
+	return true
+}
+
+// sendAgain has a call sent again after a while: to whoever serves it then. Those that wait
+// already go first.
+func (s *Session) sendAgain(c *call) {
+	s.group.again = append(s.group.again, c)
+	if len(s.group.again) > 1 {
+		return
+	}
+	wait := min(firstRetry<<c.tries, lastRetry)
+	wait = time.Duration(float64(wait) * (0.5 + rand.Float64())) //nolint:gosec // no secret
+	s.core.After(wait, func() {
+		waiting := s.group.again
+		s.group.again = nil
+		for _, c := range waiting {
+			if c.s != nil && !s.closed {
+				c.tries++
+				c.resend()
+			}
+		}
+	})
+}
+
+// resend sends the call to whoever the layout says.
+func (c *call) resend() {
+	s := c.s
+	l := s.group.topology.Layout()
+	node := 0
+	if c.slot >= 0 {
+		node = l.Owner(c.slot)
+	}
+	if node < 0 || node >= len(l.Primaries) {
+		c.Failed(c.id, &pool.Error{Reason: "no server has the key's slot"})
+		return
+	}
+	c.sendTo(l.Primaries[node], false)
+}
+
+// sendTo sends the call to a member of the group, behind ASKING if it asks for a slot that
+// is being moved there.
+func (c *call) sendTo(member pool.Backend, asking bool) {
+	s := c.s
+	lane := pool.Plain
+	if c.id.Info().Class == command.Script {
+		lane = pool.Scripts
+	}
+	l := s.core.Links.Shared(s.keyTo(member, s.db, lane))
+	if l == nil {
+		c.fail(pool.ErrBusy)
+		return
+	}
+	c.asked = asking
+	if asking {
+		if _, err := l.Send(unheard{}, askingCommand, command.Other, s.core.Clock.Nanos()); err != nil {
+			c.Failed(c.id, err)
+			return
+		}
+	}
+	c.send(l)
+}
+
+var askingCommand = []byte("*1\r\n$6\r\nASKING\r\n")
+
+// unheard owns a command of the proxy's own whose reply does not matter.
+type unheard struct{}
+
+// Replies implements pool.Owner.
+func (unheard) Replies([]byte, int, bool) {}
+
+// Failed implements pool.Owner.
+func (unheard) Failed(command.ID, *pool.Error) {}
+
+// refused acts on an error that says that the command has not been executed; false leaves
+// it for the client. A script may return any word: its are not believed.
+func (c *call) refused() bool {
+	word := resp.ErrorCode(c.reply)
+	switch string(word) {
+	case "MOVED", "ASK":
+		c.s.group.topology.Refresh()
+		return c.redirected()
+	case "TRYAGAIN", "CLUSTERDOWN", "LOADING", "READONLY", "MASTERDOWN":
+		if c.id.Info().Class == command.Script || !c.mayWait(metrics.RetryNotServed) {
+			return false
+		}
+		c.dropReply()
+		c.s.sendAgain(c)
+		return true
+	}
+	return false
+}
+
+// tooManyMoves ends a chase.
+var tooManyMoves = &pool.Error{Reason: "its servers send the command to and fro"}
+
+// redirected follows MOVED and ASK.
+func (c *call) redirected() bool {
+	if c.id.Info().Class == command.Script {
+		return c.probe()
+	}
+	return c.follow(c.reply)
+}
+
+// follow sends the call to whom a server's words, MOVED or ASK, name.
+func (c *call) follow(words []byte) bool {
+	s := c.s
+	fields := bytes.Fields(words)
+	if len(fields) != 3 || c.slot < 0 {
+		return false
+	}
+	why := metrics.RetryMoved
+	if string(fields[0]) == "-ASK" {
+		why = metrics.RetryAsk
+	}
+	member := s.group.topology.Member(string(fields[2]), c.link.Key().Backend)
+	c.dropReply()
+	if c.tries++; c.tries > maxTries {
+		c.fail(tooManyMoves)
+		return true
+	}
+	s.meter.tenant.Retry(why)
+	c.sendTo(member, why == metrics.RetryAsk)
+	return true
+}
+
+// probe finds out whether a script's MOVED or ASK is the server's: then it says the same
+// of a command that only asks whether the first key exists.
+func (c *call) probe() bool {
+	var f resp.Frame
+	framer := resp.NewFramer(c.s.core.limitsAfter())
+	if _, err := framer.Next(c.raw, &f); err != nil || f.Raw == nil {
+		return false
+	}
+	args := f.AppendArgs(nil)
+	keys, _ := c.id.AppendKeys(nil, args)
+	if len(keys) == 0 {
+		return false
+	}
+	ask := resp.AppendCommand(nil, "EXISTS", string(args[keys[0]]))
+	_, err := c.link.Send(&probing{c: c}, ask, command.Lookup([]byte("exists")), c.s.core.Clock.Nanos())
+	return err == nil
+}
+
+// probing owns the question whether a server does not serve a script's slot.
+type probing struct {
+	c     *call
+	reply []byte
+}
+
+// Replies implements pool.Owner.
+func (p *probing) Replies(b []byte, done int, _ bool) {
+	p.reply = append(p.reply, b...)
+	if done == 0 || p.c.s == nil || p.c.s.closed {
+		return
+	}
+	if !bytes.Equal(resp.ErrorCode(p.reply), resp.ErrorCode(p.c.reply)) || !p.c.follow(p.reply) {
+		p.c.end() // it is the script's own word
+	}
+}
+
+// Failed implements pool.Owner.
+func (p *probing) Failed(command.ID, *pool.Error) {
+	if p.c.s != nil && !p.c.s.closed {
+		p.c.fail(&pool.Error{Sent: true})
+	}
+}
