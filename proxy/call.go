@@ -45,6 +45,13 @@ func (q *calls) pop() *call {
 	return c
 }
 
+// sameLane reports whether a call over link cannot overtake those that are under way, nor they
+// it: it is in their lane. A script works on the keys of plain commands too.
+func (q *calls) sameLane(link *pool.Link) bool {
+	last := q.tail
+	return last == nil || link == nil || last.link != nil && last.link.Key().Lane == link.Key().Lane
+}
+
 // What a call that is over leaves for the next ones: at most so many, of buffers of at most
 // so many bytes.
 const (

@@ -176,7 +176,7 @@ func (s *Session) mayCall(link *pool.Link) bool {
 	switch {
 	case s.owed() > 0 && s.link != nil: // over a link of its own
 		s.pause(idleness)
-	case len(s.group.again) > 0:
+	case len(s.group.again) > 0 || s.owed() > 0 && !s.group.calls.sameLane(link):
 		s.pause(idleness)
 	case s.owed() >= maxOwed:
 		s.pause(fewer)
