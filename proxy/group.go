@@ -61,8 +61,11 @@ func (s *Session) placed(then func()) {
 		if s.closed || s.group.topology != t {
 			return
 		}
+		s.wait = nothing
 		then()
-		s.resume()
+		if s.wait == nothing { // then may have to wait for something else
+			s.resume()
+		}
 	})
 }
 
