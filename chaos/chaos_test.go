@@ -89,7 +89,6 @@ func (f fault) run(t *testing.T, runs int, limit time.Duration) row {
 		r.recovery = max(r.recovery, time.Since(at))
 	}
 	found := s.check()
-	s.noLeaks()
 	for o, n := range map[outcome]*int64{acked: &r.acked, refused: &r.refused, unknown: &r.unknown} {
 		*n = s.load.total(o)
 	}
@@ -99,6 +98,7 @@ func (f fault) run(t *testing.T, runs int, limit time.Duration) row {
 	}
 	s.load.expect(t, "the tenant", f.told)
 	s.bystander.expect(t, "another tenant", f.elsewhere)
+	s.noLeaks()
 	return r
 }
 

@@ -36,6 +36,7 @@ type client struct {
 	hung  int
 
 	done   [3]atomic.Int64 // how many operations had each outcome
+	told   atomic.Value    // the text of the last refusal, or why the last connection ended
 	lost   atomic.Int64    // how many connections ended without being asked to
 	proven atomic.Int64    // when the latest was sent that has been answered, in nanoseconds
 }
@@ -88,6 +89,7 @@ func (c *client) connect(ctx context.Context) bool {
 		if r, err = c.wire.next(); err == nil && judge(r) == acked {
 			return true
 		}
+		c.told.Store(fmt.Sprintf("when connecting: %v, %v", r, err))
 	}
 	c.hangUp()
 	return false
@@ -118,12 +120,16 @@ func (c *client) batch() {
 				c.hung++
 			}
 			c.lost.Add(1)
+			c.told.Store(err.Error())
 			c.hangUp()
 			break
 		}
 		c.proven.Store(max(c.proven.Load(), sent))
 	}
 	for _, o := range ops {
+		if o.outcome != acked && o.reply.text != "" {
+			c.told.Store(o.reply.text)
+		}
 		c.done[o.outcome].Add(1)
 	}
 	c.ops = append(c.ops, ops...)
@@ -162,13 +168,22 @@ func (c *client) listen(ctx context.Context) {
 			c.hung++
 		}
 		if ctx.Err() == nil {
+			c.told.Store(err.Error())
 			c.lost.Add(1)
 		}
 		c.hangUp()
 		return
 	}
+	if judge(r) != acked { // SUBSCRIBE was refused
+		c.told.Store(r.text)
+		c.done[refused].Add(1)
+		c.hangUp()
+		pause(ctx, 5*time.Millisecond)
+		return
+	}
 	words := r.words()
 	if len(words) == 0 || words[0] != "message" {
+		c.told.Store(r.String())
 		return
 	}
 	token, sent, _ := strings.Cut(words[len(words)-1], "@")

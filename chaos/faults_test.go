@@ -113,6 +113,14 @@ var faults = []fault{
 		name: "name moves", how: "the backend's host name gets another address, the old one refuses connections", path: byName,
 		told: doubts, felt: true, hold: 200 * time.Millisecond, inject: move,
 	},
+	{
+		name: "Sentinel: primary killed", how: "SIGKILL when its replica has all; well again when the sentinels name the new primary", path: bySentinel,
+		told: doubts, inject: func(s *site) func() { return s.pair.killPrimary() },
+	},
+	{
+		name: "Sentinel: primary demoted", how: "`SENTINEL FAILOVER` while it lives and takes no writes", path: bySentinel,
+		told: doubts, inject: func(s *site) func() { return s.pair.demotePrimary() },
+	},
 }
 
 func freeze(s *site) func() {

@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -28,7 +29,7 @@ const workers = 3
 
 // startLoad starts clients of the tenant whose key it is, until the test ends or stop is
 // called. Their numbers begin with first.
-func startLoad(t *testing.T, ctl *redis.Client, addr, key string, first int) *load {
+func startLoad(t *testing.T, ctl redis.UniversalClient, addr, key string, first int) *load {
 	t.Helper()
 	l := &load{}
 	add := func(of int, kinds ...kind) {
@@ -64,10 +65,10 @@ func startLoad(t *testing.T, ctl *redis.Client, addr, key string, first int) *lo
 
 // provenSince reports whether every client has had an answer to something that it sent at
 // that time or later, and else who has not.
-func (l *load) provenSince(at time.Time) (all bool, missing []int) {
+func (l *load) provenSince(at time.Time) (all bool, missing []string) {
 	for _, c := range l.clients {
 		if c.proven.Load() < at.UnixNano() {
-			missing = append(missing, c.id)
+			missing = append(missing, fmt.Sprintf("client %d, last told %q", c.id, c.told.Load()))
 		}
 	}
 	return len(missing) == 0, missing
@@ -137,7 +138,7 @@ func readState(ctl redis.UniversalClient) func(ctx context.Context, worker int, 
 		if s.counters[worker], err = ctl.Get(ctx, key("counter")).Int64(); err != nil {
 			return err
 		}
-		if s.slots[worker], err = ctl.Get(ctx, key("slot")).Result(); err == redis.Nil {
+		if s.slots[worker], err = ctl.Get(ctx, key("slot")).Result(); errors.Is(err, redis.Nil) {
 			return nil
 		}
 		return err

@@ -20,10 +20,11 @@ import (
 type path uint8
 
 const (
-	direct   path = iota
-	toxic         // a network that can fail
-	byMiddle      // a middleman
-	byName        // a network that can fail, found by a name that can change
+	direct     path = iota
+	toxic           // a network that can fail
+	byMiddle        // a middleman
+	byName          // a network that can fail, found by a name that can change
+	bySentinel      // sentinels, which watch a primary and a replica
 )
 
 // durable has Redis lose nothing that it acknowledged when it is killed: each command is given
@@ -37,15 +38,16 @@ type site struct {
 	t      *testing.T
 	proxy  *proxy
 	redis  *testbed.Server
-	ctl    *redis.Client // of Redis itself
+	ctl    redis.UniversalClient // of Redis itself
 	net    *network
 	middle *middleman
 	names  *names
+	pair   *replicated
 	key    string
 	load   *load
 
 	otherKey  string
-	otherCtl  *redis.Client
+	otherCtl  redis.UniversalClient
 	bystander *load
 	before    usage
 }
@@ -68,23 +70,7 @@ func openSite(t *testing.T, how path, binary string) *site {
 	t.Helper()
 	s := &site{t: t, redis: testbed.Redis(t, durable...)}
 	s.ctl = s.redis.Client()
-	url, env := "redis://"+s.redis.Addr, []string(nil)
-	switch how {
-	case direct:
-	case toxic:
-		s.net = newNetwork(t, "127.0.0.1:0", s.redis.Addr)
-		url = "redis://" + s.net.proxy.Listen
-	case byMiddle:
-		s.middle = newMiddleman(t, s.redis.Addr)
-		url = "redis://" + s.middle.addr
-	case byName:
-		s.names = newNames(t)
-		s.names.set("127.0.0.2")
-		env = s.names.env()
-		_, port, _ := net.SplitHostPort(testbed.FreeAddr(t))
-		s.net = newNetwork(t, "127.0.0.2:"+port, s.redis.Addr)
-		url = "redis://" + backendName + ":" + port
-	}
+	url, env := s.way(how)
 	other := testbed.Redis(t)
 	s.otherCtl = other.Client()
 	s.proxy = startProxy(t, binary, env...)
@@ -97,6 +83,31 @@ func openSite(t *testing.T, how path, binary string) *site {
 	return s
 }
 
+// way makes what is between the proxy and Redis. It returns the URL that the proxy is given,
+// and what has to be in its environment.
+func (s *site) way(how path) (url string, env []string) {
+	s.t.Helper()
+	switch how {
+	case toxic:
+		s.net = newNetwork(s.t, "127.0.0.1:0", s.redis.Addr)
+		return "redis://" + s.net.proxy.Listen, nil
+	case byMiddle:
+		s.middle = newMiddleman(s.t, s.redis.Addr)
+		return "redis://" + s.middle.addr, nil
+	case byName:
+		s.names = newNames(s.t)
+		s.names.set("127.0.0.2")
+		_, port, _ := net.SplitHostPort(testbed.FreeAddr(s.t))
+		s.net = newNetwork(s.t, "127.0.0.2:"+port, s.redis.Addr)
+		return "redis://" + backendName + ":" + port, s.names.env()
+	case bySentinel:
+		s.pair = newReplicated(s.t, s.redis)
+		s.ctl = s.pair.client()
+		return s.pair.url(), nil
+	}
+	return "redis://" + s.redis.Addr, nil
+}
+
 // startLoads starts the clients of both tenants. Their numbers begin with first.
 func (s *site) startLoads(first int) {
 	s.t.Helper()
@@ -105,7 +116,7 @@ func (s *site) startLoads(first int) {
 }
 
 // ctls are clients of both Redis themselves.
-func (s *site) ctls() []*redis.Client { return []*redis.Client{s.ctl, s.otherCtl} }
+func (s *site) ctls() []redis.UniversalClient { return []redis.UniversalClient{s.ctl, s.otherCtl} }
 
 // usage is what leaks would show in.
 type usage struct {
@@ -139,7 +150,7 @@ func (s *site) noLeaks() {
 	s.t.Helper()
 	var now usage
 	var err error
-	within(s.t, 20*time.Second, func() bool {
+	within(s.t, 60*time.Second, func() bool {
 		pause(s.t.Context(), 100*time.Millisecond) // asking costs more than waiting
 		now, err = s.proxy.usage()
 		return err == nil && now.clients == 0 && now.links == 0 && now.sockets <= s.before.sockets &&
@@ -164,11 +175,11 @@ func within(t *testing.T, limit time.Duration, cond func() bool, what func() str
 // proven waits until every client has been answered something it sent after at.
 func (s *site) proven(at time.Time, limit time.Duration) {
 	s.t.Helper()
-	var missing []int
+	var missing []string
 	within(s.t, limit, func() (ok bool) {
 		ok, missing = s.load.provenSince(at)
 		return ok
-	}, func() string { return fmt.Sprintf("all clients are served (still waiting: %v)", missing) })
+	}, func() string { return fmt.Sprintf("all clients are served (still waiting: %s)", missing) })
 }
 
 // check stops the clients and returns what the checker finds.
@@ -184,39 +195,6 @@ func (s *site) check() (found []finding) {
 		found = append(append(found, l.hung()...), check(r)...)
 	}
 	return found
-}
-
-// names is what a host name stands for, as the proxy's resolver is told.
-type names struct {
-	t    *testing.T
-	file string
-}
-
-const backendName = "backend.chaos.test"
-
-// wrapper has the C library read host names from a file.
-const wrapper = "libnss_wrapper.so"
-
-func newNames(t *testing.T) *names {
-	return &names{t, t.TempDir() + "/hosts"}
-}
-
-// env has the resolver of a program ask the file. It is the C library's: Go's own cannot be
-// told from outside where to look.
-func (n *names) env() []string {
-	return []string{"LD_PRELOAD=" + wrapper, "NSS_WRAPPER_HOSTS=" + n.file, "GODEBUG=netdns=cgo"}
-}
-
-// set changes the address.
-func (n *names) set(addr string) {
-	n.t.Helper()
-	text := fmt.Sprintf("%s %s\n127.0.0.1 localhost\n", addr, backendName)
-	if err := os.WriteFile(n.file+".new", []byte(text), 0o600); err != nil {
-		n.t.Fatal(err)
-	}
-	if err := os.Rename(n.file+".new", n.file); err != nil {
-		n.t.Fatal(err)
-	}
 }
 
 // sorted is a map for people.
