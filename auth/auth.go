@@ -11,13 +11,16 @@ import (
 	"time"
 	"weak"
 
+	"golang.org/x/time/rate"
+
 	"github.com/respgate/respgate/tenant"
 )
 
 // What a client is told when it cannot be let in.
 var (
-	// ErrWrongPass is for a malformed, unknown, revoked or expired key, and for an
-	// instance that the key does not open: all alike, so that nobody learns which.
+	// ErrWrongPass is for a malformed, unknown, revoked or expired key, for one used from
+	// elsewhere than it may be, and for an instance that the key does not open: all
+	// alike, so that nobody learns which.
 	ErrWrongPass = errors.New("invalid key, or not for that instance")
 	// ErrUnavailable is for a key that is not cached while the store cannot be asked.
 	ErrUnavailable = errors.New("authentication is temporarily unavailable")
@@ -30,13 +33,14 @@ const (
 	ReasonWrongSecret = "wrong_secret"
 	ReasonRevoked     = "revoked"
 	ReasonExpired     = "expired"
+	ReasonAddress     = "address"  // the key is good, but not from there
 	ReasonInstance    = "instance" // the key is good, but not for that instance
 	ReasonUnavailable = "unavailable"
 )
 
 // Reasons returns every reason that an Observer may be told.
 func Reasons() []string {
-	return []string{ReasonMalformed, ReasonUnknown, ReasonWrongSecret, ReasonRevoked, ReasonExpired, ReasonInstance, ReasonUnavailable}
+	return []string{ReasonMalformed, ReasonUnknown, ReasonWrongSecret, ReasonRevoked, ReasonExpired, ReasonAddress, ReasonInstance, ReasonUnavailable}
 }
 
 // Store is where keys are kept. Both methods are called from several goroutines
@@ -53,8 +57,10 @@ type Store interface {
 
 // Observer counts authentications. It is called from several goroutines.
 type Observer interface {
-	Request()              // someone tried to authenticate
-	Failure(reason string) // and was not let in: one of Reasons
+	Request() // someone tried to authenticate
+	// Failure: and was not let in, for one of Reasons. throttledBy is ThrottledByKey or
+	// ThrottledByAddress where the answer is held back, else "".
+	Failure(reason, throttledBy string)
 }
 
 // Config bounds the service. A zero value stands for the default.
@@ -90,6 +96,8 @@ type Service struct {
 	commands *tenant.CommandSet // of the default rules
 	guesses  *throttle
 
+	sayThrottled, sayElsewhere rate.Sometimes // log that
+
 	lookups, polls, refreshes slots         // bounds on questions to the store
 	kick                      chan struct{} // asks for a poll at once
 	onChange                  func(*Handle)
@@ -120,7 +128,11 @@ func New(cfg Config, st Store, observer Observer, log *slog.Logger) (*Service, e
 	}
 	return &Service{
 		cfg: cfg, store: st, observer: observer, log: log, commands: commands,
-		guesses:   newThrottle(maxGuessers),
+		guesses: newThrottle(maxGuessers),
+
+		sayThrottled: rate.Sometimes{Interval: throttledInterval},
+		sayElsewhere: rate.Sometimes{Interval: elsewhereInterval},
+
 		lookups:   make(slots, cfg.MaxLookups),
 		polls:     make(slots, 1),
 		refreshes: make(slots, maxRefreshes),
@@ -142,21 +154,28 @@ func (s *Service) OnChange(fn func(h *Handle)) { s.onChange = fn }
 // handles on it have ended. Otherwise as OnChange.
 func (s *Service) OnDeleted(fn func(label string)) { s.onDeleted = fn }
 
-// Cached returns the handle of a good key that is in the cache. It does not block,
-// and keeps neither user nor key. Otherwise, also for a key known to be bad,
+// How often the log has a line of what may happen all the time: the metrics have all of it.
+const (
+	throttledInterval = 10 * time.Second
+	elsewhereInterval = time.Second
+)
+
+// Cached returns the handle of a good key, used from addr, that is in the cache. It does
+// not block, and keeps neither user nor key. Otherwise, also for a key known to be bad,
 // ok is false: Authenticate then gives the answer, in its time.
-func (s *Service) Cached(user, key []byte) (h *Handle, ok bool) {
+func (s *Service) Cached(addr netip.Addr, user, key []byte) (h *Handle, ok bool) {
 	if !wellFormed(key) {
 		return nil, false
 	}
 	hash := keyHash(key)
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.find(string(keyID(key)))
+	e := s.find(string(keyID(key)), now)
 	if e == nil {
 		return nil, false
 	}
-	h, reason := e.open(string(user), &hash, time.Now())
+	h, reason := e.open(addr, string(user), &hash, now)
 	if reason != "" {
 		return nil, false
 	}
@@ -165,23 +184,24 @@ func (s *Service) Cached(user, key []byte) (h *Handle, ok bool) {
 }
 
 // Authenticate returns the handle of a key on the instance that user names; "" and
-// "default" are the key's own instance. It may ask the store. A client at addr
-// that is not let in waits the longer the more guesses came from there, at most
-// 5 s; one with a good key never waits for that. ctx should end with the client's
-// connection. The error is or wraps ErrWrongPass, ErrUnavailable or ctx's; it
-// never has the key. The handle may have ended by the time it is used.
+// "default" are the key's own instance. It may ask the store. A client at addr, the
+// zero one when it is not known, that is not let in waits the longer the more guesses
+// came from there, of that key or of many, at most 5 s; one with a good key never waits
+// for that. ctx should end with the client's connection. The error is or wraps
+// ErrWrongPass, ErrUnavailable or ctx's; it never has the key. The handle may have ended
+// by the time it is used.
 func (s *Service) Authenticate(ctx context.Context, addr netip.Addr, user, key string) (*Handle, error) {
 	s.observer.Request()
-	h, reason, err := s.verify(ctx, user, key)
+	id, hash, ok := Parse([]byte(key))
+	if !ok {
+		return nil, s.turnAway(ctx, addr, "", ReasonMalformed)
+	}
+	h, reason, err := s.verify(ctx, addr, user, id, &hash)
 	switch {
 	case reason != "":
-		s.observer.Failure(reason)
-		if err := s.guesses.hold(ctx, addr); err != nil {
-			return nil, fmt.Errorf("authenticate: %w", err)
-		}
-		return nil, ErrWrongPass
+		return nil, s.turnAway(ctx, addr, id, reason)
 	case errors.Is(err, ErrUnavailable):
-		s.observer.Failure(ReasonUnavailable)
+		s.observer.Failure(ReasonUnavailable, "")
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("authenticate: %w", err)
@@ -189,13 +209,29 @@ func (s *Service) Authenticate(ctx context.Context, addr netip.Addr, user, key s
 	return h, nil
 }
 
+// turnAway returns the error for a bad key, when it may be told.
+func (s *Service) turnAway(ctx context.Context, addr netip.Addr, id, reason string) error {
+	delay, by := s.guesses.guess(addr, id, time.Now())
+	s.observer.Failure(reason, by)
+	if reason == ReasonAddress {
+		s.sayElsewhere.Do(func() {
+			s.log.Warn("a key was used from an address that is not on its list", "key", id, "client", addr.String())
+		})
+	}
+	if by != "" {
+		s.sayThrottled.Do(func() {
+			s.log.Warn("guesses of keys are slowed down", "by", by, "key", id, "client", addr.String(), "reason", reason, "delay", delay)
+		})
+	}
+	if err := s.guesses.wait(ctx, delay); err != nil {
+		return fmt.Errorf("authenticate: %w", err)
+	}
+	return ErrWrongPass
+}
+
 // verify returns a handle, or the reason why the key is bad, or an error when that
 // cannot be said.
-func (s *Service) verify(ctx context.Context, user, key string) (h *Handle, reason string, err error) {
-	id, hash, ok := Parse([]byte(key))
-	if !ok {
-		return nil, ReasonMalformed, nil
-	}
+func (s *Service) verify(ctx context.Context, addr netip.Addr, user, id string, hash *[32]byte) (h *Handle, reason string, err error) {
 	for {
 		e, err := s.lookup(ctx, id)
 		switch {
@@ -206,7 +242,7 @@ func (s *Service) verify(ctx context.Context, user, key string) (h *Handle, reas
 		}
 		s.mu.Lock()
 		gone := e.gone
-		h, reason = e.open(user, &hash, time.Now())
+		h, reason = e.open(addr, user, hash, time.Now())
 		s.mu.Unlock()
 		if !gone {
 			return h, reason, nil
@@ -227,5 +263,5 @@ func (s *Service) Status() (reachable bool, cached int, err error) {
 
 type unobserved struct{}
 
-func (unobserved) Request()       {}
-func (unobserved) Failure(string) {}
+func (unobserved) Request()               {}
+func (unobserved) Failure(string, string) {}

@@ -18,9 +18,11 @@ func TestAuthenticate(t *testing.T) {
 		one, two, revoked, expired := makeKey("cache"), makeKey("main", "cache"), makeKey(), makeKey()
 		revoked.grant.Key.RevokedAt = time.Now().Add(-time.Hour)
 		expired.grant.Key.ExpiresAt = time.Now()
+		here, elsewhere := makeKey(), makeKey() // the tests' addresses are in 10.0.0.0/8
+		here.grant.Key.AllowFrom, elsewhere.grant.Key.AllowFrom = networks(t, "10.0.0.0/8"), networks(t, "192.0.2.0/24,2001:db8::/32")
 		lost := makeKey("main", "cache") // its own instance is gone
 		lost.grant.Routes = lost.grant.Routes[1:]
-		w := newWorld(t, Config{}, newFakeStore(one.grant, two.grant, revoked.grant, expired.grant, lost.grant))
+		w := newWorld(t, Config{}, newFakeStore(one.grant, two.grant, revoked.grant, expired.grant, here.grant, elsewhere.grant, lost.grant))
 
 		wrong := GenerateFor(one.ID).Text.Reveal()
 		typo := "rg_" + strings.Repeat("0", 12) + "_" + strings.Repeat("0", 32)
@@ -47,6 +49,10 @@ func TestAuthenticate(t *testing.T) {
 			{"revoked", "", revoked.text(), "", ReasonRevoked},
 			{"revoked, wrong secret", "", GenerateFor(revoked.ID).Text.Reveal(), "", ReasonWrongSecret},
 			{"expired", "", expired.text(), "", ReasonExpired},
+			{"from where it may be used", "", here.text(), "cache", ""},
+			{"from elsewhere", "", elsewhere.text(), "", ReasonAddress},
+			{"from elsewhere, wrong secret", "", GenerateFor(elsewhere.ID).Text.Reveal(), "", ReasonWrongSecret},
+			{"from elsewhere, not its instance", "main", elsewhere.text(), "", ReasonAddress},
 		}
 		for i, tt := range tests {
 			from := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
@@ -58,7 +64,7 @@ func TestAuthenticate(t *testing.T) {
 				if got := after[tt.reason] - before[tt.reason]; tt.reason != "" && got != 1 {
 					t.Errorf("%s: failures are %v, want one more %s", tt.name, after, tt.reason)
 				}
-				cached, ok := w.Cached([]byte(tt.user), []byte(tt.key))
+				cached, ok := w.Cached(from, []byte(tt.user), []byte(tt.key))
 				switch {
 				case tt.want == "":
 					if h != nil || !errors.Is(err, ErrWrongPass) || err.Error() != ErrWrongPass.Error() {
@@ -80,7 +86,7 @@ func TestAuthenticate(t *testing.T) {
 				}
 			}
 		}
-		for _, k := range []made{one, two, revoked, expired} {
+		for _, k := range []made{one, two, revoked, expired, here, elsewhere} {
 			if got := w.store.asks(k.ID); got != 1 {
 				t.Errorf("the store was asked %d times for a key, want once", got)
 			}
@@ -88,8 +94,8 @@ func TestAuthenticate(t *testing.T) {
 				t.Error("a key stands in the log")
 			}
 		}
-		if requests, failures := w.counts.get(); requests != 2*len(tests)+2*7 {
-			t.Errorf("%d requests, want %d; failures: %v", requests, 2*len(tests)+2*7, failures)
+		if requests, failures := w.counts.get(); requests != 2*len(tests)+2*8 {
+			t.Errorf("%d requests, want %d; failures: %v", requests, 2*len(tests)+2*8, failures)
 		}
 	})
 }
@@ -105,7 +111,7 @@ func TestCachedDoesNotAllocateMuch(t *testing.T) {
 	}
 	user, key := []byte("default"), []byte(k.text())
 	if got := testing.AllocsPerRun(100, func() {
-		if _, ok := s.Cached(user, key); !ok {
+		if _, ok := s.Cached(home, user, key); !ok {
 			t.Error("a good key is not cached")
 		}
 	}); got > 0 {
@@ -120,9 +126,15 @@ func TestGoodKeyNeverWaitsForGuesses(t *testing.T) {
 		w.open("", known)
 		for range 50 {
 			go func() { _, _ = w.Authenticate(t.Context(), home, "", Generate().Text.Reveal()) }()
+			go func() { _, _ = w.Authenticate(t.Context(), home, "", GenerateFor(known.ID).Text.Reveal()) }()
+			go func() { _, _ = w.Authenticate(t.Context(), home, "", GenerateFor(fresh.ID).Text.Reveal()) }()
+			go func() { _, _ = w.Authenticate(t.Context(), home, "", "nonsense") }()
 		}
 		synctest.Wait()
 		begin := time.Now()
+		if _, ok := w.Cached(home, nil, []byte(known.text())); !ok {
+			t.Error("a good key is not cached any more")
+		}
 		w.open("", known)
 		w.open("", fresh)
 		if took := time.Since(begin); took != 0 {
@@ -194,7 +206,7 @@ func TestReasonsAreComplete(t *testing.T) {
 	for _, r := range Reasons() {
 		seen[r] = true
 	}
-	want := map[string]bool{"malformed": true, "unknown": true, "wrong_secret": true, "revoked": true, "expired": true, "instance": true, "unavailable": true}
+	want := map[string]bool{"malformed": true, "unknown": true, "wrong_secret": true, "revoked": true, "expired": true, "address": true, "instance": true, "unavailable": true}
 	if !maps.Equal(seen, want) {
 		t.Errorf("got %v, want %v", seen, want)
 	}

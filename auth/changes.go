@@ -259,6 +259,7 @@ func (s *Service) expire(now time.Time) (ended []*Handle) {
 		switch {
 		case e == nil || len(e.handles) == 0:
 		case e.expired(now):
+			e.lapsed = true
 			ended = append(ended, e.end()...)
 		default:
 			s.expireBy(e.expires)

@@ -3,6 +3,8 @@ package auth
 import (
 	"container/list"
 	"crypto/subtle"
+	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 	"weak"
@@ -34,8 +36,10 @@ type entry struct {
 	own      string // the name of the key's own instance
 	rules    string
 	commands *tenant.CommandSet // of rules
+	from     tenant.Networks
 	revoked  bool
 	expires  time.Time // zero: never
+	lapsed   bool      // the handles have ended because it has expired
 	handles  []*Handle // those that have not ended
 	place    *list.Element
 	gone     bool // no longer in the index: to be looked up again
@@ -59,9 +63,10 @@ func (s *Service) read(g tenant.Grant) grant {
 	return grant{g, commands}
 }
 
-// open returns the handle for the instance that user names, or the reason why not.
-// What the key may not do is told only to who has its secret.
-func (e *entry) open(user string, hash *[32]byte, now time.Time) (*Handle, string) {
+// open returns the handle for the instance that user names to a client at addr, or the
+// reason why not. What the key may not do is told only to who has its secret, which is
+// compared in a time that tells nothing of it.
+func (e *entry) open(addr netip.Addr, user string, hash *[32]byte, now time.Time) (*Handle, string) {
 	switch {
 	case subtle.ConstantTimeCompare(e.hash[:], hash[:]) != 1:
 		return nil, ReasonWrongSecret
@@ -69,6 +74,8 @@ func (e *entry) open(user string, hash *[32]byte, now time.Time) (*Handle, strin
 		return nil, ReasonRevoked
 	case e.expired(now):
 		return nil, ReasonExpired
+	case !e.from.Allow(addr):
+		return nil, ReasonAddress
 	}
 	if user == "" || user == "default" {
 		user = e.own
@@ -92,18 +99,20 @@ func (e *entry) apply(g grant, now time.Time) (changed []*Handle) {
 	if len(e.handles) > 0 && subtle.ConstantTimeCompare(e.hash[:], g.Key.SecretHash[:]) != 1 {
 		changed = e.end() // rotated: what the old secret opened ends
 	}
-	e.hash, e.expires, e.revoked = g.Key.SecretHash, g.Key.ExpiresAt, !g.Key.RevokedAt.IsZero()
+	e.hash, e.from = g.Key.SecretHash, g.Key.AllowFrom
+	e.expires, e.revoked = g.Key.ExpiresAt, !g.Key.RevokedAt.IsZero()
+	e.lapsed = e.expired(now)
 	e.own = ""
 	if len(g.Key.Instances) > 0 {
 		e.own = g.Key.Instances[0]
 	}
-	if e.revoked || e.expired(now) {
+	if e.revoked || e.lapsed {
 		return append(changed, e.end()...)
 	}
 	old := e.handles
 	e.handles = nil
 	for _, route := range g.Routes {
-		p := &tenant.Principal{KeyID: e.id, Org: g.Key.Org, Route: route, Limits: g.Key.Limits, Commands: e.commands}
+		p := &tenant.Principal{KeyID: e.id, Org: g.Key.Org, Route: route, Limits: g.Key.Limits, Commands: e.commands, AllowFrom: e.from, Seats: g.Seats}
 		h := handleOf(old, route.InstanceID)
 		switch {
 		case h == nil:
@@ -144,17 +153,23 @@ func handleOf(handles []*Handle, instance string) *Handle {
 }
 
 func same(a, b *tenant.Principal) bool {
-	return a.Org == b.Org && a.Route == b.Route && a.Commands == b.Commands &&
+	return a.Org == b.Org && a.Route == b.Route && a.Commands == b.Commands && a.Seats == b.Seats && slices.Equal(a.AllowFrom, b.AllowFrom) &&
 		a.Limits.Reset == b.Limits.Reset && sameInt(a.Limits.Rate, b.Limits.Rate) && sameInt(a.Limits.Burst, b.Limits.Burst)
 }
 
 func sameInt(a, b *int) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // find returns the entry of a key that is cached, or that a session still has a
-// handle of, and marks it as used. It wants the lock, as all below.
-func (s *Service) find(id string) *entry {
+// handle of, and marks it as used. It wants the lock, as all below. A key that had
+// expired by a clock which has since gone back is to be looked up again.
+func (s *Service) find(id string, now time.Time) *entry {
 	e := s.index[id].Value()
-	if e != nil {
+	switch {
+	case e == nil:
+	case e.lapsed && !e.expired(now):
+		s.remove(e)
+		return nil
+	default:
 		s.use(e)
 	}
 	return e

@@ -170,9 +170,10 @@ func (m made) text() string { return m.Text.Reveal() }
 
 // counts is an Observer.
 type counts struct {
-	mu       sync.Mutex
-	requests int
-	failures map[string]int
+	mu        sync.Mutex
+	requests  int
+	failures  map[string]int
+	throttled map[string]int // by what; "" is not
 }
 
 func (c *counts) Request() {
@@ -181,13 +182,14 @@ func (c *counts) Request() {
 	c.requests++
 }
 
-func (c *counts) Failure(reason string) {
+func (c *counts) Failure(reason, throttledBy string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.failures == nil {
-		c.failures = map[string]int{}
+		c.failures, c.throttled = map[string]int{}, map[string]int{}
 	}
 	c.failures[reason]++
+	c.throttled[throttledBy]++
 }
 
 func (c *counts) get() (requests int, failures map[string]int) {

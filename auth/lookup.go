@@ -26,7 +26,7 @@ type flight struct {
 // tenant.ErrNotFound, ErrUnavailable or ctx's.
 func (s *Service) lookup(ctx context.Context, id string) (*entry, error) {
 	s.mu.Lock()
-	if e := s.find(id); e != nil {
+	if e := s.find(id, time.Now()); e != nil {
 		s.mu.Unlock()
 		return e, nil
 	}

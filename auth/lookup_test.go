@@ -274,7 +274,7 @@ func TestRevokedDuringLookup(t *testing.T) {
 				if got := w.store.asks(k.ID); got != 2 {
 					t.Errorf("the store was asked %d times, want again after the change", got)
 				}
-				if _, ok := w.Cached(nil, []byte(k.text())); ok {
+				if _, ok := w.Cached(home, nil, []byte(k.text())); ok {
 					t.Error("the old grant is in the cache")
 				}
 			})

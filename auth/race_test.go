@@ -37,7 +37,7 @@ func TestConcurrentUse(t *testing.T) {
 		working.Go(func() {
 			for range 2000 {
 				k, user := keys[rand.IntN(len(keys))], []string{"", "cache"}[rand.IntN(2)]
-				h, ok := s.Cached([]byte(user), []byte(k.text()))
+				h, ok := s.Cached(home, []byte(user), []byte(k.text()))
 				if !ok {
 					ctx, cancel := context.WithTimeout(ctx, time.Duration(rand.IntN(1000))*time.Microsecond)
 					h, _ = s.verifyOnly(ctx, user, k)
@@ -75,7 +75,7 @@ func TestConcurrentUse(t *testing.T) {
 					n++
 				}
 			}
-			if _, ok := s.Cached(nil, []byte(k.text())); ok && i%4 < 2 {
+			if _, ok := s.Cached(home, nil, []byte(k.text())); ok && i%4 < 2 {
 				n++
 			}
 		}
@@ -92,7 +92,7 @@ func TestConcurrentUse(t *testing.T) {
 
 // verifyOnly is Authenticate without the delay of failures.
 func (s *Service) verifyOnly(ctx context.Context, user string, k made) (*Handle, error) {
-	h, reason, err := s.verify(ctx, user, k.text())
+	h, reason, err := s.verify(ctx, home, user, k.ID, &k.Hash)
 	if reason != "" {
 		return nil, errors.New(reason)
 	}

@@ -23,8 +23,12 @@ type Metrics struct {
 	links        *prometheus.GaugeVec
 	attempts     *prometheus.CounterVec
 	topology     *prometheus.CounterVec
+	delayed      *prometheus.CounterVec
+	breakers     *prometheus.GaugeVec
 	keyRequests  prometheus.Counter
 	keyFailures  *prometheus.CounterVec
+	throttled    *prometheus.CounterVec
+	refused      *prometheus.CounterVec // connections
 	httpRequests *prometheus.CounterVec
 	httpErrors   *prometheus.CounterVec
 	httpDuration *prometheus.HistogramVec
@@ -57,10 +61,16 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
-		attempts:     counter("redis_connection_attempts_total", "Tries to connect to a backend, by how they ended.", "tenant", "result"),
+		attempts: counter("redis_connection_attempts_total", "Tries to connect to a backend, by how they ended; those that an open breaker refuses are breaker_open.", "tenant", "result"),
+		delayed:  counter("redis_connection_attempts_delayed_total", "Tries to connect to a backend that waited for their turn among others.", "tenant"),
+		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "redis_breaker_state", Help: "Whether a backend is dialled: 0 closed (yes), 1 half-open (a probe is under way), 2 open (no).",
+		}, []string{"tenant"}),
 		topology:     counter("redis_topology_refreshes_total", "Looks at who is who in a group of servers, by how they ended.", "tenant", "result"),
 		keyRequests:  prometheus.NewCounter(prometheus.CounterOpts{Name: "api_key_requests_total", Help: "Clients' attempts to authenticate with an API key."}),
 		keyFailures:  counter("api_key_auth_failures_total", "Attempts to authenticate that failed.", "reason"),
+		throttled:    counter("api_key_guesses_throttled_total", "Failed attempts to authenticate that are answered late, for too many with one key or from one address.", "by"),
+		refused:      counter("respgate_clients_refused_total", "Connections that were refused.", "reason"),
 		httpRequests: counter("http_requests_total", "HTTP requests.", "method", "path", "status"),
 		httpErrors:   counter("http_request_errors_total", "HTTP requests answered with a status of 400 or more.", "method", "path", "status"),
 		httpDuration: duration("http_request_duration_seconds", "Time to answer an HTTP request.", "method", "path"),
@@ -83,7 +93,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	})
 	build.Set(1)
 	all := []prometheus.Collector{
-		m.links, m.attempts, m.topology, m.keyRequests, m.keyFailures, m.httpRequests, m.httpErrors, m.httpDuration,
+		m.links, m.attempts, m.delayed, m.breakers, m.topology, m.keyRequests, m.keyFailures, m.throttled, m.refused, m.httpRequests, m.httpErrors, m.httpDuration,
 		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m),
 	}
 	for _, g := range m.totals {
@@ -101,10 +111,16 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 func (m *Metrics) Loop(i int) *Loop { return m.loops[i] }
 
 // Expect has the series of these reasons of failed authentications, of these queries
-// and of these paths exist from the start, at 0.
+// and of these paths exist from the start, at 0, with those of clients that are kept out.
 func (m *Metrics) Expect(reasons, queries, paths []string) {
 	for _, reason := range reasons {
 		m.keyFailures.WithLabelValues(reason)
+	}
+	for _, by := range []string{"key", "address"} {
+		m.throttled.WithLabelValues(by)
+	}
+	for _, reason := range []string{RefusedKey, RefusedOrg} {
+		m.refused.WithLabelValues(reason)
 	}
 	for _, query := range queries {
 		m.queries.WithLabelValues(query)
@@ -126,9 +142,11 @@ func (m *Metrics) AddTenant(label string) {
 	for _, kind := range []string{"shared", "pinned", "subscriber"} {
 		m.links.WithLabelValues(label, kind).Set(float64(m.open[openLinks{label, kind}]))
 	}
-	for _, result := range []string{"ok", "refused", "timeout", "auth", "error"} {
+	for _, result := range []string{"ok", "refused", "timeout", "auth", "error", "breaker_open"} {
 		m.attempts.WithLabelValues(label, result)
 	}
+	m.delayed.WithLabelValues(label)
+	m.breakers.WithLabelValues(label)
 	m.loops[0].Tenant(label)
 }
 
@@ -145,6 +163,8 @@ func (m *Metrics) RemoveTenant(label string) {
 	m.links.DeletePartialMatch(prometheus.Labels{"tenant": label})
 	m.attempts.DeletePartialMatch(prometheus.Labels{"tenant": label})
 	m.topology.DeletePartialMatch(prometheus.Labels{"tenant": label})
+	m.delayed.DeleteLabelValues(label)
+	m.breakers.DeleteLabelValues(label)
 }
 
 // LinkOpened counts an open connection to a tenant's backend.
@@ -185,11 +205,41 @@ func (m *Metrics) TopologyResult(label, result string) {
 	}
 }
 
+// DialDelayed counts a try to connect that waited for its turn.
+func (m *Metrics) DialDelayed(label string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.gone[label] {
+		m.delayed.WithLabelValues(label).Inc()
+	}
+}
+
+// BreakerState says how the breaker of a tenant's backend is: 0 closed, 1 half-open, 2 open.
+func (m *Metrics) BreakerState(label string, state int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.gone[label] {
+		m.breakers.WithLabelValues(label).Set(float64(state))
+	}
+}
+
 // KeyRequest counts an attempt to authenticate.
 func (m *Metrics) KeyRequest() { m.keyRequests.Inc() }
 
 // KeyFailure counts an attempt to authenticate that failed.
 func (m *Metrics) KeyFailure(reason string) { m.keyFailures.WithLabelValues(reason).Inc() }
+
+// GuessThrottled counts such an attempt that is answered late, by "key" or "address".
+func (m *Metrics) GuessThrottled(by string) { m.throttled.WithLabelValues(by).Inc() }
+
+// Why a client with a good key was refused: the values of the label reason.
+const (
+	RefusedKey = "key"          // all connections of its key are in use
+	RefusedOrg = "organization" // or all of its organization
+)
+
+// Refused counts a connection that was refused, for one of the Refused reasons.
+func (m *Metrics) Refused(reason string) { m.refused.WithLabelValues(reason).Inc() }
 
 // Query counts a query to the store.
 func (m *Metrics) Query(name string, took time.Duration, err error) {

@@ -72,9 +72,14 @@ func used(t testing.TB) *prometheus.Registry {
 	m.LinkClosed("acme/cache", "shared")
 	m.DialResult("acme/cache", "ok")
 	m.DialResult("gone/cache", "ok")
+	m.DialDelayed("acme/cache")
+	m.BreakerState("acme/cache", 2)
+	m.BreakerState("gone/cache", 2)
 	m.Expect([]string{"unknown", "unavailable"}, []string{"grant", "changes"}, []string{"/metrics"})
 	m.KeyRequest()
 	m.KeyFailure("unknown")
+	m.GuessThrottled("address")
+	m.Refused(RefusedOrg)
 	m.Query("grant", 2*time.Millisecond, errors.New("away"))
 	m.HTTP("GET", "/health", 503, time.Millisecond)
 	m.SetTotals(tenant.Counts{Organizations: 1, Users: 2, Instances: 3, Keys: 4})
@@ -84,6 +89,8 @@ func used(t testing.TB) *prometheus.Registry {
 	m.RemoveTenant("gone/cache")
 	m.LinkClosed("gone/cache", "shared") // what comes late does not bring it back
 	m.DialResult("gone/cache", "ok")
+	m.DialDelayed("gone/cache")
+	m.BreakerState("gone/cache", 1)
 	return reg
 }
 

@@ -31,34 +31,65 @@ type Hello struct {
 	ID      int64  // the connection's number there; 0 when it does not say
 }
 
-// DialObserver hears how each try to connect ended: "ok", "refused", "timeout",
-// "auth" or "error".
+// DialObserver hears how dialling goes, by the instance's label.
 type DialObserver interface {
+	// DialResult says how a try to connect ended: "ok", "refused", "timeout",
+	// "auth" or "error"; or "breaker_open": it was not made.
 	DialResult(label, result string)
+	// DialDelayed says that a try waited for its turn among others.
+	DialDelayed(label string)
+	// BreakerState says how the instance's breaker is: 0 closed, 1 half-open,
+	// 2 open; with several servers, the worst of theirs.
+	BreakerState(label string, state int)
 }
 
-// Dialer connects to backends.
+// Dialer connects to backends. What it knows of them, all that dial with it share:
+// there is one in a process. It is safe for concurrent use.
 type Dialer struct {
-	cfg DialConfig
-	log *slog.Logger
-	obs DialObserver
+	cfg   DialConfig
+	log   *slog.Logger
+	obs   DialObserver
+	gates *gates
 }
 
 // NewDialer returns a dialer that logs each failed try and reports all to obs,
 // which may be nil.
 func NewDialer(cfg DialConfig, log *slog.Logger, obs DialObserver) *Dialer {
-	return &Dialer{cfg: cfg, log: log, obs: obs}
+	if obs == nil {
+		obs = unobserved{}
+	}
+	return &Dialer{cfg: cfg, log: log, obs: obs, gates: newGates(cfg, log, obs)}
 }
 
 // Dial makes one round of up to attempts tries. The connection it returns has
 // answered a PING and speaks protocol proto in database db. A refusal by the
 // backend's own words (ReplyError to SELECT or AUTH) ends the round at once.
+//
+// Failures are everybody's: while a backend fails, one dial at a time tries and the
+// others wait for how that ends; when a whole round has failed they get the last error
+// at once, but for one in each retry delay, the probe. Dials to one server are bounded
+// in number and rate.
 func (d *Dialer) Dial(ctx context.Context, label string, b Backend, db, proto, attempts int) (net.Conn, Hello, error) {
+	return d.dial(ctx, label, b, db, proto, attempts, ordinary)
+}
+
+func (d *Dialer) dial(ctx context.Context, label string, b Backend, db, proto, attempts int, u urgency) (net.Conn, Hello, error) {
 	for try := 1; ; try++ {
-		conn, hello, err := d.try(ctx, b, db, proto)
-		if d.obs != nil {
-			d.obs.DialResult(label, result(err))
+		pass, err := d.gates.enter(ctx, label, b, u)
+		if err != nil {
+			if try == 1 && ctx.Err() == nil {
+				d.obs.DialResult(label, "breaker_open")
+			}
+			return nil, Hello{}, err
 		}
+		conn, hello, err := d.try(ctx, b, db, proto)
+		if err != nil && ctx.Err() != nil {
+			err = ctx.Err()
+			pass.leave(err)
+			return nil, Hello{}, err
+		}
+		pass.leave(err)
+		d.obs.DialResult(label, result(err))
 		if err == nil {
 			return conn, hello, nil
 		}
@@ -67,19 +98,24 @@ func (d *Dialer) Dial(ctx context.Context, label string, b Backend, db, proto, a
 		if try >= attempts || errors.As(err, &refused) && refused.Code() != "LOADING" {
 			return nil, Hello{}, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, Hello{}, ctx.Err()
-		case <-time.After(Jitter(d.cfg.RetryDelay)):
-		}
 	}
 }
 
 // Jitter returns d, longer or shorter by up to a fifth, so that many waiters do
 // not come back together.
 func Jitter(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64())) //nolint:gosec // no secret
+	return soonest(d) + time.Duration(0.4*float64(d)*rand.Float64()) //nolint:gosec // no secret
 }
+
+// soonest is the least that Jitter makes of d.
+func soonest(d time.Duration) time.Duration { return d * 4 / 5 }
+
+// unobserved is for nobody.
+type unobserved struct{}
+
+func (unobserved) DialResult(string, string) {}
+func (unobserved) DialDelayed(string)        {}
+func (unobserved) BreakerState(string, int)  {}
 
 func result(err error) string {
 	var reply ReplyError
@@ -141,13 +177,15 @@ func handshake(conn net.Conn, b Backend, db, proto int) (Hello, error) {
 		return Hello{}, err
 	}
 	if db != 0 {
-		if _, err := exchange(conn, "SELECT", strconv.Itoa(db)); err != nil {
+		if _, err := exchange(conn, "SELECT", strconv.Itoa(db)); errors.As(err, &refused) {
+			return Hello{}, &databaseError{refused}
+		} else if err != nil {
 			return Hello{}, err
 		}
 	}
 	pong, err := exchange(conn, "PING")
 	switch {
-	case errors.As(err, &refused) && refused.Code() == "BUSY": // it is at work, and can be told to stop
+	case errors.As(err, &refused) && refused.atWork():
 	case err != nil:
 		return Hello{}, err
 	case string(pong) != "+PONG\r\n":

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -52,6 +53,12 @@ func (e ReplyError) Code() string {
 	return code
 }
 
+// Refused is the error of a server that answers reply, an error, where the command at hand
+// needed it to accept.
+func Refused(reply []byte) *Error {
+	return refusal(ReplyError(bytes.TrimRight(bytes.TrimLeft(reply, "-"), "\r\n")))
+}
+
 // auth reports whether the backend does not let respgate in.
 func (e ReplyError) auth() bool {
 	return e.Code() == "WRONGPASS" || e.Code() == "NOAUTH" || e.Code() == "NOPERM"
@@ -59,6 +66,21 @@ func (e ReplyError) auth() bool {
 
 // ourReasons are told as they are.
 var ourReasons = []error{errGone, errNotPrimary, errLeftGroup, errNoSentinel, errNoPrimary, errNoNode, errNotCluster}
+
+// atWork reports whether a backend that refuses a PING so serves all the same: a script
+// keeps it busy, and can be told to stop; or it cannot save, and so refuses writes.
+func (e ReplyError) atWork() bool { return e.Code() == "BUSY" || e.Code() == "MISCONF" }
+
+// everyones reports whether the backend lets nobody in, whoever asks and for whatever.
+func (e ReplyError) everyones() bool {
+	return e.Code() == "LOADING" || e.Code() == "DENIED" || e == "ERR max number of clients reached"
+}
+
+// databaseError is a refusal of one database: the others may be had.
+type databaseError struct{ ReplyError }
+
+// Unwrap makes it a ReplyError.
+func (e *databaseError) Unwrap() error { return e.ReplyError }
 
 // Reason says in few words why a backend cannot be had, without its address or a
 // secret.

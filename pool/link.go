@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/resp"
 )
 
@@ -84,7 +85,8 @@ type Link struct {
 	waiting []func(*Error) // want to know when the link is up, or cannot be
 	roomy   []func()       // want to know when the link is no longer full
 	hello   Hello
-	pin     *pinned // nil: the link is shared
+	retry   *loop.Timer // of a broken link that waits to dial again
+	pin     *pinned     // nil: the link is shared
 }
 
 // Acquire counts a client of the link, Release undoes it: a link without
@@ -105,8 +107,8 @@ func (l *Link) Hello() Hello { return l.hello }
 // Key returns what the link is to.
 func (l *Link) Key() Key { return l.key }
 
-// Broken reports whether the backend could not be reached when last tried.
-func (l *Link) Broken() bool { return l.state == broken }
+// Want has the link connect, if it is not about to.
+func (l *Link) Want() { l.dial() }
 
 // refresh has the link's group looked at, if it has one: a server cannot be reached.
 func (k *Key) refresh() {

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strconv"
 	"time"
@@ -59,7 +60,8 @@ type borrow struct {
 	then  func(*Link, *Error)
 	place *place
 	timer *loop.Timer
-	over  bool // answered or cancelled
+	stop  func() // ends its dialling; nil before
+	over  bool   // answered or cancelled
 }
 
 // end answers the wish, once.
@@ -95,6 +97,9 @@ func (p *Pool) Borrow(key Key, kind Kind, then func(*Link, *Error)) (cancel func
 	return func() {
 		b.over = true
 		p.leave(b)
+		if b.stop != nil {
+			b.stop()
+		}
 	}
 }
 
@@ -126,12 +131,11 @@ func (p *Pool) given(b *borrow) {
 
 // dialPinned makes a link for b, which has a slot.
 func (p *Pool) dialPinned(b *borrow) {
-	attempts := p.cfg.Dial.Attempts
-	if shared := p.links[b.key]; shared != nil && shared.state == broken {
-		attempts = 1 // it is known to be away
-	}
+	ctx, stop := context.WithCancel(p.ctx)
+	b.stop = stop
 	go func() {
-		nc, hello, err := p.dialer.Dial(p.ctx, b.key.Label, b.key.Backend, b.key.DB, b.key.Proto, attempts)
+		defer stop()
+		nc, hello, err := p.dialer.Dial(ctx, b.key.Label, b.key.Backend, b.key.DB, b.key.Proto, p.cfg.Dial.Attempts)
 		posted := p.loop.Post(func() {
 			l := &Link{key: b.key, meter: p.meter(b.key.Label), nanos: p.loop.Nanos, onIdle: func(*Link) {}, gone: true}
 			l.pin = &pinned{pool: p, slot: b.slot, db: b.key.DB}

@@ -71,6 +71,9 @@ func New(ctx context.Context, cfg Config, l *loop.Loop, slots *Slots, dialer *Di
 		slots: slots, pinned: map[*Link]struct{}{}, kept: map[freeKey][]*Link{}, waiting: map[slot][]*borrow{},
 	}
 	slots.join(p)
+	dialer.gates.onRecovery(func(tenants map[string]time.Time) {
+		l.Post(func() { p.recovered(tenants) })
+	})
 	return p
 }
 
@@ -141,47 +144,11 @@ func (p *Pool) Forget(label string) {
 
 var errGone = errors.New("the instance was deleted")
 
-// Leave is told that servers are not in a group any more, or not as what they were. Of a
-// group with one primary the links to them close at once: what a demoted primary still
-// does would be lost. A cluster's nodes send away what they do not serve; only those that
-// do not answer are closed.
-func (p *Pool) Leave(group *Topology, gone []Backend) {
-	for _, backend := range gone {
-		var owing []*Link
-		for key, l := range p.links {
-			switch {
-			case key.Group != group || key.Backend != backend:
-			case group.Backend.Group != Cluster, l.state != up:
-				delete(p.links, key)
-				l.retire(errLeftGroup)
-			case l.q.len() > 0:
-				owing = append(owing, l)
-			}
-		}
-		for l := range p.pinned {
-			if l.key.Group == group && l.key.Backend == backend {
-				if group.Backend.Group != Cluster || l.pin.holder == nil {
-					l.conn.Close(errLeftGroup)
-				} else {
-					owing = append(owing, l)
-				}
-			}
-		}
-		if len(owing) > 0 {
-			p.suspect(backend, owing)
-		}
-	}
-}
-
-// redial runs a round of dialling. While the link is broken, a round is a
-// single probe, and probes go on as long as the link has clients.
+// redial runs a round of dialling; while the backend is away that is a probe, or is
+// refused. It goes on as long as the link has clients.
 func (p *Pool) redial(l *Link) {
-	attempts := p.cfg.Dial.Attempts
-	if l.state == broken {
-		attempts = 1
-	}
 	go func() {
-		nc, hello, err := p.dialer.Dial(p.ctx, l.key.Label, l.key.Backend, l.key.DB, l.key.Proto, attempts)
+		nc, hello, err := p.dialer.dial(p.ctx, l.key.Label, l.key.Backend, l.key.DB, l.key.Proto, p.cfg.Dial.Attempts, interactive)
 		posted := p.loop.Post(func() { p.dialled(l, nc, hello, err) })
 		if !posted && nc != nil {
 			_ = nc.Close()
@@ -210,10 +177,22 @@ func (p *Pool) dialled(l *Link, nc net.Conn, hello Hello, err error) {
 		delete(p.links, l.key)
 		return
 	}
-	p.loop.After(Jitter(p.cfg.Dial.RetryDelay), func() { p.probe(l) })
+	l.retry = p.loop.After(Jitter(p.cfg.Dial.RetryDelay), func() { p.probe(l) })
+}
+
+// recovered has the broken links of tenants whose backend is back connect now, each on its
+// turn, rather than when their timers run out.
+func (p *Pool) recovered(tenants map[string]time.Time) {
+	for _, l := range p.links {
+		if _, back := tenants[l.key.Label]; back && l.retry != nil {
+			l.retry.Stop()
+			p.probe(l)
+		}
+	}
 }
 
 func (p *Pool) probe(l *Link) {
+	l.retry = nil
 	switch {
 	case l.state != broken:
 	case l.clients > 0:
@@ -231,9 +210,6 @@ func (p *Pool) adopt(l *Link, nc net.Conn, hello Hello, kind string) error {
 	})
 	if err != nil {
 		return err
-	}
-	if l.state == broken {
-		p.log.Info("backend reachable again", "tenant", l.key.Label)
 	}
 	p.obs.LinkOpened(l.key.Label, kind)
 	l.Up(conn, hello)

@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -15,11 +16,13 @@ import (
 	"github.com/respgate/respgate/tenant"
 )
 
-// links counts open links and how dialling ended.
+// links counts open links, how dialling ended and how the breakers are.
 type links struct {
-	mu      sync.Mutex
-	open    int
-	results map[string]int
+	mu       sync.Mutex
+	open     int
+	results  map[string]int
+	delayed  int
+	breakers map[string][]int // by tenant: the states, in order
 }
 
 func (o *links) LinkOpened(string, string) { o.add(1) }
@@ -33,6 +36,22 @@ func (o *links) DialResult(_, result string) {
 	}
 	o.results[result]++
 }
+func (o *links) DialDelayed(string) { o.mu.Lock(); o.delayed++; o.mu.Unlock() }
+func (o *links) BreakerState(label string, state int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.breakers == nil {
+		o.breakers = map[string][]int{}
+	}
+	o.breakers[label] = append(o.breakers[label], state)
+}
+
+// result returns how many dials have ended so.
+func (o *links) result(name string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.results[name]
+}
 
 // bench is a pool on a running loop.
 type bench struct {
@@ -44,21 +63,31 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	l, err := loop.New(log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &bench{t: t, loop: l, obs: &links{}}
+	return newBenches(t, 1, NewSlots(8, 100))[0]
+}
+
+// newBenches returns n pools of one process.
+func newBenches(t *testing.T, n int, slots *Slots) (all []*bench) {
+	t.Helper()
+	log, obs := slog.New(slog.DiscardHandler), &links{}
 	cfg := Config{
 		Dial:        DialConfig{Attempts: 3, RetryDelay: 50 * time.Millisecond, Timeout: 2 * time.Second},
 		IdleTimeout: time.Minute, StallTimeout: time.Minute, PinnedWait: time.Second,
 	}
-	b.pool = New(t.Context(), cfg, l, NewSlots(8, 100), NewDialer(cfg.Dial, log, b.obs), b.obs, func(string) Meter { return &tally{} }, log)
-	done := make(chan struct{})
-	go func() { l.Run(); close(done) }()
-	t.Cleanup(func() { l.Stop(); <-done })
-	return b
+	dialer := NewDialer(cfg.Dial, log, obs)
+	for range n {
+		l, err := loop.New(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &bench{t: t, loop: l, obs: obs}
+		b.pool = New(t.Context(), cfg, l, slots, dialer, obs, func(string) Meter { return &tally{} }, log)
+		done := make(chan struct{})
+		go func() { l.Run(); close(done) }()
+		t.Cleanup(func() { l.Stop(); <-done })
+		all = append(all, b)
+	}
+	return all
 }
 
 func (b *bench) link(url string, db, proto int) (link *Link) {
@@ -150,6 +179,38 @@ func TestBackendsRefusalIsTold(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestBackendThatCannotSave: such a Redis refuses writes, and PING with them. It serves the
+// rest all the same, and so clients are let in.
+func TestBackendThatCannotSave(t *testing.T) {
+	server := testbed.Redis(t, "--enable-protected-configs", "yes")
+	gone := t.TempDir() + "/gone"
+	if err := os.Mkdir(gone, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	admin := server.Client()
+	for _, args := range [][]any{{"CONFIG", "SET", "dir", gone}, {"CONFIG", "SET", "save", "3600 1"}, {"SET", "k", "v"}} {
+		if err := admin.Do(t.Context(), args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(gone); err != nil {
+		t.Fatal(err)
+	}
+	_ = admin.Do(t.Context(), "BGSAVE").Err()
+	testbed.Eventually(t, 10*time.Second, "the backend refuses PING", func() bool {
+		err := admin.Ping(t.Context()).Err()
+		return err != nil && strings.HasPrefix(err.Error(), "MISCONF")
+	})
+	b := newBench(t)
+	link := b.link("redis://"+server.Addr, 0, 2)
+	if got := b.do(link, "GET", "k"); got != "$1\r\nv\r\n" {
+		t.Errorf("GET: %q", got)
+	}
+	if got := b.do(link, "SET", "k", "w"); !strings.HasPrefix(got, "-MISCONF ") {
+		t.Errorf("SET: %q, want Redis's own refusal", got)
 	}
 }
 

@@ -210,7 +210,7 @@ func (s *Session) relay(it *item, r role) bool {
 		s.say(notBegun)
 		return true
 	}
-	if p.link == nil && ends(r) {
+	if p.link == nil && p.tx != pending && ends(r) {
 		s.answerUnpinned(it, r)
 		return true
 	}

@@ -14,7 +14,10 @@ type call struct {
 	next  *call
 	to    pool.Owner // who is told the reply: the session, or who makes it true
 	id    command.ID
-	slot  int // -1: of none
+	slot  int   // -1: of none
+	node  int   // the primary, where there is no slot
+	at    []int // of a part: which of the command's keys it has
+	n     int   // how many arguments they are
 	tries int
 	raw   []byte
 	link  *pool.Link
@@ -69,6 +72,7 @@ func (s *Session) newCall(id command.ID, to pool.Owner, raw []byte, slot int) *c
 		s.muteRelayed()
 	}
 	s.cut = s.muteNow
+	s.meter.earn()
 	s.sent++
 	return c
 }
@@ -107,7 +111,7 @@ func (c *call) Replies(b []byte, done int, partial bool) {
 	s := c.s
 	switch {
 	case s == nil || s.closed:
-	case !c.begun && len(c.reply) == 0 && b[0] != '-' && c.join == nil && s.group.calls.head == c:
+	case !c.begun && len(c.reply) == 0 && b[0] != '-' && c.streams():
 		c.begun = true
 		c.tell(b, done, partial)
 	case c.begun:
@@ -115,6 +119,12 @@ func (c *call) Replies(b []byte, done int, partial bool) {
 	default:
 		c.keep(b, done)
 	}
+}
+
+// streams reports whether the reply may be given to the client as it comes: it is its turn,
+// and nothing is pushed between.
+func (c *call) streams() bool {
+	return c.join == nil && c.s.group.calls.head == c && !c.s.pin.listening
 }
 
 // tell gives the client the reply, or a part of it, of the call that is first.
@@ -152,7 +162,7 @@ func (c *call) keep(b []byte, done int) {
 func (c *call) end() {
 	c.done = true
 	if c.join != nil {
-		c.join.ended(c)
+		c.join.ended()
 		return
 	}
 	c.s.flushCalls()
@@ -161,8 +171,11 @@ func (c *call) end() {
 // flushCalls gives the client the replies whose turn has come.
 func (s *Session) flushCalls() {
 	for c := s.group.calls.head; c != nil && !s.closed; c = s.group.calls.head {
+		if s.pin.listening && s.partial {
+			return // in the middle of what is pushed
+		}
 		if !c.done {
-			if len(c.reply) > 0 && c.reply[0] != '-' && c.join == nil {
+			if len(c.reply) > 0 && c.reply[0] != '-' && c.streams() {
 				c.begun = true
 				reply := c.reply
 				s.kept -= len(reply)
@@ -189,7 +202,7 @@ func (c *call) Failed(id command.ID, err *pool.Error) {
 	case !err.Sent && !err.Held && c.mayWait(metrics.RetryUnsent):
 		c.dropReply()
 		s.sendAgain(c)
-	case err.Sent && c.reads() && c.next == nil && c.mayWait(metrics.RetryLostRead):
+	case err.Sent && c.reads() && c.following() == nil && c.mayWait(metrics.RetryLostRead):
 		c.dropReply()
 		s.sendAgain(c)
 	default:

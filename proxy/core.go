@@ -54,6 +54,7 @@ type Core struct {
 	Background Background
 	Auth       *auth.Service
 	Limiters   *ratelimit.Registry
+	Seats      *Seats // of all loops; nil: connections are not counted
 	Links      Links
 	Topologies *pool.Topologies
 	Everywhere Everywhere // nil: there is no other loop
@@ -72,6 +73,8 @@ type Core struct {
 	after    *resp.Limits     // once authenticated
 	awaiting map[*pool.Topology][]func()
 	spare    []*call // for the next ones
+	args     [][]byte
+	keys     []int
 }
 
 // limitsBefore are the limits before a session has authenticated.

@@ -13,6 +13,7 @@ type group struct {
 	links    []nodeLinks    // by primary
 	calls    calls          // under way, oldest first
 	again    []*call        // of them, those that wait to be sent again, in order
+	queued   [][]byte       // what is in a transaction that has no key yet
 	at       int            // the primary that a link of its own is to, or is to be
 	slot     int            // of the open transaction; -1 is none yet
 }
@@ -155,6 +156,15 @@ func (s *Session) relayGrouped(it *item, r role) bool {
 // relayCall sends a command as a call to primary node, or to who is read from instead;
 // false says that it must wait.
 func (s *Session) relayCall(it *item, r role, node, slot int) bool {
+	if r == tells {
+		owner, raw := s.tellTruth(it, it.frame.Raw)
+		return s.relayAs(it, r, node, slot, owner, raw)
+	}
+	return s.relayAs(it, r, node, slot, s, it.frame.Raw)
+}
+
+// relayAs is relayCall for a command whose bytes are raw and whose reply goes to owner.
+func (s *Session) relayAs(it *item, r role, node, slot int, owner pool.Owner, raw []byte) bool {
 	link, ok := s.nodeLink(it, r, node)
 	if !ok {
 		return s.relayPinned(it, waits) // there are too many links to share
@@ -165,11 +175,8 @@ func (s *Session) relayCall(it *item, r role, node, slot int) bool {
 	if link.Connected() {
 		s.meter.tenant.Phase(metrics.PhasePool, 0, 1)
 	}
-	owner, raw := pool.Owner(s), it.frame.Raw
-	if r == tells {
-		owner, raw = s.tellTruth(it, raw)
-	}
 	c := s.newCall(it.id, owner, raw, slot)
+	c.node = node
 	c.send(link)
 	return true
 }
@@ -201,8 +208,11 @@ func (s *Session) nodeLink(it *item, r role, node int) (*pool.Link, bool) {
 		if n.reader == nil {
 			n.reader = s.acquire(readers[int(s.id%int64(len(readers)))], pool.Plain)
 		}
-		if n.reader != nil && !n.reader.Broken() {
-			return n.reader, true
+		if n.reader != nil {
+			if n.reader.Connected() {
+				return n.reader, true
+			}
+			n.reader.Want() // and the primary serves meanwhile
 		}
 	}
 	lane := pool.Plain

@@ -3,25 +3,49 @@ package proxy
 // join gathers the replies to the parts of a command that went to several servers.
 type join struct {
 	parts []*call
-	left  int                        // parts that have not ended
-	whole *call                      // whose reply it is
-	make  func(parts []*call) []byte // makes it of theirs
+	left  int // parts that have not ended
+	whole *call
+	reply func(s *Session, parts []*call) []byte // makes one of theirs
+}
+
+// begin makes a call one that is sent in parts.
+func (c *call) begin(reply func(s *Session, parts []*call) []byte) {
+	c.join = &join{whole: c, reply: reply}
+}
+
+// part makes a part of a call.
+func (c *call) part(slot int) *call {
+	p := c.s.core.takeCall()
+	p.s, p.to, p.id, p.slot, p.join = c.s, c.s, c.id, slot, c.join
+	return p
+}
+
+// sendParts sends them all. Some may end at once, so that the whole must know before how
+// many they are.
+func (c *call) sendParts(parts []*call) {
+	s := c.s
+	c.join.parts, c.join.left = parts, len(parts)
+	for _, p := range parts {
+		if s.closed {
+			return
+		}
+		p.resend()
+	}
 }
 
 // ended is told that a part's reply is there.
-func (j *join) ended(*call) {
+func (j *join) ended() {
 	if j.left--; j.left > 0 {
 		return
 	}
 	w := j.whole
-	if w.s == nil || w.s.closed {
-		return
-	}
-	w.reply = j.make(j.parts)
+	s := w.s
+	w.reply = j.reply(s, j.parts)
 	for _, p := range j.parts {
-		w.s.kept -= len(p.reply)
-		w.s.core.free(p)
+		s.kept -= len(p.reply)
+		s.core.free(p)
 	}
-	w.s.kept += len(w.reply)
+	s.kept += len(w.reply)
+	w.join = nil
 	w.end()
 }

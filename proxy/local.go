@@ -114,12 +114,12 @@ func (s *Session) auth(it *item) {
 // authenticate looks a key up, in the background unless it is known, and goes on
 // with then when it is good.
 func (s *Session) authenticate(id command.ID, user, key []byte, then func()) {
-	if h, ok := s.core.Auth.Cached(user, key); ok {
+	addr := s.addr.Addr()
+	if h, ok := s.core.Auth.Cached(addr, user, key); ok {
 		s.authenticated(id, h, nil, then)
 		return
 	}
 	name, text := string(user), string(key)
-	addr := s.addr.Addr()
 	s.pause(someone)
 	ctx, cancel := context.WithCancel(s.core.Ctx)
 	s.giveUp = cancel
@@ -152,27 +152,64 @@ func (s *Session) authenticated(id command.ID, h *auth.Handle, err error, then f
 		s.refuse(id, wrongPass)
 	case s.pin.bound() && s.principal != nil && s.principal.Route != p.Route:
 		s.refuse(id, unsupported, "the instance cannot change while keys are watched or tracked, channels subscribed or a transaction is open")
-	case !s.adopt(h, p):
-		s.refuse(id, backendUnavailable, "backend unavailable: its URL is not understood")
 	default:
+		s.enter(id, h, p, then)
+	}
+}
+
+// enter goes on with then as the principal's session. One for which there is no room ends,
+// as Redis closes a connection beyond its maxclients.
+func (s *Session) enter(id command.ID, h *auth.Handle, p *tenant.Principal, then func()) {
+	err := s.adopt(h, p)
+	switch {
+	case err == nil:
 		s.placed(then)
+	case errors.Is(err, errFull):
+		s.refuse(id, maxClients)
+		s.finish()
+	case errors.Is(err, errElsewhere):
+		s.refuse(id, wrongPass)
+	default:
+		s.refuse(id, backendUnavailable, "backend unavailable: its URL is not understood")
 	}
 }
 
 // logOut makes the session one that has not authenticated.
 func (s *Session) logOut() {
+	s.core.Seats.move(s.principal, nil)
 	s.leave()
 	s.framer.SetLimits(limitsBefore)
 	s.awaitAuth()
 }
 
-// adopt makes the session the principal's; false says that its instance cannot be
-// used.
-func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) bool {
+func (s *Session) releaseLinks() {
+	for i, l := range s.links {
+		if l != nil {
+			l.Release()
+			s.links[i] = nil
+		}
+	}
+}
+
+var (
+	errFull      = errors.New("all connections of its key or organization are in use")
+	errElsewhere = errors.New("its key may not be used from there")
+)
+
+// adopt makes the session the principal's, however it was found. It stays what it was, with
+// errFull, when there is no room, with errElsewhere when the key may not be used from where
+// the client is, and with another error when the instance cannot be used.
+func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
+	if !p.AllowFrom.Allow(s.addr.Addr()) {
+		return errElsewhere
+	}
 	backend, err := pool.ParseURL(p.Route.URL)
 	if err != nil {
 		s.core.Log.Error("instance cannot be used", "tenant", p.Route.Label, "error", err)
-		return false
+		return err
+	}
+	if !s.core.Seats.move(s.principal, p) {
+		return errFull
 	}
 	if s.principal == nil || s.principal.Route != p.Route {
 		s.leave()
@@ -182,11 +219,11 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) bool {
 		s.meter = s.core.meter(p.Route.Label)
 		s.meter.tenant.Clients(1)
 	}
-	s.handle, s.principal = h, p
+	s.handle, s.principal, s.known = h, p, true
 	s.bucket = s.core.Limiters.Bucket(p.KeyID, p.Limits)
 	s.framer.SetLimits(s.core.limitsAfter())
 	s.endAuthTimer()
-	return true
+	return nil
 }
 
 // hello serves HELLO [version [AUTH name key] [SETNAME name]].

@@ -15,6 +15,7 @@ const (
 	opened              // MULTI has gone to the backend
 	doomed              // so it has, but something was refused here: EXEC will discard
 	refused             // MULTI itself was refused: the backend knows nothing of it
+	pending             // it is not known yet which node of a cluster it is for
 )
 
 // pinned is what a session has while it has a link to itself.
@@ -110,6 +111,8 @@ func (s *Session) turnedDown(r role) {
 	switch {
 	case s.pin.tx == opened:
 		s.pin.tx = doomed
+	case s.pin.tx == pending:
+		s.pin.poisoned = true
 	case r == multi && s.pin.tx == none:
 		s.pin.tx = refused
 	case r == watch:
@@ -131,6 +134,7 @@ func (s *Session) sendPinned(it *item, r role) {
 			p.tx = opened
 			p.begun++
 			p.queued = 0
+			s.group.slot = -1
 			owner = &beginning{s, p.begun}
 		}
 	case exec:
@@ -186,6 +190,9 @@ func (s *Session) sendPinned(it *item, r role) {
 			s.Failed(it.id, err)
 		}
 		return
+	}
+	if s.clustered() {
+		owner = moved{owner}
 	}
 	s.send(p.link, owner, raw, it.id)
 	switch {
@@ -281,6 +288,7 @@ func (s *Session) Pushed(b []byte, partial bool) {
 	}
 	s.write(b, 0)
 	if !partial {
+		s.flushCalls()
 		s.answered()
 	}
 }

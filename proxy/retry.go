@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/respgate/respgate/command"
@@ -26,6 +27,9 @@ const (
 	maxRetries     = 1000
 )
 
+// earn is told of a command.
+func (m *meter) earn() { m.retries = min(m.retries+retriesPerCall, maxRetries) }
+
 // spend takes one from the tenant's retries.
 func (m *meter) spend() bool {
 	if m.retries < 1 {
@@ -42,8 +46,8 @@ func (c *call) mayWait(why metrics.Retry) bool {
 	if c.tries >= maxTries {
 		return false
 	}
-	for later := c.next; later != nil; later = later.next {
-		if later.slot == c.slot && why != metrics.RetryUnsent {
+	for later := c.following(); later != nil && why != metrics.RetryUnsent; later = later.next {
+		if later.concerns(c.slot) {
 			return false
 		}
 	}
@@ -53,6 +57,22 @@ func (c *call) mayWait(why metrics.Retry) bool {
 	c.s.meter.tenant.Retry(why)
 	c.s.group.topology.Refresh()
 	return true
+}
+
+// following is the call after this one, or after the one that it is a part of.
+func (c *call) following() *call {
+	if c.join != nil {
+		return c.join.whole.next
+	}
+	return c.next
+}
+
+// concerns reports whether a call may be about keys of a slot.
+func (c *call) concerns(slot int) bool {
+	if c.join == nil {
+		return slot < 0 || c.slot < 0 || c.slot == slot
+	}
+	return slot < 0 || slices.ContainsFunc(c.join.parts, func(p *call) bool { return p.slot < 0 || p.slot == slot })
 }
 
 // sendAgain has a call sent again after a while: to whoever serves it then. Those that wait
@@ -80,7 +100,7 @@ func (s *Session) sendAgain(c *call) {
 func (c *call) resend() {
 	s := c.s
 	l := s.group.topology.Layout()
-	node := 0
+	node := c.node
 	if c.slot >= 0 {
 		node = l.Owner(c.slot)
 	}

@@ -21,6 +21,8 @@ func (s *Session) selectDB(it *item) {
 		s.refuse(it.id, badRequest, "ERR value is out of range, value must between -2147483648 and 2147483647")
 	case db < 0:
 		s.refuse(it.id, badRequest, "ERR DB index is out of range")
+	case s.clustered() && db != 0:
+		s.refuse(it.id, badRequest, "ERR DB index is out of range")
 	case int(db) == s.db:
 		s.say([]byte("+OK\r\n"))
 	case s.core.Links.Connected(s.key(int(db), pool.Plain)):

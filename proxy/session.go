@@ -47,6 +47,7 @@ const (
 	someone             // a look-up, a link, room: whoever it is calls resume
 	idleness            // nothing is owed
 	fewer               // less is owed
+	room                // what it has been told is sent
 )
 
 // maxOwed is how many replies a client may be owed: a longer pipeline waits, so
@@ -72,6 +73,7 @@ type Session struct {
 	proto, db             int
 	current               command.ID // its last command
 	wait                  waitReason
+	known                 bool // it has authenticated, if not as now
 	hungUp                bool // the client will send no more
 	heldUp                bool // CLIENT PAUSE holds it up
 	off, skip, muteNow    bool // CLIENT REPLY: none, not the next, not this
@@ -130,7 +132,7 @@ func (s *Session) Data(b []byte) int {
 	s.refresh()
 	s.active = s.core.Clock.Nanos()
 	off := 0
-	for s.wait == nothing && !s.closing {
+	for s.wait == nothing && !s.closing && !s.toldEnough() {
 		n, more := s.runBatch(b[off:])
 		off += n
 		if !more {
@@ -165,14 +167,15 @@ func (s *Session) endWait() {
 	}
 }
 
-// refresh follows a change of the principal; without one the session ends.
+// refresh follows a change of the principal; without one, or where it may not be used from
+// here any more, the session ends.
 func (s *Session) refresh() {
 	if s.handle == nil || s.closed {
 		return
 	}
-	switch p := s.handle.Principal(); p {
-	case s.principal:
-	case nil:
+	switch p := s.handle.Principal(); {
+	case p == s.principal:
+	case p == nil, !p.AllowFrom.Allow(s.addr.Addr()):
 		if s.heldUp || s.pin.link != nil && s.owed() > 0 {
 			s.drop(errEnded) // what it waits for may never come
 			return
@@ -184,7 +187,7 @@ func (s *Session) refresh() {
 			s.drop(errMoved) // what its connection holds cannot move with it
 		case s.group.topology != nil && p.Route != s.principal.Route && s.owed() > 0:
 			s.stale = true
-		case !s.adopt(s.handle, p):
+		case s.adopt(s.handle, p) != nil:
 			s.finish()
 		}
 	}
@@ -343,6 +346,9 @@ func (s *Session) Drained() {
 		s.meter.tenant.Phase(metrics.PhaseWrite, since(s.core.Clock, s.oldest), s.unwritten)
 	}
 	s.outBytes, s.unwritten = 0, 0
+	if s.wait == room {
+		s.resume()
+	}
 }
 
 // Closed implements loop.Handler.
@@ -357,6 +363,7 @@ func (s *Session) Closed(err error) {
 	if errors.Is(err, loop.ErrPanic) && s.owed() > 0 {
 		s.abort(err)
 	}
+	s.core.Seats.move(s.principal, nil)
 	s.leave()
 	if errors.Is(err, errAuthTimeout) || errors.Is(err, errOutput) || errors.Is(err, errTorn) {
 		s.core.Log.Info("client dropped", "client", s.addr.String(), "reason", err)
@@ -386,13 +393,4 @@ func (s *Session) leave() {
 	}
 	s.handle, s.principal, s.bucket, s.meter = nil, nil, nil, nil
 	s.redirect = redirect{}
-}
-
-func (s *Session) releaseLinks() {
-	for i, l := range s.links {
-		if l != nil {
-			l.Release()
-			s.links[i] = nil
-		}
-	}
 }

@@ -222,6 +222,28 @@ func TestSilentSessionsEnd(t *testing.T) {
 	}
 }
 
+// TestStrangersReadWhatTheyAreTold has a client that has not authenticated complained to
+// more than it reads: the rest of what it says is looked at when it has read.
+func TestStrangersReadWhatTheyAreTold(t *testing.T) {
+	st := fixed{}
+	d := newDesk(t, st)
+	const n, complaint = 10_000, "-NOAUTH Authentication required.\r\n"
+	d.send(strings.Repeat("PING\r\n", n) + "AUTH " + st.grant("acme", "127.0.0.1:1", 0, "") + "\r\n")
+	var read string
+	for !strings.HasSuffix(read, "+OK\r\n") {
+		if !d.paused && len(d.out) == 0 || len(d.out) > maxStrange+len(complaint) {
+			t.Fatalf("after %d bytes %d more wait to be read, of at most %d; paused: %v", len(read), len(d.out), maxStrange+len(complaint), d.paused)
+		}
+		read += string(d.out)
+		d.out = nil
+		d.session.Drained()
+		d.send("")
+	}
+	if want := strings.Repeat(complaint, n) + "+OK\r\n"; read != want {
+		t.Errorf("got %d bytes, want %d: a complaint to each PING, and the key's welcome", len(read), len(want))
+	}
+}
+
 // TestHelloIsWholeOrNothing has the backend away: HELLO changes nothing then.
 func TestHelloIsWholeOrNothing(t *testing.T) {
 	st := fixed{}

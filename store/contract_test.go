@@ -22,6 +22,7 @@ func contract(t *testing.T, open func(testing.TB, Observer) *Store) {
 		{"organizations", testOrganizations},
 		{"instances", testInstances},
 		{"keys", testKeys},
+		{"access", testAccess},
 		{"grants", testGrants},
 		{"changes", testChanges},
 		{"forgotten changes", testForgottenChanges},
@@ -70,7 +71,7 @@ func seed(t testing.TB, s *Store, org, id string, instances ...string) tenant.Ke
 	t.Helper()
 	ctx := t.Context()
 	if _, err := s.Organization(ctx, org); err != nil {
-		must[tenant.Organization](t)(s.CreateOrganization(ctx, org))
+		must[tenant.Organization](t)(s.CreateOrganization(ctx, tenant.Organization{Name: org}))
 	}
 	for _, name := range instances {
 		must[tenant.Instance](t)(s.CreateInstance(ctx, org, name, testURL))
@@ -80,22 +81,22 @@ func seed(t testing.TB, s *Store, org, id string, instances ...string) tenant.Ke
 
 func testOrganizations(t *testing.T, s *Store) {
 	ctx := t.Context()
-	acme, err := s.CreateOrganization(ctx, "acme")
+	acme, err := s.CreateOrganization(ctx, tenant.Organization{Name: "acme"})
 	if err != nil || acme.Name != "acme" || !validID(acme.ID) || time.Since(acme.CreatedAt).Abs() > time.Minute {
 		t.Fatalf("created %+v, %v", acme, err)
 	}
-	_, err = s.CreateOrganization(ctx, "acme")
+	_, err = s.CreateOrganization(ctx, tenant.Organization{Name: "acme"})
 	wantError(t, err, ErrConflict, `organization "acme" exists already`)
 	if got, err := s.Organization(ctx, "acme"); err != nil || got != acme {
 		t.Errorf("read %+v, %v, want %+v", got, err, acme)
 	}
 	_, err = s.Organization(ctx, "nosuch")
 	wantError(t, err, tenant.ErrNotFound, `organization "nosuch" not found`)
-	must[tenant.Organization](t)(s.CreateOrganization(ctx, "globex"))
-	if got, err := s.RenameOrganization(ctx, "acme", "zenith"); err != nil || got.Name != "zenith" || got.ID != acme.ID {
+	must[tenant.Organization](t)(s.CreateOrganization(ctx, tenant.Organization{Name: "globex"}))
+	if got, err := s.UpdateOrganization(ctx, "acme", rename("zenith")); err != nil || got.Name != "zenith" || got.ID != acme.ID {
 		t.Errorf("renamed %+v, %v", got, err)
 	}
-	_, err = s.RenameOrganization(ctx, "zenith", "globex")
+	_, err = s.UpdateOrganization(ctx, "zenith", rename("globex"))
 	wantError(t, err, ErrConflict, `"globex" exists already`)
 	all, err := s.Organizations(ctx)
 	if got := names(all, func(o tenant.Organization) string { return o.Name }); err != nil || got != "globex zenith" {
@@ -271,7 +272,10 @@ func testChanges(t *testing.T, s *Store) {
 		{"reset one", func() error { return second(s.ResetLimits(ctx, b)) }, b, ""},
 		{"reset all", func() error { return second(s.ResetLimits(ctx, "")) }, a + " " + b, ""},
 		{"set URL", func() error { return second(s.SetInstanceURL(ctx, "acme", "queue", "redis://x")) }, a, ""},
-		{"rename", func() error { return second(s.RenameOrganization(ctx, "acme", "zenith")) }, a + " " + b, "acme/cache acme/jobs acme/queue"},
+		{"connections of an organization", func() error {
+			return second(s.UpdateOrganization(ctx, "acme", func(o *tenant.Organization) error { o.MaxConnections = 5; return nil }))
+		}, a + " " + b, ""},
+		{"rename", func() error { return second(s.UpdateOrganization(ctx, "acme", rename("zenith"))) }, a + " " + b, "acme/cache acme/jobs acme/queue"},
 		{"revoke", func() error { return second(s.RevokeKey(ctx, b)) }, b, ""},
 		{"delete an instance", func() error { return s.DeleteInstance(ctx, "zenith", "queue", true) }, a, "zenith/queue"},
 		{"delete a key", func() error { return s.DeleteKey(ctx, a) }, a, ""},
@@ -344,6 +348,9 @@ func testBadValues(t *testing.T, s *Store) {
 		"rules too long":      func(k *tenant.Key) { k.Commands = strings.Repeat("+get ", 1000) },
 		"negative rate":       func(k *tenant.Key) { k.Limits.Rate = &negative },
 		"negative burst":      func(k *tenant.Key) { k.Limits.Burst = &negative },
+		"no connections":      func(k *tenant.Key) { k.MaxConnections = -1 },
+		"too many":            func(k *tenant.Key) { k.MaxConnections = MaxConnections + 1 },
+		"too many networks":   func(k *tenant.Key) { k.AllowFrom = make(tenant.Networks, tenant.MaxNetworks+1) },
 	} {
 		k := good
 		bad(&k)
@@ -352,8 +359,13 @@ func testBadValues(t *testing.T, s *Store) {
 		}
 	}
 	for name, err := range map[string]error{
-		"organization":      second(s.CreateOrganization(ctx, "Acme Inc.")),
-		"new name":          second(s.RenameOrganization(ctx, "acme", "")),
+		"organization":    second(s.CreateOrganization(ctx, tenant.Organization{Name: "Acme Inc."})),
+		"new name":        second(s.UpdateOrganization(ctx, "acme", rename(""))),
+		"its connections": second(s.CreateOrganization(ctx, tenant.Organization{Name: "new", MaxConnections: -1})),
+		"new connections": second(s.UpdateOrganization(ctx, "acme", func(o *tenant.Organization) error {
+			o.MaxConnections = MaxConnections + 1
+			return nil
+		})),
 		"instance":          second(s.CreateInstance(ctx, "acme", "default", testURL)),
 		"no URL":            second(s.CreateInstance(ctx, "acme", "x", "")),
 		"URL too long":      second(s.SetInstanceURL(ctx, "acme", "cache", tenant.Secret(strings.Repeat("x", MaxURL+1)))),
@@ -375,7 +387,7 @@ func testBadValues(t *testing.T, s *Store) {
 func testCancelled(t *testing.T, s *Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.CreateOrganization(ctx, "acme"); !errors.Is(err, context.Canceled) {
+	if _, err := s.CreateOrganization(ctx, tenant.Organization{Name: "acme"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("write: %v", err)
 	}
 	if _, err := s.Grant(ctx, "000000000001"); !errors.Is(err, context.Canceled) {

@@ -17,6 +17,9 @@ const (
 	MaxInstances = 64
 	// MaxRate bounds a key's rate and burst.
 	MaxRate = 1_000_000_000
+	// MaxConnections bounds how many connections a key or an organization may be
+	// allowed: as many as a proxy may be told to serve.
+	MaxConnections = 10_000_000
 )
 
 func checkKey(k tenant.Key) error {
@@ -32,11 +35,20 @@ func checkKey(k tenant.Key) error {
 		return invalid("command rules of %d bytes: want at most %d", len(k.Commands), MaxRules)
 	case slices.Compare(slices.Compact(slices.Sorted(slices.Values(k.Instances))), slices.Sorted(slices.Values(k.Instances))) != 0:
 		return invalid("key with the same instance twice")
+	case len(k.AllowFrom) > tenant.MaxNetworks:
+		return invalid("key with %d networks: want at most %d", len(k.AllowFrom), tenant.MaxNetworks)
 	}
 	for what, n := range map[string]*int{"rate": k.Limits.Rate, "burst": k.Limits.Burst} {
 		if n != nil && (*n < 0 || *n > MaxRate) {
 			return invalid("%s of %d: want 0 to %d", what, *n, MaxRate)
 		}
+	}
+	return checkConnections(k.MaxConnections)
+}
+
+func checkConnections(n int) error {
+	if n < 0 || n > MaxConnections {
+		return invalid("%d connections: want 0 to %d", n, MaxConnections)
 	}
 	return nil
 }
@@ -59,9 +71,10 @@ func (s *Store) CreateKey(ctx context.Context, k tenant.Key) (tenant.Key, error)
 		case !errors.Is(err, tenant.ErrNotFound):
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO api_keys (id, org_id, name, secret_hash, rate, burst, resets, commands, created_at, expires_at, revoked_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			k.ID, o.ID, k.Name, k.SecretHash[:], k.Limits.Rate, k.Limits.Burst, k.Limits.Reset, k.Commands, millis(k.CreatedAt), millis(k.ExpiresAt), millis(k.RevokedAt))
+		_, err = tx.ExecContext(ctx, `INSERT INTO api_keys (id, org_id, name, secret_hash, rate, burst, resets, commands, allow_from, max_connections, created_at, expires_at, revoked_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			k.ID, o.ID, k.Name, k.SecretHash[:], k.Limits.Rate, k.Limits.Burst, k.Limits.Reset, k.Commands,
+			k.AllowFrom.String(), k.MaxConnections, millis(k.CreatedAt), millis(k.ExpiresAt), millis(k.RevokedAt))
 		if err != nil {
 			return err
 		}
@@ -141,8 +154,10 @@ func (s *Store) updateKey(ctx context.Context, name, id string, change func(*ten
 		if err := checkKey(k); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE api_keys SET name = ?, secret_hash = ?, rate = ?, burst = ?, resets = ?, commands = ?, expires_at = ?, revoked_at = ? WHERE id = ?`,
-			k.Name, k.SecretHash[:], k.Limits.Rate, k.Limits.Burst, k.Limits.Reset, k.Commands, millis(k.ExpiresAt), millis(k.RevokedAt), k.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE api_keys SET name = ?, secret_hash = ?, rate = ?, burst = ?, resets = ?, commands = ?, allow_from = ?, max_connections = ?,
+			expires_at = ?, revoked_at = ? WHERE id = ?`,
+			k.Name, k.SecretHash[:], k.Limits.Rate, k.Limits.Burst, k.Limits.Reset, k.Commands, k.AllowFrom.String(), k.MaxConnections,
+			millis(k.ExpiresAt), millis(k.RevokedAt), k.ID); err != nil {
 			return err
 		}
 		return s.open(ctx, tx, k)
@@ -150,7 +165,8 @@ func (s *Store) updateKey(ctx context.Context, name, id string, change func(*ten
 	return k, err
 }
 
-// UpdateKey has change alter a key: its name, limits, commands, instances and expiry.
+// UpdateKey has change alter a key: its name, limits, commands, instances, networks,
+// connections and expiry.
 // Nobody else changes it meanwhile; an error of change's leaves it as it was.
 func (s *Store) UpdateKey(ctx context.Context, id string, change func(*tenant.Key) error) (tenant.Key, error) {
 	return s.updateKey(ctx, "update_key", id, func(k *tenant.Key) error {
@@ -237,8 +253,8 @@ func (s *Store) grant(ctx context.Context, q queryer, id string) (tenant.Grant, 
 
 // grants reads keys with their instances, a row for each instance.
 func (s *Store) grants(ctx context.Context, q queryer, where string, args ...any) ([]tenant.Grant, error) {
-	rows, err := q.QueryContext(ctx, `SELECT k.id, k.secret_hash, o.name, k.name, k.rate, k.burst, k.resets, k.commands, k.created_at, k.expires_at, k.revoked_at,
-			i.id, i.name, i.url
+	rows, err := q.QueryContext(ctx, `SELECT k.id, k.secret_hash, o.name, k.name, k.rate, k.burst, k.resets, k.commands, k.allow_from, k.max_connections, k.created_at, k.expires_at, k.revoked_at,
+			o.id, o.max_connections, i.id, i.name, i.url
 		FROM api_keys k JOIN organizations o ON o.id = k.org_id
 		JOIN key_instances ki ON ki.key_id = k.id JOIN instances i ON i.id = ki.instance_id`+
 		where+" ORDER BY o.name, k.name, k.id, ki.position", args...)
@@ -248,36 +264,46 @@ func (s *Store) grants(ctx context.Context, q queryer, where string, args ...any
 	defer func() { _ = rows.Close() }()
 	var all []tenant.Grant
 	for rows.Next() {
-		k, r, err := s.scanGrant(rows)
+		one, err := s.scanGrant(rows)
 		if err != nil {
 			return nil, err
 		}
-		if len(all) == 0 || all[len(all)-1].Key.ID != k.ID {
-			all = append(all, tenant.Grant{Key: k})
+		if len(all) == 0 || all[len(all)-1].Key.ID != one.Key.ID {
+			all = append(all, one)
+			continue
 		}
 		g := &all[len(all)-1]
-		g.Key.Instances = append(g.Key.Instances, r.Instance)
-		g.Routes = append(g.Routes, r)
+		g.Key.Instances = append(g.Key.Instances, one.Key.Instances...)
+		g.Routes = append(g.Routes, one.Routes...)
 	}
 	return all, rows.Err()
 }
 
-func (s *Store) scanGrant(row scanner) (k tenant.Key, r tenant.Route, err error) {
+// scanGrant returns what a row says: a key with one of its instances.
+func (s *Store) scanGrant(row scanner) (g tenant.Grant, err error) {
 	var hash, sealed []byte
+	var allowFrom string
 	var created, expires, revoked sql.NullInt64
-	if err := row.Scan(&k.ID, &hash, &k.Org, &k.Name, &k.Limits.Rate, &k.Limits.Burst, &k.Limits.Reset, &k.Commands, &created, &expires, &revoked,
-		&r.InstanceID, &r.Instance, &sealed); err != nil {
-		return k, r, err
+	var r tenant.Route
+	k := &g.Key
+	if err := row.Scan(&k.ID, &hash, &k.Org, &k.Name, &k.Limits.Rate, &k.Limits.Burst, &k.Limits.Reset, &k.Commands, &allowFrom, &k.MaxConnections,
+		&created, &expires, &revoked, &g.Seats.OrgID, &g.Seats.Org, &r.InstanceID, &r.Instance, &sealed); err != nil {
+		return g, err
 	}
 	if copy(k.SecretHash[:], hash) != len(k.SecretHash) {
-		return k, r, fmt.Errorf("key %s: its hash has %d bytes", k.ID, len(hash))
+		return g, fmt.Errorf("key %s: its hash has %d bytes", k.ID, len(hash))
+	}
+	if k.AllowFrom, err = tenant.ParseNetworks(allowFrom); err != nil {
+		return g, fmt.Errorf("key %s: %w", k.ID, err)
 	}
 	k.CreatedAt, k.ExpiresAt, k.RevokedAt = fromMillis(created), fromMillis(expires), fromMillis(revoked)
+	g.Seats.Key = k.MaxConnections
 	r.Label = k.Org + "/" + r.Instance
 	url, err := s.seal.open(sealed, r.InstanceID)
 	if err != nil {
-		return k, r, fmt.Errorf("URL of instance %s: %w", r.Label, err)
+		return g, fmt.Errorf("URL of instance %s: %w", r.Label, err)
 	}
 	r.URL = tenant.Secret(url)
-	return k, r, nil
+	k.Instances, g.Routes = []string{r.Instance}, []tenant.Route{r}
+	return g, nil
 }

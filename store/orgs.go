@@ -8,24 +8,33 @@ import (
 	"github.com/respgate/respgate/tenant"
 )
 
-// CreateOrganization makes an organization; ErrConflict when the name is taken.
-func (s *Store) CreateOrganization(ctx context.Context, name string) (o tenant.Organization, err error) {
-	if err := checkName("organization", name); err != nil {
+// CreateOrganization stores an organization; its id and its time of creation are set.
+// ErrConflict when the name is taken.
+func (s *Store) CreateOrganization(ctx context.Context, o tenant.Organization) (tenant.Organization, error) {
+	if err := checkOrganization(o); err != nil {
 		return o, err
 	}
-	err = s.write(ctx, "create_organization", func(tx *sql.Tx) error {
-		if err := organizationFree(ctx, tx, name); err != nil {
+	err := s.write(ctx, "create_organization", func(tx *sql.Tx) error {
+		if err := organizationFree(ctx, tx, o.Name); err != nil {
 			return err
 		}
 		id, err := newID()
 		if err != nil {
 			return err
 		}
-		o = tenant.Organization{ID: id, Name: name, CreatedAt: now()}
-		_, err = tx.ExecContext(ctx, "INSERT INTO organizations (id, name, created_at) VALUES (?, ?, ?)", o.ID, o.Name, millis(o.CreatedAt))
+		o.ID, o.CreatedAt = id, now()
+		_, err = tx.ExecContext(ctx, "INSERT INTO organizations (id, name, max_connections, created_at) VALUES (?, ?, ?, ?)",
+			o.ID, o.Name, o.MaxConnections, millis(o.CreatedAt))
 		return err
 	})
 	return o, err
+}
+
+func checkOrganization(o tenant.Organization) error {
+	if err := checkName("organization", o.Name); err != nil {
+		return err
+	}
+	return checkConnections(o.MaxConnections)
 }
 
 func organizationFree(ctx context.Context, tx *sql.Tx, name string) error {
@@ -57,24 +66,33 @@ func (s *Store) Organization(ctx context.Context, name string) (o tenant.Organiz
 	return o, err
 }
 
-// RenameOrganization changes an organization's name, and so its instances' labels.
-// Its keys go on, under the new labels.
-func (s *Store) RenameOrganization(ctx context.Context, name, to string) (o tenant.Organization, err error) {
-	if err := checkName("organization", to); err != nil {
-		return o, err
-	}
-	err = s.write(ctx, "rename_organization", func(tx *sql.Tx) error {
-		if o, err = organization(ctx, tx, name); err != nil || name == to {
+// UpdateOrganization has change alter an organization: its name, and so its instances'
+// labels, and its connections. Its keys go on. ErrConflict when the new name is taken; an
+// error of change's leaves it as it was.
+func (s *Store) UpdateOrganization(ctx context.Context, name string, change func(*tenant.Organization) error) (o tenant.Organization, err error) {
+	err = s.write(ctx, "update_organization", func(tx *sql.Tx) error {
+		if o, err = organization(ctx, tx, name); err != nil {
 			return err
 		}
-		if err := organizationFree(ctx, tx, to); err != nil {
+		was := o
+		if err := change(&o); err != nil {
 			return err
 		}
-		if err := organizationChanged(ctx, tx, o); err != nil {
+		o.ID, o.CreatedAt = was.ID, was.CreatedAt
+		if err := checkOrganization(o); err != nil || o == was {
 			return err
 		}
-		o.Name = to
-		_, err = tx.ExecContext(ctx, "UPDATE organizations SET name = ? WHERE id = ?", to, o.ID)
+		note := keysChanged
+		if o.Name != was.Name {
+			note = organizationChanged
+			if err := organizationFree(ctx, tx, o.Name); err != nil {
+				return err
+			}
+		}
+		if err := note(ctx, tx, was); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE organizations SET name = ?, max_connections = ? WHERE id = ?", o.Name, o.MaxConnections, o.ID)
 		return err
 	})
 	return o, err
@@ -107,16 +125,22 @@ func (s *Store) DeleteOrganization(ctx context.Context, name string, force bool)
 	})
 }
 
+const changedKeys = "INSERT INTO changes (key_id) SELECT id FROM api_keys WHERE org_id = ?1"
+
+// keysChanged notes that an organization's keys change.
+func keysChanged(ctx context.Context, tx *sql.Tx, o tenant.Organization) error {
+	return changed(ctx, tx, changedKeys)(o.ID)
+}
+
 // organizationChanged notes that an organization's keys change and that its labels
 // go.
 func organizationChanged(ctx context.Context, tx *sql.Tx, o tenant.Organization) error {
-	return changed(ctx, tx,
-		"INSERT INTO changes (key_id) SELECT id FROM api_keys WHERE org_id = ?1",
+	return changed(ctx, tx, changedKeys,
 		"INSERT INTO changes (deleted) SELECT o.name || '/' || i.name FROM instances i JOIN organizations o ON o.id = i.org_id WHERE o.id = ?1",
 	)(o.ID)
 }
 
-const selectOrganization = "SELECT id, name, created_at FROM organizations"
+const selectOrganization = "SELECT id, name, max_connections, created_at FROM organizations"
 
 func organization(ctx context.Context, q queryer, name string) (tenant.Organization, error) {
 	o, err := scanOrganization(q.QueryRowContext(ctx, selectOrganization+" WHERE name = ?", name))
@@ -128,7 +152,7 @@ func organization(ctx context.Context, q queryer, name string) (tenant.Organizat
 
 func scanOrganization(row scanner) (o tenant.Organization, err error) {
 	var created sql.NullInt64
-	err = row.Scan(&o.ID, &o.Name, &created)
+	err = row.Scan(&o.ID, &o.Name, &o.MaxConnections, &created)
 	o.CreatedAt = fromMillis(created)
 	return o, err
 }

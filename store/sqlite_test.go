@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/respgate/respgate/tenant"
 )
 
 func TestMain(m *testing.M) {
@@ -29,7 +31,7 @@ func writer(dsn string) {
 		os.Exit(1)
 	}
 	for i := range 20 {
-		if _, err := s.CreateOrganization(context.Background(), fmt.Sprintf("org-%d-%d", os.Getpid(), i)); err != nil {
+		if _, err := s.CreateOrganization(context.Background(), tenant.Organization{Name: fmt.Sprintf("org-%d-%d", os.Getpid(), i)}); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
@@ -234,7 +236,7 @@ func TestFileReplaced(t *testing.T) {
 	if err != nil || !changes.Complete {
 		t.Fatalf("%v, %v", changes, err)
 	}
-	if _, err := s.CreateOrganization(t.Context(), "later"); err != nil {
+	if _, err := s.CreateOrganization(t.Context(), tenant.Organization{Name: "later"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {

@@ -108,7 +108,7 @@ func checkSecret(ctx context.Context, db *sql.DB, seal sealer) error {
 func QueryNames() []string {
 	return []string{
 		"ping", "counts", "grant", "changes",
-		"create_organization", "organizations", "organization", "rename_organization", "delete_organization",
+		"create_organization", "organizations", "organization", "update_organization", "delete_organization",
 		"create_instance", "instances", "instance", "set_instance_url", "delete_instance",
 		"create_key", "keys", "key", "update_key", "rotate_key", "revoke_key", "delete_key", "reset_limits",
 	}

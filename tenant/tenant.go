@@ -14,9 +14,10 @@ var ErrNotFound = errors.New("not found")
 
 // Organization is a customer: it owns instances and keys.
 type Organization struct {
-	ID        string // 12 characters of base62
-	Name      string // see ValidateName
-	CreatedAt time.Time
+	ID             string // 12 characters of base62
+	Name           string // see ValidateName
+	MaxConnections int    // at once, of all its keys together; 0 is unlimited
+	CreatedAt      time.Time
 }
 
 // Instance is one Redis that an organization's clients reach through respgate.
@@ -48,9 +49,12 @@ type Key struct {
 	Name       string
 	Limits     Limits
 	Commands   string // Redis ACL rules; "" is the default set
+	AllowFrom  Networks
 	CreatedAt  time.Time
 	ExpiresAt  time.Time // zero: never
 	RevokedAt  time.Time // zero: live
+
+	MaxConnections int // at once; 0 is unlimited
 }
 
 // Route says where a client's commands go.
@@ -66,6 +70,14 @@ type Route struct {
 type Grant struct {
 	Key    Key
 	Routes []Route
+	Seats  Seats
+}
+
+// Seats say how many connections there may be at once, to a proxy; 0 is unlimited.
+type Seats struct {
+	OrgID string // stays when the organization is renamed
+	Key   int    // with the key
+	Org   int    // with any key of the organization
 }
 
 // Changes lists what a store changed after a given sequence number.
@@ -84,9 +96,11 @@ type Counts struct {
 // Principal is an authenticated client: one key on one of its instances.
 // Principals are never changed; a changed key makes a new one.
 type Principal struct {
-	KeyID    string
-	Org      string
-	Route    Route
-	Limits   Limits
-	Commands *CommandSet
+	KeyID     string
+	Org       string
+	Route     Route
+	Limits    Limits
+	Commands  *CommandSet
+	AllowFrom Networks
+	Seats     Seats
 }

@@ -8,12 +8,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/proxy"
 	"github.com/respgate/respgate/ratelimit"
+	"github.com/respgate/respgate/tenant"
 )
 
 // dataPlane is the side that clients see: event loops, each with its sessions and
@@ -22,6 +25,7 @@ type dataPlane struct {
 	maxClients int64
 	log        *slog.Logger
 	metrics    *metrics.Metrics
+	dialer     *pool.Dialer
 	lanes      []*lane
 	topologies *pool.Topologies
 	clients    atomic.Int64 // connections accepted and not closed
@@ -40,18 +44,20 @@ type lane struct {
 // newDataPlane makes the loops; start runs them. Look-ups and dialling end with
 // ctx.
 func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
-	d := &dataPlane{maxClients: int64(cfg.Limits.MaxClients), log: log, metrics: m}
-	dialer := pool.NewDialer(cfg.Pool.dial(), log, m)
+	d := &dataPlane{
+		maxClients: int64(cfg.Limits.MaxClients), log: log, metrics: m,
+		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),
+	}
 	d.topologies = pool.NewTopologies(ctx, cfg.Pool.dial(), log, m, d.looked)
 	slots := pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
-	ids := new(atomic.Int64)
+	ids, seats := new(atomic.Int64), newSeats(m, log)
 	for i := range cfg.EventLoops() {
 		l, err := loop.New(log)
 		if err != nil {
 			return nil, fmt.Errorf("loops: %w", err)
 		}
 		core := &proxy.Core{
-			Ctx: ctx, Clock: l, Auth: service, Limiters: limiters, Topologies: d.topologies, Metrics: m.Loop(i), IDs: ids, Log: log,
+			Ctx: ctx, Clock: l, Auth: service, Limiters: limiters, Seats: seats, Topologies: d.topologies, Metrics: m.Loop(i), IDs: ids, Log: log,
 			Limits: proxy.Limits{
 				MaxCommand:  cfg.Limits.MaxCommandBytes,
 				MaxOutput:   int(cfg.Limits.ClientOutputBytes),
@@ -63,7 +69,7 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 			},
 			Left: func() { d.clients.Add(-1) },
 		}
-		links := pool.New(ctx, cfg.Pool.links(), l, slots, dialer, m, core.Meter, log)
+		links := pool.New(ctx, cfg.Pool.links(), l, slots, d.dialer, m, core.Meter, log)
 		core.Links = links
 		home := &lane{loop: l, core: core, pool: links}
 		core.Everywhere = func(visit func(*proxy.Core), then func()) {
@@ -74,6 +80,17 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 	service.OnChange(func(*auth.Handle) { d.refresh() })
 	service.OnDeleted(d.forget)
 	return d, nil
+}
+
+// newSeats has refused clients counted, and logged once a second at most.
+func newSeats(m *metrics.Metrics, log *slog.Logger) *proxy.Seats {
+	say := rate.Sometimes{Interval: time.Second}
+	return proxy.NewSeats(func(p *tenant.Principal, reason string) {
+		m.Refused(reason)
+		say.Do(func() {
+			log.Warn("client refused: all connections are in use", "of", reason, "key", p.KeyID, "tenant", p.Route.Label)
+		})
+	})
 }
 
 func (c PoolConfig) dial() pool.DialConfig {

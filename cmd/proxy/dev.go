@@ -64,7 +64,7 @@ func seed(ctx context.Context, cfg Config, url tenant.Secret) (key auth.Key, err
 }
 
 func demo(ctx context.Context, st *store.Store, key auth.Key, url tenant.Secret) error {
-	if _, err := st.CreateOrganization(ctx, "demo"); err != nil {
+	if _, err := st.CreateOrganization(ctx, tenant.Organization{Name: "demo"}); err != nil {
 		return err
 	}
 	if _, err := st.CreateInstance(ctx, "demo", "cache", url); err != nil {

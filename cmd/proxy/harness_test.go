@@ -92,7 +92,7 @@ func (r *running) tenant(t testing.TB, org, backend string, change func(*tenant.
 // tenantAt is tenant for a backend's URL.
 func (r *running) tenantAt(t testing.TB, org string, url tenant.Secret, change func(*tenant.Key)) string {
 	t.Helper()
-	if _, err := r.store.CreateOrganization(t.Context(), org); err != nil {
+	if _, err := r.store.CreateOrganization(t.Context(), tenant.Organization{Name: org}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.store.CreateInstance(t.Context(), org, "cache", url); err != nil {

@@ -24,21 +24,25 @@ type keyView struct {
 	Rate      *int       `json:"rate"` // null follows the default, 0 is unlimited
 	Burst     *int       `json:"burst"`
 	Commands  string     `json:"commands"`
+	AllowFrom []string   `json:"allow_from"` // empty: from anywhere
+	MaxConns  int        `json:"max_connections"`
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at"`
 	RevokedAt *time.Time `json:"revoked_at"`
 }
 
 func viewKey(k tenant.Key) keyView {
-	return keyView{k.ID, k.Org, k.Instances, k.Name, k.Limits.Rate, k.Limits.Burst, rules(k), k.CreatedAt.UTC(), jsonTime(k.ExpiresAt), jsonTime(k.RevokedAt)}
+	return keyView{k.ID, k.Org, k.Instances, k.Name, k.Limits.Rate, k.Limits.Burst, rules(k), k.AllowFrom.Strings(), k.MaxConnections,
+		k.CreatedAt.UTC(), jsonTime(k.ExpiresAt), jsonTime(k.RevokedAt)}
 }
 
 func (keyView) columns() []string {
-	return []string{"id", "org", "instances", "name", "rate", "burst", "commands", "created", "state"}
+	return []string{"id", "org", "instances", "name", "rate", "burst", "commands", "from", "connections", "created", "state"}
 }
 
 func (v keyView) cells() []string {
-	return []string{v.ID, v.Org, strings.Join(v.Instances, ","), v.Name, shownRate(v.Rate), shownBurst(v.Burst), v.Commands, shownTime(v.CreatedAt), v.state()}
+	return []string{v.ID, v.Org, strings.Join(v.Instances, ","), v.Name, shownRate(v.Rate), shownBurst(v.Burst), v.Commands,
+		shownNetworks(v.AllowFrom), shownConnections(v.MaxConns), shownTime(v.CreatedAt), v.state()}
 }
 
 func (v keyView) state() string {
@@ -116,7 +120,8 @@ func (a *app) keyCommand() *cobra.Command {
 // keyFlags are what `key create` and `key set` may say of a key.
 type keyFlags struct {
 	name, rate, burst, commands, expires string
-	instances                            []string
+	maxConnections                       string
+	instances, allowFrom                 []string
 }
 
 func (f *keyFlags) add(c *cobra.Command) {
@@ -126,6 +131,8 @@ func (f *keyFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.burst, "burst", "", "commands at once: a `NUMBER`, or 'default' for as many as the rate")
 	c.Flags().StringVar(&f.commands, "commands", "", "`RULES` as in Redis's ACL, such as '+@all -@dangerous'; '' for the default")
 	c.Flags().StringVar(&f.expires, "expires", "", "`WHEN` it ends: a duration such as 720h, a time such as 2027-01-31T00:00:00Z, or 'never'")
+	allowFromFlag(c, &f.allowFrom)
+	connectionsFlag(c, &f.maxConnections, "with it")
 }
 
 // apply changes k as the flags that were given say.
@@ -144,6 +151,16 @@ func (f *keyFlags) apply(c *cobra.Command, k *tenant.Key) (err error) {
 	}
 	if given("burst") {
 		if k.Limits.Burst, err = limitFlag("burst", f.burst); err != nil {
+			return err
+		}
+	}
+	if given("allow-from") {
+		if k.AllowFrom, err = networks(f.allowFrom); err != nil {
+			return err
+		}
+	}
+	if given("max-connections") {
+		if k.MaxConnections, err = connections(f.maxConnections); err != nil {
 			return err
 		}
 	}

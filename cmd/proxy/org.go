@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,13 +14,18 @@ import (
 type orgView struct {
 	ID        string    `json:"id"`
 	Name      string    `json:"name"`
+	MaxConns  int       `json:"max_connections"`
 	CreatedAt time.Time `json:"created_at"`
 }
 
-func viewOrg(o tenant.Organization) orgView { return orgView{o.ID, o.Name, o.CreatedAt.UTC()} }
+func viewOrg(o tenant.Organization) orgView {
+	return orgView{o.ID, o.Name, o.MaxConnections, o.CreatedAt.UTC()}
+}
 
-func (orgView) columns() []string { return []string{"name", "id", "created"} }
-func (v orgView) cells() []string { return []string{v.Name, v.ID, shownTime(v.CreatedAt)} }
+func (orgView) columns() []string { return []string{"name", "id", "connections", "created"} }
+func (v orgView) cells() []string {
+	return []string{v.Name, v.ID, shownConnections(v.MaxConns), shownTime(v.CreatedAt)}
+}
 
 func (a *app) orgCommand() *cobra.Command {
 	return group("org", "Manage organizations: the customers, who own instances and keys",
@@ -41,10 +47,16 @@ func nameFlag(c *cobra.Command, to *string, what string) *cobra.Command {
 }
 
 func (a *app) orgCreate() *cobra.Command {
-	var name string
-	return nameFlag(a.onStore("create --name NAME", "Create an organization", func(ctx context.Context, st *store.Store) error {
-		return show(a, viewOrg)(st.CreateOrganization(ctx, name))
+	var name, allowed string
+	c := nameFlag(a.onStore("create --name NAME", "Create an organization", func(ctx context.Context, st *store.Store) error {
+		most, err := connections(allowed)
+		if err != nil {
+			return err
+		}
+		return show(a, viewOrg)(st.CreateOrganization(ctx, tenant.Organization{Name: name, MaxConnections: most}))
 	}), &name, "organization")
+	connectionsFlag(c, &allowed, "with any of its keys")
+	return c
 }
 
 func (a *app) orgList() *cobra.Command {
@@ -61,13 +73,31 @@ func (a *app) orgShow() *cobra.Command {
 }
 
 func (a *app) orgSet() *cobra.Command {
-	var name, rename string
-	c := nameFlag(a.onStore("set --name NAME --rename NEW", "Rename an organization; its instances' metrics get the new name", func(ctx context.Context, st *store.Store) error {
-		return show(a, viewOrg)(st.RenameOrganization(ctx, name, rename))
-	}), &name, "organization")
-	c.Flags().StringVar(&rename, "rename", "", "its `NEW` name")
-	required(c, "rename")
-	return c
+	var name, rename, allowed string
+	c := &cobra.Command{Use: "set --name NAME", Short: "Change an organization: it counts at once", Args: cobra.NoArgs}
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		if setFlags(cmd, "rename", "max-connections") == 0 {
+			return errors.New("nothing to change: see respgate org set --help")
+		}
+		most, err := connections(allowed)
+		if err != nil {
+			return err
+		}
+		return a.withStore(cmd.Context(), func(st *store.Store) error {
+			return show(a, viewOrg)(st.UpdateOrganization(cmd.Context(), name, func(o *tenant.Organization) error {
+				if cmd.Flags().Changed("rename") {
+					o.Name = rename
+				}
+				if cmd.Flags().Changed("max-connections") {
+					o.MaxConnections = most
+				}
+				return nil
+			}))
+		})
+	}
+	c.Flags().StringVar(&rename, "rename", "", "its `NEW` name, which its instances' metrics get too")
+	connectionsFlag(c, &allowed, "with any of its keys")
+	return nameFlag(c, &name, "organization")
 }
 
 func (a *app) orgDelete() *cobra.Command {

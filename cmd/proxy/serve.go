@@ -165,7 +165,7 @@ func (s *server) run(ctx context.Context, started func(listeners)) (err error) {
 	for _, task := range []func(context.Context){
 		func(ctx context.Context) { _ = service.Run(ctx) },
 		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },
-		func(ctx context.Context) { s.watchInstances(ctx, st) },
+		func(ctx context.Context) { s.watchInstances(ctx, st, data.dialer) },
 	} {
 		tasks.Go(func() { task(background) })
 	}
@@ -259,8 +259,13 @@ func (s *server) openStore(ctx context.Context) (*store.Store, error) {
 // keyObserver counts authentications.
 type keyObserver struct{ m *metrics.Metrics }
 
-func (o keyObserver) Request()              { o.m.KeyRequest() }
-func (o keyObserver) Failure(reason string) { o.m.KeyFailure(reason) }
+func (o keyObserver) Request() { o.m.KeyRequest() }
+func (o keyObserver) Failure(reason, throttledBy string) {
+	o.m.KeyFailure(reason)
+	if throttledBy != "" {
+		o.m.GuessThrottled(throttledBy)
+	}
+}
 
 // every calls fn at each interval until ctx ends.
 func every(ctx context.Context, interval time.Duration, fn func()) {

@@ -114,9 +114,10 @@ func (c *checks) backends(context.Context) (health.Status, string) {
 }
 
 // watchInstances asks every instance's backend how it is, now and at intervals,
-// and counts what the store holds.
-func (s *server) watchInstances(ctx context.Context, st *store.Store) {
-	w := watcher{server: s, store: st, dialer: pool.NewDialer(s.cfg.Pool.dial(), s.log, s.metrics)}
+// and counts what the store holds. It dials as the data plane does: where a breaker is
+// open that is its probe, or is answered by what the last one has found, a retry delay ago.
+func (s *server) watchInstances(ctx context.Context, st *store.Store, dialer *pool.Dialer) {
+	w := watcher{server: s, store: st, dialer: dialer}
 	for {
 		w.look(ctx)
 		select {

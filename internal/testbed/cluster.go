@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,6 +80,61 @@ func (c *Cluster) Nodes() []*ClusterNode {
 	return append(append([]*ClusterNode(nil), c.Primaries...), c.Replicas...)
 }
 
+// OwnerOf returns the node that has a slot, as the first node that answers says; nil is
+// none.
+func (c *Cluster) OwnerOf(slot int) *ClusterNode {
+	for _, asked := range c.Nodes() {
+		if id := asked.ownerOf(slot); id != "" {
+			for _, node := range c.Nodes() {
+				if node.ID == id {
+					return node
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// ownerOf returns the id of the node that has a slot in n's eyes; "" when it does not know,
+// or answer.
+func (n *ClusterNode) ownerOf(slot int) string {
+	ranges, err := n.client().ClusterSlots(context.Background()).Result() //nolint:staticcheck // what Redis 6 knows too
+	if err != nil {
+		return ""
+	}
+	for _, r := range ranges {
+		if r.Start <= slot && slot <= r.End && len(r.Nodes) > 0 {
+			return r.Nodes[0].ID
+		}
+	}
+	return ""
+}
+
+// epochs are the primaries' configuration epochs in n's eyes.
+func (n *ClusterNode) epochs() string {
+	var epochs []string
+	for line := range strings.Lines(n.client().ClusterNodes(context.Background()).Val()) {
+		if words := strings.Fields(line); len(words) > 6 && strings.Contains(words[2], "master") {
+			epochs = append(epochs, words[0]+"="+words[6])
+		}
+	}
+	slices.Sort(epochs)
+	return strings.Join(epochs, " ")
+}
+
+// distinct reports whether no two of these end in the same epoch.
+func distinct(epochs []string) bool {
+	seen := map[string]bool{}
+	for _, e := range epochs {
+		_, epoch, _ := strings.Cut(e, "=")
+		if seen[epoch] {
+			return false
+		}
+		seen[epoch] = true
+	}
+	return true
+}
+
 // URL is what an instance's URL names the cluster by.
 func (c *Cluster) URL() string {
 	addrs := make([]string, 0, len(c.Primaries))
@@ -127,6 +183,17 @@ func (c *Cluster) MigrateSlot(slot int, from, to *ClusterNode, between func()) {
 		// A primary that has become a replica refuses.
 		_ = node.client().Do(ctx, "CLUSTER", "SETSLOT", slot, "NODE", to.ID).Err()
 	}
+	// Two nodes that have chosen the same epoch without knowing of each other settle that
+	// later, and who has a slot may change back meanwhile.
+	Eventually(c.tb, startTime, "all know whose the slot is", func() bool {
+		first := c.Primaries[0].epochs()
+		for _, node := range c.Primaries {
+			if node.ownerOf(slot) != to.ID || node.epochs() != first {
+				return false
+			}
+		}
+		return distinct(strings.Fields(first))
+	})
 }
 
 func (c *Cluster) start(args ...string) *ClusterNode {

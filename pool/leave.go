@@ -1,0 +1,33 @@
+package pool
+
+// Leave is told that servers are not in a group any more, or not as what they were. Of a
+// group with one primary the links to them close at once: what a demoted primary still
+// does would be lost. A cluster's nodes send away what they do not serve; only those that
+// do not answer are closed.
+func (p *Pool) Leave(group *Topology, gone []Backend) {
+	for _, backend := range gone {
+		var owing []*Link
+		for key, l := range p.links {
+			switch {
+			case key.Group != group || key.Backend != backend:
+			case group.Backend.Group != Cluster, l.state != up:
+				delete(p.links, key)
+				l.retire(errLeftGroup)
+			case l.q.len() > 0:
+				owing = append(owing, l)
+			}
+		}
+		for l := range p.pinned {
+			if l.key.Group == group && l.key.Backend == backend {
+				if group.Backend.Group != Cluster || l.pin.holder == nil {
+					l.conn.Close(errLeftGroup)
+				} else {
+					owing = append(owing, l)
+				}
+			}
+		}
+		if len(owing) > 0 {
+			p.suspect(backend, owing)
+		}
+	}
+}

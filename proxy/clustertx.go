@@ -1,0 +1,119 @@
+package proxy
+
+import (
+	"github.com/respgate/respgate/pool"
+)
+
+// maxQueued bounds the bytes of the commands that wait for a transaction's first key.
+const maxQueued = 1 << 20
+
+// queue serves a command of a transaction of which no key is known yet, so that it is not
+// known where it is to be. MULTI and what has no keys are answered here, and sent once the
+// first key is there. False says that the command must wait.
+func (s *Session) queue(it *item, r role) bool {
+	p, g := &s.pin, &s.group
+	if s.owed() > 0 {
+		s.pause(idleness)
+		return false
+	}
+	slot, same := s.slotOf(it)
+	switch {
+	case p.tx == none: // MULTI
+		p.tx = pending
+		g.slot, g.queued = -1, nil
+		s.say([]byte("+OK\r\n"))
+	case r == multi:
+		s.refuse(it.id, badRequest, "ERR MULTI calls can not be nested")
+	case r == watch:
+		s.refuse(it.id, badRequest, "ERR WATCH inside MULTI is not allowed")
+	case r == discard:
+		s.endQueue()
+		s.say([]byte("+OK\r\n"))
+	case r == exec && p.poisoned:
+		s.endQueue()
+		s.say(execAbort)
+	case r == exec && len(g.queued) == 0:
+		s.endQueue()
+		s.say([]byte("*0\r\n"))
+	case !it.id.ArityOK(it.frame.Args):
+		s.wrongArity(it)
+		p.poisoned = true
+	case places[it.id].spread != nil, places[it.id].cluster, r == listen, r == unlisten, r == tells, r == monitor:
+		s.refuseInTransaction(it, r)
+	case !same:
+		s.refuse(it.id, badRequest, crossSlot)
+		p.poisoned = true
+	case slot < 0 && r != exec:
+		if g.queuedBytes() > maxQueued {
+			s.refuse(it.id, unsupported, "too much is in the transaction before its first key")
+			p.poisoned = true
+			break
+		}
+		g.queued = append(g.queued, append([]byte(nil), it.frame.Raw...))
+		s.say([]byte("+QUEUED\r\n"))
+	default:
+		return s.open(it, r, slot)
+	}
+	return true
+}
+
+func (s *Session) endQueue() {
+	s.pin.tx, s.pin.poisoned, s.group.queued = none, false, nil
+}
+
+func (g *group) queuedBytes() (n int) {
+	for _, raw := range g.queued {
+		n += len(raw)
+	}
+	return n
+}
+
+// open begins the transaction at the node that has slot, or at any, and sends what waits.
+// The command is looked at again when the node has accepted that.
+func (s *Session) open(it *item, r role, slot int) bool {
+	p, g := &s.pin, &s.group
+	if p.err != nil {
+		s.notPinned(it, r)
+		p.poisoned = true
+		return true
+	}
+	if slot >= 0 {
+		if g.at = g.layout.Owner(slot); g.at < 0 {
+			g.at = 0
+			s.unowned(it, r)
+			p.poisoned = true
+			return true
+		}
+	}
+	if p.link == nil && !s.borrow(multi) {
+		if p.err != nil { // at once
+			return s.open(it, r, slot)
+		}
+		return false
+	}
+	p.tx = opened
+	p.begun++
+	p.queued = int32(len(g.queued)) //nolint:gosec // at most maxQueued
+	g.slot = slot
+	queued := g.queued
+	g.queued = nil
+	s.pause(someone)
+	l := p.link
+	then := func(reply []byte) {
+		switch {
+		case s.closed || p.link != l:
+			return
+		case len(reply) == 0:
+			return // Lost has been told
+		case reply[0] != '+':
+			p.tx, g.queued = pending, queued
+			p.err = pool.Refused(reply)
+		}
+		s.resume()
+	}
+	l.Ask(then, "MULTI")
+	for _, raw := range queued {
+		_, _ = l.Send(unheard{}, raw, it.id, s.core.Clock.Nanos()) // what is refused dooms the transaction there
+	}
+	return false
+}
