@@ -121,6 +121,14 @@ var faults = []fault{
 		name: "Sentinel: primary demoted", how: "`SENTINEL FAILOVER` while it lives and takes no writes", path: bySentinel,
 		told: doubts, inject: func(s *site) func() { return s.pair.demotePrimary() },
 	},
+	{
+		name: "Cluster: primary killed", how: "SIGKILL when its replica has all; well again when every node knows the new primary", path: inCluster,
+		told: doubts, inject: func(s *site) func() { return s.nodes.killPrimary() },
+	},
+	{
+		name: "Cluster: slots move", how: "four slots with the keys in use, as redis-cli --cluster reshard does", path: inCluster,
+		told: refusals, inject: func(s *site) func() { return s.nodes.moveSlots() },
+	},
 }
 
 func freeze(s *site) func() {

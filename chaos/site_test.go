@@ -25,6 +25,7 @@ const (
 	byMiddle        // a middleman
 	byName          // a network that can fail, found by a name that can change
 	bySentinel      // sentinels, which watch a primary and a replica
+	inCluster       // nothing: it is a cluster
 )
 
 // durable has Redis lose nothing that it acknowledged when it is killed: each command is given
@@ -43,6 +44,7 @@ type site struct {
 	middle *middleman
 	names  *names
 	pair   *replicated
+	nodes  *clustered
 	key    string
 	load   *load
 
@@ -104,6 +106,10 @@ func (s *site) way(how path) (url string, env []string) {
 		s.pair = newReplicated(s.t, s.redis)
 		s.ctl = s.pair.client()
 		return s.pair.url(), nil
+	case inCluster:
+		s.nodes = newClustered(s.t)
+		s.ctl = s.nodes.ctl
+		return s.nodes.URL(), nil
 	}
 	return "redis://" + s.redis.Addr, nil
 }
