@@ -85,6 +85,7 @@ func (c *clustered) killPrimary() (heal func()) {
 			}
 			return true
 		})
+		c.ctl.ReloadState(c.t.Context())
 	}
 }
 
