@@ -98,8 +98,12 @@ func (l *lab) startTwemproxy(ctx context.Context, redis target) (target, error) 
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return target{}, err
 	}
-	_, port, _ := net.SplitHostPort(stats)
-	return l.start(ctx, addr, "nutcracker", "-c", config, "-s", port, "-a", "127.0.0.1")
+	return l.start(ctx, addr, "nutcracker", "-c", config, "-s", portOf(stats), "-a", "127.0.0.1")
+}
+
+func portOf(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
 }
 
 // startHAProxy has the default of one thread for each core.

@@ -19,7 +19,10 @@ type chunk struct {
 }
 
 // chunkList keeps chunks for reuse.
-type chunkList struct{ small, large stack }
+type chunkList struct {
+	small, large stack
+	lent         int // bytes of those in use
+}
 
 // stack holds chunks of one size: the one used last is the one in the processor's cache.
 type stack struct {
@@ -33,6 +36,7 @@ func (f *chunkList) get(n int) *chunk {
 	if n > smallSize {
 		s, size = &f.large, chunkSize
 	}
+	f.lent += size
 	c := s.head
 	if c == nil {
 		return &chunk{buf: make([]byte, size)}
@@ -48,6 +52,7 @@ func (f *chunkList) put(c *chunk) {
 	if len(c.buf) > smallSize {
 		s = &f.large
 	}
+	f.lent -= len(c.buf)
 	if s.n < maxFree {
 		c.next = s.head
 		s.head = c

@@ -18,7 +18,8 @@ type Conn struct {
 	err     error // why it closes
 
 	out     queue
-	in      []byte // received and not consumed
+	in      []byte // received, and from skip on not consumed
+	skip    int    // more than 0 only after Again
 	inChunk *chunk // what in lies in, when it is small
 	want    int
 
@@ -26,6 +27,7 @@ type Conn struct {
 	first     bool // flushed before the others
 	dirty     bool // in the loop's list of connections to flush
 	queued    bool // in the loop's list of connections to deliver to
+	again     bool // the handler wants the rest in the next turn
 	paused    bool
 	eof       bool // the peer will send no more
 	hungUp    bool // so it will, and the handler knows, though not all is consumed
@@ -135,12 +137,23 @@ func (c *Conn) Resume() {
 	if c.state != open {
 		return
 	}
-	if (len(c.in) > 0 || c.sec != nil && c.hungUp) && !c.queued {
-		c.queued = true
-		c.loop.ready = append(c.loop.ready, c)
+	if len(c.in) > 0 || c.sec != nil && c.hungUp {
+		c.queue()
 	}
 	c.watch()
 }
+
+// queue has kept input delivered before anything more is read.
+func (c *Conn) queue() {
+	if !c.queued {
+		c.queued = true
+		c.loop.ready = append(c.loop.ready, c)
+	}
+}
+
+// Again has what the handler leaves unconsumed offered to it again in the next turn, though
+// no more has come: others have their turn first. It is for within Data.
+func (c *Conn) Again() { c.again = true }
 
 // Close closes the connection at the end of the turn, without sending what is
 // still unsent. The handler's Closed is called with err.
@@ -233,7 +246,7 @@ func (c *Conn) endOfInput() {
 func (c *Conn) deliver() {
 	defer c.loop.recover(c)
 	if !c.paused && c.state == open && len(c.in) > 0 {
-		c.consume(c.in)
+		c.consume(c.in[c.skip:])
 	}
 	if c.sec != nil && !c.eof && c.state == open {
 		c.decrypt() // what came with the end of the handshake, or how it ended
@@ -242,9 +255,19 @@ func (c *Conn) deliver() {
 
 func (c *Conn) consume(b []byte) {
 	c.want = 0
+	c.again = false
 	n := c.handler.Data(b)
-	if c.state == open {
+	switch {
+	case c.state != open:
+	case !c.again || c.paused || n == len(b):
 		c.keep(b[n:])
+	case len(c.in) > 0 && &b[0] == &c.in[c.skip]:
+		c.in = c.in[:c.skip+len(b)] // it need not move: nothing is read before
+		c.skip += n
+		c.queue()
+	default:
+		c.keep(b[n:])
+		c.queue()
 	}
 }
 

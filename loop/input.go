@@ -6,6 +6,10 @@ import "math/bits"
 // more. Little input is kept apart and read on in the loop's large buffer; much
 // is read straight into its place.
 func (c *Conn) readBuffer() []byte {
+	if c.skip > 0 {
+		c.in = c.in[:copy(c.in, c.in[c.skip:])]
+		c.skip = 0
+	}
 	if len(c.in) <= chunkSize/2 {
 		copy(c.loop.rbuf, c.in)
 		return c.loop.rbuf
@@ -18,6 +22,7 @@ func (c *Conn) readBuffer() []byte {
 
 // keep keeps rest, which lies in c.in or in the loop's buffer, for later.
 func (c *Conn) keep(rest []byte) {
+	c.skip = 0
 	switch {
 	case len(rest) == 0:
 		c.dropInput()
@@ -64,7 +69,7 @@ func (c *Conn) dropInput() {
 	case c.in != nil:
 		c.loop.buffers.put(c.in)
 	}
-	c.in = nil
+	c.in, c.skip = nil, 0
 }
 
 const (
@@ -78,6 +83,7 @@ const (
 type bufferList struct {
 	free [maxBuffer - minBuffer + 1][][]byte
 	size int // bytes in all
+	lent int // bytes of those in use
 }
 
 // get returns an empty buffer for at least n bytes; one that is not kept for reuse is for
@@ -85,8 +91,10 @@ type bufferList struct {
 func (l *bufferList) get(n int) []byte {
 	class := max(minBuffer, bits.Len(uint(n-1))) //nolint:gosec // n is a size
 	if class > maxBuffer {
+		l.lent += n
 		return make([]byte, 0, n)
 	}
+	l.lent += 1 << class
 	list := &l.free[class-minBuffer]
 	if last := len(*list) - 1; last >= 0 {
 		b := (*list)[last]
@@ -99,6 +107,7 @@ func (l *bufferList) get(n int) []byte {
 }
 
 func (l *bufferList) put(b []byte) {
+	l.lent -= cap(b)
 	class := bits.Len(uint(cap(b) - 1)) //nolint:gosec // a capacity
 	if class < minBuffer || class > maxBuffer || cap(b) != 1<<class || l.size+cap(b) > maxBuffers {
 		return

@@ -68,6 +68,9 @@ type Loop struct {
 	timers  timerHeap
 	chunks  chunkList
 	buffers bufferList
+	account *Account     // nil: nobody asks
+	kept    int          // bytes, by handlers: see Hold
+	told    atomic.Int64 // what the account knows
 	rbuf    []byte
 	sealed  []byte         // what is read before it is decrypted; nil without TLS
 	tasks   sync.WaitGroup // handshakes
@@ -154,6 +157,7 @@ func (l *Loop) turn() {
 	}
 	l.flush()
 	l.runClosing()
+	l.tell()
 }
 
 func (l *Loop) runPosted() {
@@ -272,6 +276,7 @@ func (l *Loop) shutdown() {
 		}
 		l.runClosing()
 	}
+	l.tell()
 	l.tasks.Wait()
 	l.poll.close()
 }

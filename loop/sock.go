@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"math"
 	"syscall"
 	"unsafe"
 
@@ -54,6 +55,16 @@ func rawIO(trap uintptr, fd int, p unsafe.Pointer, n int) (int, error) {
 }
 
 func shutdownWrite(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }
+
+// MaxFiles returns how many descriptors the process may have open. The Go runtime has
+// raised that, at its start, to as many as the process may set.
+func MaxFiles() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return math.MaxInt
+	}
+	return int(min(limit.Cur, math.MaxInt)) //nolint:gosec // so bounded
+}
 
 func closeFD(fd int) { _ = unix.Close(fd) }
 

@@ -110,8 +110,7 @@ func (c *Conn) takeOver(err error) {
 	c.sec.shaking, c.readable = false, true
 	_ = c.sec.wire.Conn.Close() // c.fd is a duplicate
 	c.sec.wire.Conn, c.sec.wire.conn = nil, c
-	c.queued = true
-	c.loop.ready = append(c.loop.ready, c)
+	c.queue()
 	c.markDirty()
 }
 
@@ -138,7 +137,7 @@ func (c *Conn) decrypt() {
 		buf := c.readBuffer()
 		n, err := c.sec.tls.Read(buf[len(c.in):])
 		if n > 0 {
-			if got := buf[:len(c.in)+n]; c.paused {
+			if got := buf[:len(c.in)+n]; c.paused || c.queued {
 				c.keep(got)
 			} else {
 				c.consume(got)
@@ -147,6 +146,8 @@ func (c *Conn) decrypt() {
 		switch {
 		case c.state != open || errors.Is(err, errWouldBlock):
 			return
+		case errors.Is(err, io.EOF) && c.queued:
+			return // what has come before is looked at first, and then this again
 		case errors.Is(err, io.EOF) && c.paused:
 			c.tellHungUp() // and more when it goes on
 			return

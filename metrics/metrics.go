@@ -28,7 +28,6 @@ type Metrics struct {
 	keyRequests  prometheus.Counter
 	keyFailures  *prometheus.CounterVec
 	throttled    *prometheus.CounterVec
-	refused      *prometheus.CounterVec // connections
 	httpRequests *prometheus.CounterVec
 	httpErrors   *prometheus.CounterVec
 	httpDuration *prometheus.HistogramVec
@@ -36,6 +35,7 @@ type Metrics struct {
 	queryErrors  *prometheus.CounterVec
 	queryTime    *prometheus.HistogramVec
 	totals       [4]prometheus.Gauge
+	overload     overload
 
 	mu   sync.Mutex
 	open map[openLinks]int
@@ -57,7 +57,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		open: map[openLinks]int{}, gone: map[string]bool{},
+		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(),
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
@@ -70,7 +70,6 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		keyRequests:  prometheus.NewCounter(prometheus.CounterOpts{Name: "api_key_requests_total", Help: "Clients' attempts to authenticate with an API key."}),
 		keyFailures:  counter("api_key_auth_failures_total", "Attempts to authenticate that failed.", "reason"),
 		throttled:    counter("api_key_guesses_throttled_total", "Failed attempts to authenticate that are answered late, for too many with one key or from one address.", "by"),
-		refused:      counter("respgate_clients_refused_total", "Connections that were refused.", "reason"),
 		httpRequests: counter("http_requests_total", "HTTP requests.", "method", "path", "status"),
 		httpErrors:   counter("http_request_errors_total", "HTTP requests answered with a status of 400 or more.", "method", "path", "status"),
 		httpDuration: duration("http_request_duration_seconds", "Time to answer an HTTP request.", "method", "path"),
@@ -85,7 +84,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		},
 	}
 	for range loops {
-		m.loops = append(m.loops, &Loop{tenants: map[string]*Tenant{}})
+		m.loops = append(m.loops, &Loop{tenants: map[string]*Tenant{}, dropped: m.overload.dropped})
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "respgate_build_info", Help: "Always 1; the labels say what is running.",
@@ -93,12 +92,13 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	})
 	build.Set(1)
 	all := []prometheus.Collector{
-		m.links, m.attempts, m.delayed, m.breakers, m.topology, m.keyRequests, m.keyFailures, m.throttled, m.refused, m.httpRequests, m.httpErrors, m.httpDuration,
+		m.links, m.attempts, m.delayed, m.breakers, m.topology, m.keyRequests, m.keyFailures, m.throttled, m.httpRequests, m.httpErrors, m.httpDuration,
 		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m),
 	}
 	for _, g := range m.totals {
 		all = append(all, g)
 	}
+	all = append(all, m.overload.all()...)
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
 			return nil, err
@@ -118,9 +118,6 @@ func (m *Metrics) Expect(reasons, queries, paths []string) {
 	}
 	for _, by := range []string{"key", "address"} {
 		m.throttled.WithLabelValues(by)
-	}
-	for _, reason := range []string{RefusedKey, RefusedOrg} {
-		m.refused.WithLabelValues(reason)
 	}
 	for _, query := range queries {
 		m.queries.WithLabelValues(query)
@@ -231,15 +228,6 @@ func (m *Metrics) KeyFailure(reason string) { m.keyFailures.WithLabelValues(reas
 
 // GuessThrottled counts such an attempt that is answered late, by "key" or "address".
 func (m *Metrics) GuessThrottled(by string) { m.throttled.WithLabelValues(by).Inc() }
-
-// Why a client with a good key was refused: the values of the label reason.
-const (
-	RefusedKey = "key"          // all connections of its key are in use
-	RefusedOrg = "organization" // or all of its organization
-)
-
-// Refused counts a connection that was refused, for one of the Refused reasons.
-func (m *Metrics) Refused(reason string) { m.refused.WithLabelValues(reason).Inc() }
 
 // Query counts a query to the store.
 func (m *Metrics) Query(name string, took time.Duration, err error) {

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/internal/bare"
 )
@@ -59,6 +61,7 @@ type page [pageSize]atomic.Uint64
 // goroutine; scrapes read beside it.
 type Loop struct {
 	durations [command.NumTop]atomic.Pointer[histogram]
+	dropped   *prometheus.CounterVec // all loops' together: it is rare
 
 	mu      sync.Mutex
 	tenants map[string]*Tenant

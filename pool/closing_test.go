@@ -29,7 +29,7 @@ func TestSentWhileClosing(t *testing.T) {
 	t.Cleanup(func() { l.Stop(); <-done })
 	first, _ := sockets(t)
 	second, backend := sockets(t)
-	link := &Link{meter: &tally{}, nanos: l.Nanos, onIdle: func(*Link) {}}
+	link := &Link{meter: &tally{}, nanos: l.Nanos, onIdle: func(*Link) {}, memory: l}
 	adopt := func(nc net.Conn) {
 		var conn *loop.Conn
 		if err := l.Adopt(nc, true, func(c *loop.Conn) loop.Handler { conn = c; return link }); err != nil {

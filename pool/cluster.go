@@ -15,6 +15,7 @@ import (
 
 var (
 	errNoNode     = errors.New("no node of the cluster answers")
+	errNoSlots    = errors.New("no node of the cluster has a slot")
 	errNotCluster = errors.New("it is no cluster")
 )
 
@@ -55,7 +56,11 @@ func (c *clusterNodes) find(ctx context.Context, last *Layout) (*Layout, error) 
 	if best.err != nil {
 		return nil, best.err
 	}
-	return c.layout(ctx, best, last), nil
+	layout := c.layout(ctx, best, last)
+	if len(layout.Primaries) == 0 {
+		return nil, errNoSlots
+	}
+	return layout, nil
 }
 
 // candidates are the nodes to ask, those known to be primaries first, in no order.

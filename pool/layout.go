@@ -60,6 +60,20 @@ func (l *Layout) Owner(slot int) int {
 	return int(l.slots[slot]) - 1
 }
 
+// moved is the layout with a slot that primary i has.
+func (l *Layout) moved(slot, i int) *Layout {
+	next, slots := *l, *l.slots
+	slots[slot] = uint16(i + 1) //nolint:gosec // at most HashSlots
+	next.slots = &slots
+	return &next
+}
+
+// SameServers reports whether two layouts have the same servers in the same places: they
+// differ in slots at most.
+func (l *Layout) SameServers(other *Layout) bool {
+	return other != nil && len(l.Primaries) > 0 && len(other.Primaries) == len(l.Primaries) && &l.Primaries[0] == &other.Primaries[0]
+}
+
 // members are all servers of the layout.
 func (l *Layout) members() map[Backend]bool {
 	all := map[Backend]bool{}

@@ -43,10 +43,7 @@ type Conn interface {
 	Close(err error)
 }
 
-// maxBacklog bounds the bytes of the commands that wait for a connection.
-const maxBacklog = 64 << 20
-
-// fullAt is how many unsent bytes make a link full.
+// fullAt is how many unsent bytes make a link full, at most: see share.
 const fullAt = 4 << 20
 
 // state is where a link is in its life.
@@ -72,6 +69,7 @@ type Link struct {
 	nanos   func() int64 // the loop's clock
 	redial  func(*Link)  // starts a round of dialling
 	onIdle  func(*Link)  // the last client has left
+	memory  memory
 	conn    Conn
 	state   state
 	framer  resp.ReplyFramer
@@ -159,10 +157,10 @@ func (l *Link) write(raw []byte, now int64) *Error {
 	case broken:
 		return refusal(l.cause)
 	default:
-		if len(l.backlog)+len(raw) > maxBacklog {
+		if n := len(l.backlog) + len(raw); n > leastShare && n > l.share(maxBacklog) {
 			return &Error{Reason: "too many commands wait for a connection"}
 		}
-		l.backlog = append(l.backlog, raw...)
+		l.setBacklog(append(l.backlog, raw...))
 		l.dial()
 	}
 	return nil
@@ -196,7 +194,10 @@ func (l *Link) retire(cause error) {
 }
 
 // Full reports whether the backend takes bytes more slowly than they come.
-func (l *Link) Full() bool { return l.state == up && l.conn.Unsent() > fullAt }
+func (l *Link) Full() bool {
+	n := l.Unsent()
+	return n > leastShare && n > l.share(fullAt)
+}
 
 // WhenRoom has fn called once when the link is no longer full.
 func (l *Link) WhenRoom(fn func()) { l.roomy = append(l.roomy, fn) }
@@ -234,14 +235,15 @@ func (l *Link) Up(conn Conn, hello Hello) {
 	}
 	if len(l.backlog) > 0 {
 		conn.Write(l.backlog)
-		l.backlog = nil
+		l.setBacklog(nil)
 	}
 	l.wake(nil)
 }
 
 // Down says that a round of dialling has failed: what waited fails.
 func (l *Link) Down(cause error) {
-	l.state, l.cause, l.backlog = broken, cause, nil
+	l.state, l.cause = broken, cause
+	l.setBacklog(nil)
 	l.key.refresh()
 	failed := l.take()
 	refused := refusal(cause)

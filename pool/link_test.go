@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -52,7 +53,7 @@ func (m *tally) Refused(_ command.ID, code []byte)     { m.refused = append(m.re
 // newLink returns a link, how often it dials, and what it counts.
 func newLink() (l *Link, dials *int, m *tally) {
 	dials, m = new(int), new(tally)
-	l = &Link{meter: m, nanos: func() int64 { return 0 }, redial: func(*Link) { *dials++ }, onIdle: func(*Link) {}}
+	l = &Link{meter: m, nanos: func() int64 { return 0 }, redial: func(*Link) { *dials++ }, onIdle: func(*Link) {}, memory: &purse{room: math.MaxInt64}}
 	return l, dials, m
 }
 

@@ -28,6 +28,7 @@ func (l *Link) Closed(err error) {
 	var failed []failure
 	lost := map[Owner]bool{}
 	kept := ring{head: l.q.tail, tail: l.q.tail}
+	var backlog []byte
 	for i, q := range requests {
 		if i < sent {
 			lost[whose(q.owner)] = true
@@ -42,9 +43,10 @@ func (l *Link) Closed(err error) {
 		}
 		q.cut = true // its position changes, so it could not be named for Cut
 		kept.push(q)
-		l.backlog = append(l.backlog, raw...)
+		backlog = append(backlog, raw...)
 	}
 	l.q = kept
+	l.setBacklog(backlog)
 	l.partial = false
 	if l.gone {
 		l.Down(l.cause)

@@ -137,7 +137,7 @@ func (p *Pool) dialPinned(b *borrow) {
 		defer stop()
 		nc, hello, err := p.dialer.Dial(ctx, b.key.Label, b.key.Backend, b.key.DB, b.key.Proto, p.cfg.Dial.Attempts)
 		posted := p.loop.Post(func() {
-			l := &Link{key: b.key, meter: p.meter(b.key.Label), nanos: p.loop.Nanos, onIdle: func(*Link) {}, gone: true}
+			l := &Link{key: b.key, meter: p.meter(b.key.Label), nanos: p.loop.Nanos, onIdle: func(*Link) {}, memory: p.loop, gone: true}
 			l.pin = &pinned{pool: p, slot: b.slot, db: b.key.DB}
 			if err == nil {
 				err = p.adopt(l, nc, hello, b.slot.kind.String())

@@ -93,7 +93,7 @@ func (p *Pool) Shared(key Key) *Link {
 	if !p.room(key.Instance) {
 		return nil
 	}
-	l := &Link{key: key, meter: p.meter(key.Label), nanos: p.loop.Nanos, redial: p.redial, onIdle: func(*Link) {}}
+	l := &Link{key: key, meter: p.meter(key.Label), nanos: p.loop.Nanos, redial: p.redial, onIdle: func(*Link) {}, memory: p.loop}
 	p.links[key] = l
 	return l
 }

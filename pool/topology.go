@@ -91,6 +91,7 @@ type Topology struct {
 	Backend         Backend // the group
 
 	topologies *Topologies
+	change     sync.Mutex // of layout
 	layout     atomic.Pointer[Layout]
 	cause      atomic.Pointer[Error] // why there is no layout
 	holders    atomic.Int64
@@ -108,6 +109,21 @@ func (t *Topology) Refusal() *Error {
 		return e
 	}
 	return &Error{Reason: "its servers are not known yet"}
+}
+
+// Moved is told that a node has said that another one, at addr, has a slot. That counts from
+// now on, on all loops: a slot might come back before the group has been looked at, and what
+// was sent where it seemed to be could be overtaken by what is sent to where it is.
+func (t *Topology) Moved(slot int, addr string) {
+	t.Refresh()
+	t.change.Lock()
+	defer t.change.Unlock()
+	l := t.layout.Load()
+	for i, p := range l.Primaries {
+		if p.Addr == addr && l.slots != nil && l.Owner(slot) != i {
+			t.layout.Store(l.moved(slot, i))
+		}
+	}
 }
 
 // Member returns the server of the group at addr, as another one of it, via, has named it:
@@ -141,11 +157,11 @@ type finder interface {
 	close()
 }
 
-func (t *Topology) finder(ctx context.Context) finder {
-	asker := asker{backend: t.Backend, timeout: t.topologies.dial.Timeout, clients: map[string]*redis.Client{}}
-	switch t.Backend.Group {
+func newFinder(ctx context.Context, b Backend, timeout time.Duration, refresh func()) finder {
+	asker := asker{backend: b, timeout: timeout, clients: map[string]*redis.Client{}}
+	switch b.Group {
 	case Sentinel:
-		return newSentinels(ctx, asker, t.Refresh)
+		return newSentinels(ctx, asker, refresh)
 	case Cluster:
 		return &clusterNodes{asker: asker}
 	default:
@@ -153,9 +169,31 @@ func (t *Topology) finder(ctx context.Context) finder {
 	}
 }
 
+// Find looks once who is who in a group; a single server is its own primary.
+func (d *Dialer) Find(ctx context.Context, b Backend) (*Layout, error) {
+	if b.Group == Single {
+		return &Layout{Primaries: []Backend{b}, Readers: [][]Backend{nil}}, nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	f := newFinder(ctx, b, d.cfg.Timeout, func() {})
+	defer f.close()
+	defer cancel()
+	layout, err := f.find(ctx, nil)
+	return layout, asReply(err)
+}
+
+// asReply makes a server's error one of ours.
+func asReply(err error) error {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		return ReplyError(reply.Error())
+	}
+	return err
+}
+
 // run looks at the group, again and again.
 func (t *Topology) run(ctx context.Context) {
-	f := t.finder(ctx)
+	f := newFinder(ctx, t.Backend, t.topologies.dial.Timeout, t.Refresh)
 	defer f.close()
 	idle := time.Now()
 	wait := topologySpacing
@@ -217,17 +255,18 @@ func (t *Topology) end() bool {
 // found takes over what a look has shown. What was known stays when it has failed.
 func (t *Topology) found(layout *Layout, err error) {
 	ts := t.topologies
+	t.change.Lock()
 	last := t.layout.Load()
+	if err == nil && !layout.same(last) {
+		t.layout.Store(layout)
+	}
+	t.change.Unlock()
 	var gone []Backend
 	result := "ok"
 	switch {
 	case err != nil:
 		result = "error"
-		var reply redis.Error
-		if errors.As(err, &reply) {
-			err = ReplyError(reply.Error())
-		}
-		refusal := refusal(err)
+		refusal := refusal(asReply(err))
 		if before := t.cause.Swap(refusal); before == nil || before.Reason != refusal.Reason {
 			ts.log.Warn("the servers of an instance cannot be found out", "tenant", t.Label, "reason", Reason(err), "known", last != nil)
 		}
@@ -244,7 +283,6 @@ func (t *Topology) found(layout *Layout, err error) {
 				}
 			}
 		}
-		t.layout.Store(layout)
 		ts.log.Info("the servers of an instance are known", "tenant", t.Label, "primaries", len(layout.Primaries), "readers", len(now)-len(layout.Primaries), "gone", len(gone))
 	}
 	if ts.obs != nil {

@@ -28,7 +28,9 @@ func (v verdict) costs() bool { return v == relayed || v == surveys }
 // runBatch frames and serves up to a batch of commands. It returns how many
 // bytes are consumed and whether there may be more to do.
 func (s *Session) runBatch(b []byte) (consumed int, more bool) {
-	items, framed, bad := s.frame(b)
+	limit := s.batchLimit()
+	items, framed, bad := s.frame(b, limit)
+	s.core.looked += len(items)
 	cost := 0
 	for i := range items {
 		s.judge(&items[i])
@@ -48,7 +50,7 @@ func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 		s.fail(bad)
 		return framed, false
 	}
-	if len(items) < s.batchLimit() {
+	if len(items) < limit {
 		s.out.Want(s.framer.Need())
 		return framed, false
 	}
@@ -74,12 +76,14 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 		skipped := s.beginCommand()
 		switch {
 		case it.verdict.costs() && tokens == 0:
+			s.core.looked += answering
 			s.rateLimited(it.id, retry)
 			s.turnedDown(r)
 			s.pin.err = nil
 		case it.verdict == free || it.verdict == relayed:
 			done = s.relay(it, r)
 		default:
+			s.core.looked += answering
 			done = s.serveHere(it, r)
 		}
 		if !done {
@@ -118,14 +122,17 @@ func (s *Session) stopBefore(items []item, i int) int {
 
 // batchLimit is 1 before authentication, which changes what follows.
 func (s *Session) batchLimit() int {
-	if s.principal == nil {
+	switch {
+	case s.principal == nil:
 		return 1
+	case s.core.looked >= busyTurn:
+		return busyBatch
 	}
 	return batchSize
 }
 
-func (s *Session) frame(b []byte) (items []item, framed int, bad error) {
-	batch := s.core.batch[:s.batchLimit()]
+func (s *Session) frame(b []byte, limit int) (items []item, framed int, bad error) {
+	batch := s.core.batch[:limit]
 	for i := range batch {
 		it := &batch[i]
 		n, err := s.framer.Next(b[framed:], &it.frame)

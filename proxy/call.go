@@ -48,13 +48,6 @@ func (q *calls) pop() *call {
 	return c
 }
 
-// sameLane reports whether a call over link cannot overtake those that are under way, nor they
-// it: it is in their lane. A script works on the keys of plain commands too.
-func (q *calls) sameLane(link *pool.Link) bool {
-	last := q.tail
-	return last == nil || link == nil || last.link != nil && last.link.Key().Lane == link.Key().Lane
-}
-
 // What a call that is over leaves for the next ones: at most so many, of buffers of at most
 // so many bytes.
 const (
@@ -68,6 +61,7 @@ func (s *Session) newCall(id command.ID, to pool.Owner, raw []byte, slot int) *c
 	c.s, c.to, c.id, c.slot = s, to, id, slot
 	c.raw = append(c.raw[:0], raw...)
 	s.group.calls.push(c)
+	s.keep(len(raw))
 	if s.muteNow {
 		s.muteRelayed()
 	}
@@ -75,6 +69,11 @@ func (s *Session) newCall(id command.ID, to pool.Owner, raw []byte, slot int) *c
 	s.meter.earn()
 	s.sent++
 	return c
+}
+
+// popCall takes the call that is first, which is over, out of the queue.
+func (s *Session) popCall() {
+	s.keep(-len(s.group.calls.pop().raw))
 }
 
 func (c *Core) takeCall() *call {
@@ -106,6 +105,8 @@ func (c *call) send(l *pool.Link) {
 // client's.
 func (c *call) Client() pool.Owner { return c.s }
 
+func (c *call) self() *Session { return c.s }
+
 // Replies implements pool.Owner.
 func (c *call) Replies(b []byte, done int, partial bool) {
 	s := c.s
@@ -134,7 +135,7 @@ func (c *call) tell(b []byte, done int, partial bool) {
 		to.Replies(b, 0, partial)
 		return
 	}
-	s.group.calls.pop()
+	s.popCall()
 	s.core.free(c)
 	to.Replies(b, done, false)
 	s.flushCalls()
@@ -144,7 +145,7 @@ func (c *call) tell(b []byte, done int, partial bool) {
 func (c *call) keep(b []byte, done int) {
 	s := c.s
 	c.reply = append(c.reply, b...)
-	s.kept += len(b)
+	s.keep(len(b))
 	if s.out.Unsent()+s.kept > s.core.Limits.MaxOutput {
 		s.drop(errOutput)
 		return
@@ -178,14 +179,14 @@ func (s *Session) flushCalls() {
 			if len(c.reply) > 0 && c.reply[0] != '-' && c.streams() {
 				c.begun = true
 				reply := c.reply
-				s.kept -= len(reply)
+				s.keep(-len(reply))
 				c.reply = nil
 				c.to.Replies(reply, 0, true)
 			}
 			return
 		}
-		s.group.calls.pop()
-		s.kept -= len(c.reply)
+		s.popCall()
+		s.keep(-len(c.reply))
 		c.to.Replies(c.reply, 1, false)
 		s.core.free(c)
 	}
@@ -197,7 +198,7 @@ func (c *call) Failed(id command.ID, err *pool.Error) {
 	switch {
 	case s == nil || s.closed:
 	case c.begun:
-		s.group.calls.pop()
+		s.popCall()
 		s.Failed(id, err) // which ends the session
 	case !err.Sent && !err.Held && c.mayWait(metrics.RetryUnsent):
 		c.dropReply()
@@ -211,7 +212,7 @@ func (c *call) Failed(id command.ID, err *pool.Error) {
 }
 
 func (c *call) dropReply() {
-	c.s.kept -= len(c.reply)
+	c.s.keep(-len(c.reply))
 	c.reply = c.reply[:0]
 }
 
@@ -221,7 +222,7 @@ func (c *call) fail(err *pool.Error) {
 	why := unservedBy(err)
 	c.reply = why.appendReply(c.reply, err.Error())
 	c.s.countRefusal(c.id, why, c.reply)
-	c.s.kept += len(c.reply)
+	c.s.keep(len(c.reply))
 	c.end()
 }
 

@@ -60,12 +60,12 @@ func (s *Session) setName(it *item, args [][]byte) {
 		s.refuse(it.id, badRequest, "ERR "+badName)
 		return
 	}
-	s.name = string(args[2])
+	s.rename(&s.name, string(args[2]))
 	s.say([]byte("+OK\r\n"))
 }
 
-// clientNoEvict serves CLIENT NO-EVICT: the proxy drops no client for the memory of
-// others, so that there is nothing to change.
+// clientNoEvict serves CLIENT NO-EVICT: who is dropped when too much is in flight is for
+// the operator to say, and no tenant's client is exempt.
 func (s *Session) clientNoEvict(it *item, args [][]byte) {
 	if !equalFold(args[2], "on") && !equalFold(args[2], "off") {
 		s.refuse(it.id, badRequest, "ERR syntax error")
@@ -111,7 +111,7 @@ func (s *Session) setInfo(it *item, args [][]byte) {
 	case !validName(value):
 		s.refuse(it.id, badRequest, "ERR ", strings.ToLower(attribute), " cannot contain spaces, newlines or special characters.")
 	default:
-		*field = value
+		s.rename(field, value)
 		s.say([]byte("+OK\r\n"))
 	}
 }

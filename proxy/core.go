@@ -62,8 +62,11 @@ type Core struct {
 	IDs        *atomic.Int64 // the last client's id
 	Left       func()        // a client is gone
 	Limits     Limits
+	Memory     Memory // nil: without bound
 	Log        *slog.Logger
 
+	turn     int64 // the clock in the turn in which commands were looked at last
+	looked   int   // how many then
 	batch    [batchSize]item
 	parts    [batchSize]pool.Part
 	scratch  []byte
@@ -179,11 +182,11 @@ func (s *Session) awaitAuth() {
 	s.authTimer = s.core.After(s.core.Limits.AuthTimeout, func() { s.out.Close(errAuthTimeout) })
 }
 
-// endAuthTimer lets go of the timer: there are many clients, and most are idle.
-func (s *Session) endAuthTimer() {
-	if s.authTimer != nil {
-		s.authTimer.Stop()
-		s.authTimer = nil
+// stop lets go of a timer, if there is one: there are many clients, and most are idle.
+func stop(t *Timer) {
+	if *t != nil {
+		(*t).Stop()
+		*t = nil
 	}
 }
 

@@ -12,6 +12,8 @@ type group struct {
 	layout   *pool.Layout   // that its links belong to
 	links    []nodeLinks    // by primary
 	calls    calls          // under way, oldest first
+	lane     pool.Lane      // they are in
+	moving   bool           // some of them have been sent again
 	again    []*call        // of them, those that wait to be sent again, in order
 	queued   [][]byte       // what is in a transaction that has no key yet
 	at       int            // the primary that a link of its own is to, or is to be
@@ -43,6 +45,7 @@ func (s *Session) quit() {
 	}
 	s.releaseNodes()
 	for c := s.group.calls.head; c != nil; c = c.next {
+		s.keep(-len(c.raw) - len(c.reply))
 		c.s = nil // what is answered yet is nobody's
 	}
 	s.group.topology.Release()
@@ -110,6 +113,10 @@ func (s *Session) located(l *pool.Layout) bool {
 		s.pause(idleness)
 		return false
 	}
+	if l.SameServers(s.group.layout) {
+		s.group.layout = l
+		return true
+	}
 	s.releaseNodes()
 	s.releaseLinks()
 	s.group.layout = l
@@ -169,7 +176,7 @@ func (s *Session) relayAs(it *item, r role, node, slot int, owner pool.Owner, ra
 	if !ok {
 		return s.relayPinned(it, waits) // there are too many links to share
 	}
-	if !s.mayCall(link) {
+	if !s.mayCall(it.id, link) {
 		return false
 	}
 	if link.Connected() {
@@ -181,12 +188,17 @@ func (s *Session) relayAs(it *item, r role, node, slot int, owner pool.Owner, ra
 	return true
 }
 
-// mayCall reports whether a call may be made now; else the session waits until it may.
-func (s *Session) mayCall(link *pool.Link) bool {
+// mayCall reports whether a command may go as a call now, over link unless it goes over
+// several; else the session waits until it may. It must not overtake those under way: some
+// that are sent again, some over a link of the session's own, or in another lane, since
+// scripts work on the keys of plain commands too.
+func (s *Session) mayCall(id command.ID, link *pool.Link) bool {
+	g, lane := &s.group, laneOf(id)
+	if s.owed() == 0 {
+		g.lane, g.moving = lane, false
+	}
 	switch {
-	case s.owed() > 0 && s.link != nil: // over a link of its own
-		s.pause(idleness)
-	case len(s.group.again) > 0 || s.owed() > 0 && !s.group.calls.sameLane(link):
+	case s.owed() > 0 && (s.link != nil || g.moving || g.lane != lane):
 		s.pause(idleness)
 	case s.owed() >= maxOwed:
 		s.pause(fewer)
@@ -198,6 +210,14 @@ func (s *Session) mayCall(link *pool.Link) bool {
 		return true
 	}
 	return false
+}
+
+// laneOf is the lane that a command goes in.
+func laneOf(id command.ID) pool.Lane {
+	if id.Info().Class == command.Script {
+		return pool.Scripts
+	}
+	return pool.Plain
 }
 
 // nodeLink is the session's link to a primary for a command, or to who is read from in its
@@ -215,10 +235,7 @@ func (s *Session) nodeLink(it *item, r role, node int) (*pool.Link, bool) {
 			n.reader.Want() // and the primary serves meanwhile
 		}
 	}
-	lane := pool.Plain
-	if r == onScripts {
-		lane = pool.Scripts
-	}
+	lane := laneOf(it.id)
 	if n.lanes[lane] == nil {
 		n.lanes[lane] = s.acquire(s.group.layout.Primaries[node], lane)
 	}

@@ -42,10 +42,10 @@ func (j *join) ended() {
 	s := w.s
 	w.reply = j.reply(s, j.parts)
 	for _, p := range j.parts {
-		s.kept -= len(p.reply)
+		s.keep(-len(p.reply))
 		s.core.free(p)
 	}
-	s.kept += len(w.reply)
+	s.keep(len(w.reply))
 	w.join = nil
 	w.end()
 }

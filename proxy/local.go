@@ -66,7 +66,8 @@ func (s *Session) answerAlways(it *item, name string) {
 		s.say([]byte("+OK\r\n"))
 		s.finish()
 	case "reset":
-		s.proto, s.db, s.name = 2, 0, ""
+		s.proto, s.db = 2, 0
+		s.rename(&s.name, "")
 		s.off, s.skip, s.muteNow = false, false, false
 		s.logOut()
 		s.say([]byte("+RESET\r\n"))
@@ -222,7 +223,7 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
 	s.handle, s.principal, s.known = h, p, true
 	s.bucket = s.core.Limiters.Bucket(p.KeyID, p.Limits)
 	s.framer.SetLimits(s.core.limitsAfter())
-	s.endAuthTimer()
+	stop(&s.authTimer)
 	return nil
 }
 
@@ -264,7 +265,7 @@ func (s *Session) hello(it *item) {
 	then := func() {
 		s.greet(it.id, proto, func() {
 			if named {
-				s.name = name
+				s.rename(&s.name, name)
 			}
 		}, func() {
 			if key != nil {

@@ -78,6 +78,7 @@ func (c *call) concerns(slot int) bool {
 // sendAgain has a call sent again after a while: to whoever serves it then. Those that wait
 // already go first.
 func (s *Session) sendAgain(c *call) {
+	s.group.moving = true
 	s.group.again = append(s.group.again, c)
 	if len(s.group.again) > 1 {
 		return
@@ -115,18 +116,14 @@ func (c *call) resend() {
 // is being moved there.
 func (c *call) sendTo(member pool.Backend, asking bool) {
 	s := c.s
-	lane := pool.Plain
-	if c.id.Info().Class == command.Script {
-		lane = pool.Scripts
-	}
-	l := s.core.Links.Shared(s.keyTo(member, s.db, lane))
+	l := s.core.Links.Shared(s.keyTo(member, s.db, laneOf(c.id)))
 	if l == nil {
 		c.fail(pool.ErrBusy)
 		return
 	}
 	c.asked = asking
 	if asking {
-		if _, err := l.Send(unheard{}, askingCommand, command.Other, s.core.Clock.Nanos()); err != nil {
+		if _, err := l.Send(unheard{s}, askingCommand, command.Other, s.core.Clock.Nanos()); err != nil {
 			c.Failed(c.id, err)
 			return
 		}
@@ -137,7 +134,9 @@ func (c *call) sendTo(member pool.Backend, asking bool) {
 var askingCommand = []byte("*1\r\n$6\r\nASKING\r\n")
 
 // unheard owns a command of the proxy's own whose reply does not matter.
-type unheard struct{}
+type unheard struct{ s *Session }
+
+func (u unheard) self() *Session { return u.s }
 
 // Replies implements pool.Owner.
 func (unheard) Replies([]byte, int, bool) {}
@@ -187,11 +186,15 @@ func (c *call) follow(words []byte) bool {
 		why = metrics.RetryAsk
 	}
 	member := s.group.topology.Member(string(fields[2]), c.link.Key().Backend)
+	if why == metrics.RetryMoved {
+		s.group.topology.Moved(c.slot, member.Addr)
+	}
 	c.dropReply()
 	if c.tries++; c.tries > maxTries {
 		c.fail(tooManyMoves)
 		return true
 	}
+	s.group.moving = true
 	s.meter.tenant.Retry(why)
 	c.sendTo(member, why == metrics.RetryAsk)
 	return true

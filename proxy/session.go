@@ -19,7 +19,9 @@ import (
 type Output interface {
 	Write(b []byte)
 	Unsent() int
+	Held() int
 	Want(n int)
+	Again()
 	Pause()
 	Resume()
 	CloseAfterFlush()
@@ -47,7 +49,7 @@ const (
 	someone             // a look-up, a link, room: whoever it is calls resume
 	idleness            // nothing is owed
 	fewer               // less is owed
-	room                // what it has been told is sent
+	reading             // the client reads what it has been sent
 )
 
 // maxOwed is how many replies a client may be owed: a longer pipeline waits, so
@@ -92,7 +94,7 @@ type Session struct {
 
 	pin      pinned
 	group    group
-	kept     int      // bytes of replies that wait for others
+	kept     int      // bytes of replies that wait, of calls and of names: see keep
 	redirect redirect // where its invalidations go
 
 	mutes []muted // replies to relayed commands that are kept back
@@ -104,20 +106,10 @@ type Session struct {
 	authTimer  Timer              // nil once authenticated
 	giveUp     context.CancelFunc // of the look-up that runs, or nil
 
+	patience  Timer // with a client that is to read, or nil
 	outBytes  int   // written since the output was last drained
 	unwritten int   // replies among them
 	oldest    int64 // when the first of them was written
-}
-
-// later holds replies made here that have to wait for earlier commands' replies.
-type later struct {
-	bytes []byte
-	items []laterItem
-}
-
-type laterItem struct {
-	after uint64 // goes out when so many relayed commands are answered
-	size  int
 }
 
 func (s *Session) owed() uint64 { return s.sent - s.done }
@@ -132,7 +124,14 @@ func (s *Session) Data(b []byte) int {
 	s.refresh()
 	s.active = s.core.Clock.Nanos()
 	off := 0
-	for s.wait == nothing && !s.closing && !s.toldEnough() {
+	for end := s.core.allowance(); s.wait == nothing && !s.closing && !s.toldEnough(); {
+		if s.outBytes > min(readAhead, s.core.Limits.MaxOutput/2) && s.fallsBehind() {
+			break
+		}
+		if s.core.looked >= end {
+			s.out.Again()
+			break
+		}
 		n, more := s.runBatch(b[off:])
 		off += n
 		if !more {
@@ -229,42 +228,6 @@ func (s *Session) resume() {
 	s.out.Resume()
 }
 
-// say answers the command at hand: after the replies that are still owed.
-func (s *Session) say(reply []byte) {
-	if s.muteNow {
-		return
-	}
-	if s.owed() == 0 && !s.partial {
-		s.write(reply, 1)
-		return
-	}
-	if s.link != nil {
-		s.link.Cut(s.last)
-	}
-	s.later.bytes = append(s.later.bytes, reply...)
-	s.later.items = append(s.later.items, laterItem{s.sent, len(reply)})
-}
-
-// sayLater lets go of the replies whose time has come.
-func (s *Session) sayLater() {
-	used := 0
-	n := 0
-	for n < len(s.later.items) && s.later.items[n].after <= s.done {
-		used += s.later.items[n].size
-		n++
-	}
-	if n == 0 {
-		return
-	}
-	s.write(s.later.bytes[:used], n)
-	if n == len(s.later.items) {
-		s.later = later{}
-		return
-	}
-	s.later.bytes = s.later.bytes[used:]
-	s.later.items = s.later.items[n:]
-}
-
 // write appends b, in which n replies end, to the output.
 func (s *Session) write(b []byte, n int) {
 	if s.unwritten == 0 && s.outBytes == 0 {
@@ -346,7 +309,8 @@ func (s *Session) Drained() {
 		s.meter.tenant.Phase(metrics.PhaseWrite, since(s.core.Clock, s.oldest), s.unwritten)
 	}
 	s.outBytes, s.unwritten = 0, 0
-	if s.wait == room {
+	if s.wait == reading {
+		stop(&s.patience)
 		s.resume()
 	}
 }
@@ -354,7 +318,8 @@ func (s *Session) Drained() {
 // Closed implements loop.Handler.
 func (s *Session) Closed(err error) {
 	s.closed, s.closing = true, true
-	s.endAuthTimer()
+	stop(&s.authTimer)
+	stop(&s.patience)
 	if s.giveUp != nil {
 		s.giveUp()
 	}
@@ -364,10 +329,9 @@ func (s *Session) Closed(err error) {
 		s.abort(err)
 	}
 	s.core.Seats.move(s.principal, nil)
+	s.noteDrop(err)
 	s.leave()
-	if errors.Is(err, errAuthTimeout) || errors.Is(err, errOutput) || errors.Is(err, errTorn) {
-		s.core.Log.Info("client dropped", "client", s.addr.String(), "reason", err)
-	}
+	s.keep(-s.kept)
 }
 
 // abort closes the links that owe the session something.

@@ -24,6 +24,7 @@ type desk struct {
 	out     []byte
 	in      []byte // given and not consumed
 	paused  bool
+	again   int   // how often the rest was to wait a turn
 	ended   error // why it was closed
 	drained bool  // closed once all was sent
 	timers  []*alarm
@@ -51,6 +52,8 @@ func (w *wire) Close(error)     {}
 // The desk is the session's Output.
 func (d *desk) Write(b []byte)   { d.out = append(d.out, b...) }
 func (d *desk) Unsent() int      { return len(d.out) }
+func (d *desk) Held() int        { return len(d.in) + len(d.out) }
+func (d *desk) Again()           { d.again++ }
 func (d *desk) Want(int)         {}
 func (d *desk) Pause()           { d.paused = true }
 func (d *desk) Resume()          { d.paused = false }
@@ -265,7 +268,7 @@ func TestBlocks(t *testing.T) {
 		{"XREADGROUP GROUP block streams COUNT 1 NOACK STREAMS s >", false}, {"XREAD GROUP", false},
 	} {
 		d := newDesk(t, fixed{})
-		items, _, _ := d.session.frame([]byte(c.in + "\r\n"))
+		items, _, _ := d.session.frame([]byte(c.in+"\r\n"), batchSize)
 		if got := blocks(&items[0]); got != c.want {
 			t.Errorf("%s: blocks %v, want %v", c.in, got, c.want)
 		}

@@ -9,6 +9,6 @@ func (s *Session) toldEnough() bool {
 	if s.known || s.out.Unsent() <= maxStrange {
 		return false
 	}
-	s.pause(room)
+	s.pause(reading)
 	return true
 }

@@ -66,10 +66,16 @@ func runs(set *tenant.CommandSet, name string) bool {
 
 // Replies implements pool.Owner.
 func (t *truth) Replies(b []byte, done int, _ bool) {
+	if t.closed {
+		t.Session.Replies(b, done, false)
+		return
+	}
 	t.reply = append(t.reply, b...)
+	t.keep(len(b))
 	if done == 0 {
 		return
 	}
+	t.keep(-len(t.reply))
 	told := t.reply
 	switch kind, parts, ok := elements(t.reply); {
 	case !ok: // an error
@@ -79,9 +85,9 @@ func (t *truth) Replies(b []byte, done int, _ bool) {
 		told = strconv.AppendInt([]byte{':'}, int64(len(t.details(parts))), 10)
 		told = append(told, "\r\n"...)
 	case t.about == "command|list":
-		told = appendAggregate(nil, kind, 1, t.keep(parts, 1))
+		told = appendAggregate(nil, kind, 1, t.among(parts, 1))
 	case t.about == "command|docs":
-		told = appendAggregate(nil, kind, 2, t.keep(parts, 2))
+		told = appendAggregate(nil, kind, 2, t.among(parts, 2))
 	case t.about == "command|info":
 		for i, part := range parts {
 			if one := t.details([][]byte{part}); len(one) == 1 {
@@ -97,8 +103,16 @@ func (t *truth) Replies(b []byte, done int, _ bool) {
 	t.Session.Replies(told, done, false)
 }
 
-// keep returns those of parts, in groups of n that begin with a name, that are allowed.
-func (t *truth) keep(parts [][]byte, n int) (kept [][]byte) {
+// Failed implements pool.Owner.
+func (t *truth) Failed(id command.ID, err *pool.Error) {
+	if !t.closed {
+		t.keep(-len(t.reply))
+	}
+	t.Session.Failed(id, err)
+}
+
+// among returns those of parts, in groups of n that begin with a name, that are allowed.
+func (t *truth) among(parts [][]byte, n int) (kept [][]byte) {
 	for ; len(parts) >= n; parts = parts[n:] {
 		if t.allowed(text(parts[0])) {
 			kept = append(kept, parts[:n]...)

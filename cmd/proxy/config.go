@@ -93,7 +93,7 @@ type LimitsConfig struct {
 	MaxClients        int
 	MaxCommandBytes   int64
 	ClientOutputBytes int64
-	MemoryBytes       int64 // everything in flight; only 0 for now
+	MemoryBytes       int64 // everything in flight; 0: see memoryBound
 	AuthTimeout       time.Duration
 }
 
@@ -159,6 +159,9 @@ func loadConfig(file string) (Config, error) {
 	c.SecretKey = tenant.Secret(os.Getenv(secretKeyVariable))
 	return c, c.validate()
 }
+
+// leastMemory is the least limits.memory_bytes: below, a few ordinary clients fill it.
+const leastMemory = 16 << 20
 
 const secretKeyVariable = "RESPGATE_SECRET_KEY"
 
@@ -233,8 +236,8 @@ func (c Config) validate() error {
 	if c.Store.Driver == "sqlite" && c.Store.DSN == "" {
 		return errors.New("store.dsn: want a file such as file:var/respgate.db")
 	}
-	if c.Limits.MemoryBytes != 0 {
-		return errors.New("limits.memory_bytes: a bound is not supported by this version of respgate: want 0")
+	if n := c.Limits.MemoryBytes; n > 0 && n < leastMemory {
+		return fmt.Errorf("limits.memory_bytes: want 0, or 16MiB or more, got %d bytes", n)
 	}
 	if c.HTTP.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		return fmt.Errorf("http.listen: %s is taken by listen already", c.Listen)

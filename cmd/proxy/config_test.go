@@ -71,10 +71,9 @@ func TestReadmeConfigTable(t *testing.T) {
 
 func TestNotBuiltYet(t *testing.T) {
 	for name, c := range map[string]struct{ key, value, want string }{
-		"a memory budget": {"RESPGATE_LIMITS_MEMORY_BYTES", "1GiB", "limits.memory_bytes: a bound is not supported by this version"},
-		"a shared port":   {"RESPGATE_REUSE_PORT", "true", "reuse_port (from RESPGATE_REUSE_PORT): true is not supported"},
-		"tracing":         {"RESPGATE_TRACING_ENDPOINT", "localhost:4317", "tracing.endpoint (from RESPGATE_TRACING_ENDPOINT): localhost:4317 is not supported"},
-		"postgres":        {"RESPGATE_STORE_DRIVER", "postgres", "store.driver (from RESPGATE_STORE_DRIVER): postgres is not supported"},
+		"a shared port": {"RESPGATE_REUSE_PORT", "true", "reuse_port (from RESPGATE_REUSE_PORT): true is not supported"},
+		"tracing":       {"RESPGATE_TRACING_ENDPOINT", "localhost:4317", "tracing.endpoint (from RESPGATE_TRACING_ENDPOINT): localhost:4317 is not supported"},
+		"postgres":      {"RESPGATE_STORE_DRIVER", "postgres", "store.driver (from RESPGATE_STORE_DRIVER): postgres is not supported"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("RESPGATE_CONFIG", "")

@@ -23,6 +23,8 @@ import (
 // its links to backends.
 type dataPlane struct {
 	maxClients int64
+	maxFile    int // descriptors from this on are not for clients
+	account    *loop.Account
 	log        *slog.Logger
 	metrics    *metrics.Metrics
 	dialer     *pool.Dialer
@@ -30,6 +32,7 @@ type dataPlane struct {
 	topologies *pool.Topologies
 	clients    atomic.Int64 // connections accepted and not closed
 	accepted   atomic.Uint64
+	refusing   spell // clients are refused
 	running    sync.WaitGroup
 }
 
@@ -43,9 +46,10 @@ type lane struct {
 
 // newDataPlane makes the loops; start runs them. Look-ups and dialling end with
 // ctx.
-func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
+func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
 	d := &dataPlane{
-		maxClients: int64(cfg.Limits.MaxClients), log: log, metrics: m,
+		maxClients: int64(cfg.Limits.MaxClients), maxFile: has.files - has.spareFiles(),
+		account: loop.NewAccount(cfg.Limits.memoryBound(has.memory)), log: log, metrics: m,
 		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),
 	}
 	d.topologies = pool.NewTopologies(ctx, cfg.Pool.dial(), log, m, d.looked)
@@ -56,8 +60,10 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 		if err != nil {
 			return nil, fmt.Errorf("loops: %w", err)
 		}
+		d.account.Add(l)
 		core := &proxy.Core{
-			Ctx: ctx, Clock: l, Auth: service, Limiters: limiters, Seats: seats, Topologies: d.topologies, Metrics: m.Loop(i), IDs: ids, Log: log,
+			Ctx: ctx, Clock: l, Memory: l, Auth: service, Limiters: limiters, Seats: seats, Topologies: d.topologies,
+			Metrics: m.Loop(i), IDs: ids, Log: log,
 			Limits: proxy.Limits{
 				MaxCommand:  cfg.Limits.MaxCommandBytes,
 				MaxOutput:   int(cfg.Limits.ClientOutputBytes),
@@ -77,6 +83,7 @@ func newDataPlane(ctx context.Context, cfg Config, service *auth.Service, limite
 		}
 		d.lanes = append(d.lanes, home)
 	}
+	m.WatchMemory(d.account.Bound(), d.account.Held)
 	service.OnChange(func(*auth.Handle) { d.refresh() })
 	service.OnDeleted(d.forget)
 	return d, nil

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/loop"
-	"github.com/respgate/respgate/proxy"
 )
 
 // listen opens a listener; key is the configuration key to change when that
@@ -49,13 +48,17 @@ const (
 // pauses: the connections wait in the kernel meanwhile.
 func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig *tls.Config) {
 	pause := minAcceptPause
+	var failing spell
 	for {
 		nc, err := ln.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			d.log.Error("cannot accept connections", "listen", ln.Addr().String(), "error", rootCause(err), "next_try_in", pause)
+			d.metrics.AcceptFailed()
+			if failing.begins(time.Now()) {
+				d.log.Error("cannot accept connections: they wait", "listen", ln.Addr().String(), "error", rootCause(err))
+			}
 			select {
 			case <-time.After(pause):
 			case <-ctx.Done():
@@ -65,24 +68,27 @@ func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig *tls.
 			continue
 		}
 		pause = minAcceptPause
+		if failing.ends() {
+			d.log.Info("connections are accepted again", "listen", ln.Addr().String())
+		}
 		d.take(nc, tlsConfig)
 	}
 }
 
 // take hands one connection to a loop, or refuses it.
 func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
-	if d.clients.Add(1) > d.maxClients {
-		d.clients.Add(-1)
-		// It fits into the socket's empty buffer: this cannot block.
-		_, _ = nc.Write(proxy.MaxClientsReply())
-		_ = nc.Close()
+	if why := d.admit(nc); why != "" {
+		d.refuse(nc, why, tlsConfig)
 		return
+	}
+	if d.refusing.ends() {
+		d.log.Info("connections are served again", "clients", d.clients.Load())
 	}
 	addr, local := addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
 	if tlsConfig != nil {
 		nc = tls.Server(loop.NewTransport(nc), tlsConfig)
 	}
-	l := d.lanes[d.accepted.Add(1)%uint64(len(d.lanes))]
+	l := d.nextLane()
 	posted := l.loop.Post(func() {
 		err := l.loop.Adopt(nc, false, func(c *loop.Conn) loop.Handler { return l.core.Open(c, addr, local) })
 		if err != nil {
@@ -95,6 +101,9 @@ func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
 		_ = nc.Close()
 	}
 }
+
+// nextLane gives the loops their connections by turns.
+func (d *dataPlane) nextLane() *lane { return d.lanes[d.accepted.Add(1)%uint64(len(d.lanes))] }
 
 func addrPort(addr net.Addr) netip.AddrPort {
 	if a, ok := addr.(*net.TCPAddr); ok {

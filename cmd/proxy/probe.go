@@ -30,13 +30,14 @@ type probe struct {
 	Version   string   `json:"version,omitempty"`
 	Mode      string   `json:"mode,omitempty"`
 	Role      string   `json:"role,omitempty"`
+	Primaries int      `json:"primaries,omitempty"`  // of several servers; all were connected to
 	ConnectMS float64  `json:"connect_ms,omitempty"` // dial, authenticate and PING
 	PingMS    float64  `json:"ping_ms,omitempty"`    // median of pings PINGs
 	Warnings  []string `json:"warnings"`
 }
 
 func (probe) columns() []string {
-	return []string{"instance", "reachable", "redis", "mode", "role", "connect", "ping", "warnings"}
+	return []string{"instance", "reachable", "redis", "mode", "role", "primaries", "connect", "ping", "warnings"}
 }
 
 func (p probe) cells() []string {
@@ -45,7 +46,7 @@ func (p probe) cells() []string {
 	if len(p.Warnings) > 0 {
 		warnings = strings.Join(p.Warnings, "; ")
 	}
-	return []string{p.Org + "/" + p.Name, strconv.FormatBool(p.Reachable), p.Version, p.Mode, p.Role, ms(p.ConnectMS), ms(p.PingMS), warnings}
+	return []string{p.Org + "/" + p.Name, strconv.FormatBool(p.Reachable), p.Version, p.Mode, p.Role, strconv.Itoa(max(1, p.Primaries)), ms(p.ConnectMS), ms(p.PingMS), warnings}
 }
 
 func (a *app) instanceTest() *cobra.Command {
@@ -77,7 +78,7 @@ func (a *app) instanceTest() *cobra.Command {
 
 const pings = 5
 
-// test connects as a proxy does, and then looks at what the user may do.
+// test connects as a proxy does, to all primaries of several servers, and then looks at what the user may do.
 func test(ctx context.Context, cfg Config, in tenant.Instance) probe {
 	p := probe{Org: in.Org, Name: in.Name, Warnings: []string{}}
 	backend, err := pool.ParseURL(in.URL)
@@ -86,15 +87,32 @@ func test(ctx context.Context, cfg Config, in tenant.Instance) probe {
 		return p
 	}
 	dialer := pool.NewDialer(cfg.Pool.dial(), slog.New(slog.DiscardHandler), nil)
-	began := time.Now()
-	nc, hello, err := dialer.Dial(ctx, in.Label(), backend, backend.DB, 2, 1)
+	layout, err := dialer.Find(ctx, backend)
 	if err != nil {
 		p.Error = pool.Reason(err)
 		return p
 	}
-	_ = nc.Close()
-	p.Reachable, p.ConnectMS = true, inMS(time.Since(began))
-	p.Version, p.Mode, p.Role = hello.Version, hello.Mode, hello.Role
+	for i, server := range layout.Primaries {
+		began := time.Now()
+		nc, hello, err := dialer.Dial(ctx, in.Label(), server, server.DB, 2, 1)
+		if err != nil {
+			p.Error = pool.Reason(err)
+			return p
+		}
+		_ = nc.Close()
+		if i == 0 {
+			p.ConnectMS = inMS(time.Since(began))
+			p.Version, p.Mode, p.Role = hello.Version, hello.Mode, hello.Role
+		}
+	}
+	p.Reachable = true
+	if backend.Group != pool.Single {
+		p.Primaries = len(layout.Primaries)
+	}
+	if backend.Group == pool.Sentinel {
+		p.Mode = "sentinel"
+	}
+	backend = layout.Primaries[0]
 	secured, err := backend.TLS.Config()
 	if err != nil {
 		p.Error = err.Error()

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -46,6 +45,7 @@ func (a *app) serveCommand() *cobra.Command {
 type server struct {
 	cfg       Config
 	log       *slog.Logger
+	has       resources
 	registry  *prometheus.Registry
 	metrics   *metrics.Metrics
 	health    *health.Health
@@ -68,7 +68,8 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, started func(liste
 		return err
 	}
 	defer ls.close()
-	tuneGC()
+	has := available(os.DirFS("/"))
+	tuneGC(has.memory)
 	if bare.On {
 		log.Warn("this build goes without policy, limits and metrics: it is for measuring only")
 	}
@@ -84,23 +85,12 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, started func(liste
 			return err
 		}
 	}
-	for _, warning := range cfg.warnings() {
+	for _, warning := range append(cfg.warnings(), has.warnings(cfg.Limits)...) {
 		log.Warn(warning)
 	}
-	s := &server{cfg: cfg, log: log, registry: registry, metrics: m, listeners: ls}
+	s := &server{cfg: cfg, log: log, has: has, registry: registry, metrics: m, listeners: ls}
 	s.health = health.New(time.Now, checkTimeout, s.checks.all())
 	return s.run(ctx, started)
-}
-
-// gcPercent is lower than Go's 100, unless the environment says otherwise: relayed commands
-// leave no garbage, so that collecting earlier costs next to nothing, and what idle clients
-// take stays nearer to what they need.
-const gcPercent = 50
-
-func tuneGC() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 }
 
 func openListeners(ctx context.Context, cfg Config) (ls listeners, err error) {
@@ -152,7 +142,7 @@ func (s *server) run(ctx context.Context, started func(listeners)) (err error) {
 		return err
 	}
 	limiters := ratelimit.New(ratelimit.Defaults{RPS: s.cfg.RateLimit.DefaultRPS, Burst: s.cfg.RateLimit.DefaultBurst})
-	data, err := newDataPlane(background, s.cfg, service, limiters, s.metrics, s.log)
+	data, err := newDataPlane(background, s.cfg, s.has, service, limiters, s.metrics, s.log)
 	if err != nil {
 		return err
 	}
@@ -166,6 +156,7 @@ func (s *server) run(ctx context.Context, started func(listeners)) (err error) {
 		func(ctx context.Context) { _ = service.Run(ctx) },
 		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },
 		func(ctx context.Context) { s.watchInstances(ctx, st, data.dialer) },
+		data.watchMemory,
 	} {
 		tasks.Go(func() { task(background) })
 	}
@@ -183,7 +174,8 @@ func (s *server) accept(ctx context.Context, data *dataPlane, started func(liste
 		accepting.Go(func() { data.accept(ctx, s.listeners.tls, s.listeners.tlsConfig) })
 	}
 	s.health.SetState(health.Ready)
-	s.log.Info("ready", "listen", s.listeners.resp.Addr().String(), "http", s.listeners.http.Addr().String(), "loops", len(data.lanes), "version", buildInfo().Version)
+	s.log.Info("ready", "listen", s.listeners.resp.Addr().String(), "http", s.listeners.http.Addr().String(), "loops", len(data.lanes),
+		"memory_bytes", data.account.Bound(), "version", buildInfo().Version)
 	if started != nil {
 		started(s.listeners)
 	}

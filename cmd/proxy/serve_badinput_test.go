@@ -178,42 +178,58 @@ func TestFloodBeforeAuth(t *testing.T) {
 }
 
 // TestNoDescriptorsLeft opens more connections than the process may have: those that
-// are served go on, the core does not spin, and new ones are served once others
-// have gone.
+// are served go on, the core does not spin, backends are still dialled, and new clients
+// are served once others have gone.
 func TestNoDescriptorsLeft(t *testing.T) {
-	p := startProcess(t, "ulimit -n 64; ", "rate_limit: {default_rps: 0}\n")
-	key := p.tenant("acme", testbed.Redis(t).Addr)
-	first := dial(t, p.addr)
-	defer first.Close()
-	ask := func(text, want string) {
+	p := startProcess(t, "ulimit -n 80; ", "rate_limit: {default_rps: 0}\n")
+	acme, globex := p.tenant("acme", testbed.Redis(t).Addr), p.tenant("globex", testbed.Redis(t).Addr)
+	type talker struct {
+		net.Conn
+		key string
+	}
+	ask := func(c talker, text, want string) {
 		t.Helper()
-		_, _ = io.WriteString(first, text)
-		got := make([]byte, len(want))
-		if _, err := io.ReadFull(first, got); string(got) != want {
-			t.Fatalf("after %q got %q, %v, want %q", text, got, err, want)
+		_, _ = io.WriteString(c, text)
+		if got := read(t, c, len(want)); got != want {
+			t.Fatalf("after %q got %q, want %q", text, got, want)
 		}
 	}
-	ask("AUTH "+key+"\r\nPING\r\n", "+OK\r\n+PONG\r\n")
+	first, second := talker{dial(t, p.addr), acme}, talker{dial(t, p.addr), globex}
+	defer first.Close()
+	defer second.Close()
+	ask(first, "AUTH "+acme+"\r\nPING\r\n", "+OK\r\n+PONG\r\n")
+	ask(second, "PING\r\n", "-NOAUTH Authentication required.\r\n")
 	var others []net.Conn
 	for range 100 {
 		others = append(others, dial(t, p.addr))
 	}
-	testbed.Eventually(t, 10*time.Second, "descriptors run out", func() bool {
-		return strings.Contains(p.log.String(), "too many open files")
+	testbed.Eventually(t, 10*time.Second, "clients are refused", func() bool {
+		return strings.Contains(p.log.String(), `msg="connections are refused" reason=descriptors`)
 	})
-	ask("PING\r\n", "+PONG\r\n")
+	ask(first, "PING\r\n", "+PONG\r\n")
+	ask(second, "AUTH "+globex+"\r\nPING\r\n", "+OK\r\n+PONG\r\n") // its backend has not been dialled before
 	p.checkCalm(t)
-	ask("PING\r\n", "+PONG\r\n")
+	ask(first, "PING\r\n", "+PONG\r\n")
+	if n := strings.Count(p.log.String(), "connections are refused"); n != 1 {
+		t.Errorf("the log tells of it %d times, want once", n)
+	}
+	status, body := httpGet(t, "http://"+p.http+"/metrics")
+	if n := sumMetric(t, body, `respgate_clients_refused_total{reason="descriptors"}`); status != http.StatusOK || n == 0 {
+		t.Errorf("/metrics: %d, and %v refusals are counted", status, n)
+	}
 	for _, c := range others {
 		c.Close()
 	}
 	testbed.Eventually(t, 10*time.Second, "new clients are served", func() bool {
 		c := dial(t, p.addr)
 		defer c.Close()
-		_, _ = io.WriteString(c, "AUTH "+key+"\r\nPING\r\nQUIT\r\n")
+		_, _ = io.WriteString(c, "AUTH "+acme+"\r\nPING\r\nQUIT\r\n")
 		got, _ := io.ReadAll(c)
 		return string(got) == "+OK\r\n+PONG\r\n+OK\r\n"
 	})
+	if !strings.Contains(p.log.String(), "limits.max_clients is 10000, but with 80 descriptors") {
+		t.Error("the log does not warn of the limit on descriptors")
+	}
 	if status, _ := httpGet(t, "http://"+p.http+"/health/live"); status != http.StatusOK {
 		t.Errorf("/health/live: %d", status)
 	}

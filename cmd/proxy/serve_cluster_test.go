@@ -20,6 +20,13 @@ func TestClusterIsOneRedis(t *testing.T) {
 	c := testbed.NewCluster(t, 3, 0, "--requirepass", "s3cret")
 	r := startServe(t, testConfig(t))
 	key := r.tenantAt(t, "acme", tenant.Secret(c.URL()), limits(0, 0))
+	in, err := r.store.Instance(t.Context(), "acme", "cache")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := test(t.Context(), testConfig(t), in); !p.Reachable || p.Primaries != 3 || p.Mode != "cluster" {
+		t.Errorf("instance test says %+v", p)
+	}
 	x := talkTo(t, r.addr, key)
 	for _, row := range []struct{ name, send, want string }{
 		{"keys of three nodes", "SET a 1|SET b 2|SET c 3|SET d 4|GET a|GET b|GET c|GET d", "+OK|+OK|+OK|+OK|$1|1|$1|2|$1|3|$1|4"},

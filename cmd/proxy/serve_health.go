@@ -183,18 +183,27 @@ func (w *watcher) follow(instances []tenant.Instance) {
 	w.last = instances
 }
 
-// ask connects to the instance's backend, which ends with a PING answered. A
-// backend that says LOADING or BUSY lives; one that refuses our password is of no use.
+// ask connects to the instance's backend, to all primaries of several servers, which ends
+// with a PING answered. A backend that says LOADING or BUSY lives; one that refuses our
+// password is of no use.
 func (w *watcher) ask(ctx context.Context, in tenant.Instance) bool {
 	backend, err := pool.ParseURL(in.URL)
 	if err != nil {
 		return false
 	}
-	nc, _, err := w.dialer.Dial(ctx, in.Label(), backend, backend.DB, 2, 1)
-	var lives pool.ReplyError
+	layout, err := w.dialer.Find(ctx, backend)
 	if err != nil {
-		return errors.As(err, &lives) && (lives.Code() == "LOADING" || lives.Code() == "BUSY")
+		return false
 	}
-	_ = nc.Close()
+	for _, server := range layout.Primaries {
+		nc, _, err := w.dialer.Dial(ctx, in.Label(), server, server.DB, 2, 1)
+		var lives pool.ReplyError
+		switch {
+		case err == nil:
+			_ = nc.Close()
+		case !errors.As(err, &lives) || lives.Code() != "LOADING" && lives.Code() != "BUSY":
+			return false
+		}
+	}
 	return true
 }

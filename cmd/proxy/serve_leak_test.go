@@ -45,6 +45,10 @@ func TestNothingIsLeft(t *testing.T) {
 	testbed.Eventually(t, 10*time.Second, "the backend is used again", func() bool {
 		return strings.HasPrefix(talk(t, r.addr, "AUTH "+key+"\r\nPING\r\nQUIT\r\n"), "+OK|+PONG|")
 	})
+	for _, c := range clients {
+		c.Close()
+	}
+	testbed.Eventually(t, 5*time.Second, "nothing is in flight", func() bool { return r.metric(t, inFlight) == 0 })
 	check := exec.Command(testbed.Binary(t, "promtool", "prometheus"), "check", "metrics")
 	_, body := httpGet(t, "http://"+r.http+"/metrics")
 	check.Stdin = strings.NewReader(body)

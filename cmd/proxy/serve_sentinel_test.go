@@ -29,6 +29,13 @@ func TestSentinelFailover(t *testing.T) {
 	r := startServe(t, testConfig(t))
 	key := r.tenantAt(t, "acme", sentinelURL(sentinels, ":s3cret@", "?sentinel_password=w4tch"), limits(0, 0))
 
+	in, err := r.store.Instance(t.Context(), "acme", "cache")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := test(t.Context(), testConfig(t), in); !p.Reachable || p.Primaries != 1 || p.Mode != "sentinel" {
+		t.Errorf("instance test says %+v", p)
+	}
 	const writers = 8
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
