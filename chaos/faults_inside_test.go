@@ -30,7 +30,7 @@ var insideFaults = []fault{
 		told: nothing, hold: time.Second, well: newKeyOpens,
 		inject: func(s *site) func() {
 			s.rename(s.proxy.dir, s.proxy.dir+".away")
-			s.knownKeyOpens()
+			s.stillOpens()
 			return func() { s.rename(s.proxy.dir+".away", s.proxy.dir) }
 		},
 	},
@@ -43,9 +43,13 @@ var insideFaults = []fault{
 		told: nothing, hold: time.Second, inject: fillDisk, well: newKeyOpens,
 	},
 	{
+		name: "more clients than descriptors", how: "200 descriptors, 300 clients more", path: fewFiles,
+		told: nothing, hold: time.Second, well: knownKeyOpens,
+		inject: func(s *site) func() { return s.crowd(300) },
+	},
+	{
 		name: "descriptors used up", how: "a limit just above what is open, and a crowd of new connections",
-		told: refusals, elsewhere: refusals, hold: time.Second, inject: exhaust,
-		well: func(s *site) bool { return s.proxy.admits(s.key) },
+		told: refusals, elsewhere: refusals, hold: time.Second, inject: exhaust, well: knownKeyOpens,
 	},
 }
 
@@ -56,10 +60,13 @@ func (s *site) rename(from, to string) {
 	}
 }
 
-// knownKeyOpens looks that clients come in while the store is away.
-func (s *site) knownKeyOpens() {
+// knownKeyOpens reports whether clients come in.
+func knownKeyOpens(s *site) bool { return s.proxy.admits(s.key) }
+
+// stillOpens looks that clients come in while the store is away.
+func (s *site) stillOpens() {
 	s.t.Helper()
-	if !s.proxy.admits(s.key) {
+	if !knownKeyOpens(s) {
 		s.t.Error("a key that the proxy knows is not let in while the store is away")
 	}
 }
@@ -85,7 +92,7 @@ func lockStore(s *site) func() {
 	testbed.Eventually(s.t, 20*time.Second, "the store is locked", func() bool {
 		return syscall.FcntlFlock(index.Fd(), syscall.F_SETLK, &lock) == nil
 	})
-	s.knownKeyOpens()
+	s.stillOpens()
 	return func() { _ = index.Close() }
 }
 
@@ -100,7 +107,7 @@ func (s *site) limit(what string) {
 
 func fillDisk(s *site) func() {
 	s.limit("fsize=0:")
-	s.knownKeyOpens()
+	s.stillOpens()
 	out, err := exec.Command("sh", "-c", `ulimit -f 0; exec "$0" key create --org acme --instance cache --name web --config "$1"`,
 		s.proxy.binary, s.proxy.config).CombinedOutput()
 	if code := exitCode(err); code != 1 || strings.Count(string(out), "\n") != 1 {
@@ -116,6 +123,25 @@ func exitCode(err error) int {
 	return 0
 }
 
+// crowd has so many more clients come, and stay until they are to leave.
+func (s *site) crowd(clients int) (leave func()) {
+	s.t.Helper()
+	var crowd []net.Conn
+	for range clients {
+		conn, err := net.Dial("tcp", s.proxy.addr)
+		if err != nil {
+			s.t.Fatal(err) // the kernel accepts it for the proxy
+		}
+		crowd = append(crowd, conn)
+		_, _ = fmt.Fprintf(conn, "AUTH %s\r\nPING\r\n", s.key)
+	}
+	return func() {
+		for _, conn := range crowd {
+			_ = conn.Close()
+		}
+	}
+}
+
 // exhaust lets the proxy open a few files more, and has many clients come.
 func exhaust(s *site) func() {
 	s.t.Helper()
@@ -128,22 +154,12 @@ func exhaust(s *site) func() {
 		s.t.Fatal(err)
 	}
 	s.limit(fmt.Sprintf("nofile=%d:", len(open)+4))
-	var crowd []net.Conn
-	for range 40 {
-		conn, err := net.Dial("tcp", s.proxy.addr)
-		if err != nil {
-			s.t.Fatal(err) // the kernel accepts it for the proxy
-		}
-		crowd = append(crowd, conn)
-		_, _ = fmt.Fprintf(conn, "AUTH %s\r\nPING\r\n", s.key)
-	}
+	leave := s.crowd(40)
 	testbed.Eventually(s.t, 20*time.Second, "the proxy says that it cannot accept", func() bool {
 		return strings.Contains(s.proxy.log.String(), "cannot accept connections")
 	})
 	return func() {
-		for _, conn := range crowd {
-			_ = conn.Close()
-		}
+		leave()
 		s.limit(fmt.Sprintf("nofile=%d:", before.Cur))
 	}
 }

@@ -31,10 +31,10 @@ func newNames(t *testing.T) *names {
 	return &names{t, t.TempDir() + "/hosts"}
 }
 
-// env has the resolver of a program ask the file. It is the C library's: Go's own cannot be
+// before has the resolver of a program ask the file. It is the C library's: Go's own cannot be
 // told from outside where to look.
-func (n *names) env() []string {
-	return []string{"LD_PRELOAD=" + wrapper(n.t), "NSS_WRAPPER_HOSTS=" + n.file, "GODEBUG=netdns=cgo"}
+func (n *names) before() []string {
+	return []string{"env", "LD_PRELOAD=" + wrapper(n.t), "NSS_WRAPPER_HOSTS=" + n.file, "GODEBUG=netdns=cgo"}
 }
 
 // set changes the address.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,8 +83,8 @@ func (l *logBuffer) String() string {
 	return l.buf.String()
 }
 
-// startProxy starts one with further environment, such as "LD_PRELOAD=…".
-func startProxy(t testing.TB, binary string, env ...string) *proxy {
+// startProxy starts one by the command that before begins, such as "env", "LD_PRELOAD=…".
+func startProxy(t testing.TB, binary string, before ...string) *proxy {
 	t.Helper()
 	dir := t.TempDir()
 	p := &proxy{
@@ -94,8 +95,9 @@ func startProxy(t testing.TB, binary string, env ...string) *proxy {
 	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.cmd = exec.Command(binary, "serve", "--config", p.config)
-	p.cmd.Env = append(append(os.Environ(), quickRace), env...)
+	command := append(slices.Clone(before), binary, "serve", "--config", p.config)
+	p.cmd = exec.Command(command[0], command[1:]...)
+	p.cmd.Env = append(os.Environ(), quickRace)
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

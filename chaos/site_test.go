@@ -26,6 +26,7 @@ const (
 	byName          // a network that can fail, found by a name that can change
 	bySentinel      // sentinels, which watch a primary and a replica
 	inCluster       // nothing: it is a cluster
+	fewFiles        // nothing; the proxy may open few files
 )
 
 // durable has Redis lose nothing that it acknowledged when it is killed: each command is given
@@ -72,10 +73,10 @@ func openSite(t *testing.T, how path, binary string) *site {
 	t.Helper()
 	s := &site{t: t, redis: testbed.Redis(t, durable...)}
 	s.ctl = s.redis.Client()
-	url, env := s.way(how)
+	url, before := s.way(how)
 	other := testbed.Redis(t)
 	s.otherCtl = other.Client()
-	s.proxy = startProxy(t, binary, env...)
+	s.proxy = startProxy(t, binary, before...)
 	s.key = s.proxy.tenant("acme", url)
 	s.otherKey = s.proxy.tenant("bystander", "redis://"+other.Addr)
 	var err error
@@ -86,8 +87,8 @@ func openSite(t *testing.T, how path, binary string) *site {
 }
 
 // way makes what is between the proxy and Redis. It returns the URL that the proxy is given,
-// and what has to be in its environment.
-func (s *site) way(how path) (url string, env []string) {
+// and the command that it is started by.
+func (s *site) way(how path) (url string, before []string) {
 	s.t.Helper()
 	switch how {
 	case toxic:
@@ -101,7 +102,7 @@ func (s *site) way(how path) (url string, env []string) {
 		s.names.set("127.0.0.2")
 		_, port, _ := net.SplitHostPort(testbed.FreeAddr(s.t))
 		s.net = newNetwork(s.t, "127.0.0.2:"+port, s.redis.Addr)
-		return "redis://" + backendName + ":" + port, s.names.env()
+		return "redis://" + backendName + ":" + port, s.names.before()
 	case bySentinel:
 		s.pair = newReplicated(s.t, s.redis)
 		s.ctl = s.pair.client()
@@ -110,6 +111,8 @@ func (s *site) way(how path) (url string, env []string) {
 		s.nodes = newClustered(s.t)
 		s.ctl = s.nodes.ctl
 		return s.nodes.URL(), nil
+	case fewFiles:
+		return "redis://" + s.redis.Addr, []string{"prlimit", "--nofile=200"}
 	}
 	return "redis://" + s.redis.Addr, nil
 }
