@@ -60,7 +60,7 @@ func TestFaults(t *testing.T) {
 	})
 	text := table(all, rows)
 	t.Log("\n" + text)
-	if *results != "" {
+	if *results != "" && !t.Failed() {
 		if err := os.WriteFile(*results, []byte(heading()+text), 0o644); err != nil { //nolint:gosec // to be read
 			t.Error(err)
 		}
@@ -94,7 +94,7 @@ func (f fault) run(t *testing.T, runs int, limit time.Duration) row {
 	}
 	r.found = tally(found)
 	if len(found) > 0 {
-		t.Errorf("%s:%s", sorted(r.found), firstOf(found))
+		t.Errorf("%s:%s", summary(r.found), firstOf(found))
 	}
 	s.load.expect(t, "the tenant", f.told)
 	s.bystander.expect(t, "another tenant", f.elsewhere)

@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -293,6 +294,15 @@ func tally(found []finding) map[breach]int {
 		n[f.breach]++
 	}
 	return n
+}
+
+// summary is a tally for people.
+func summary(n map[breach]int) string {
+	var parts []string
+	for _, b := range slices.Sorted(maps.Keys(n)) {
+		parts = append(parts, fmt.Sprintf("%d %s", n[b], b))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // firstOf is a text of the first few findings.

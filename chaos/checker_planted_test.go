@@ -155,7 +155,7 @@ func TestCheck(t *testing.T) {
 			}
 			for _, b := range c.want {
 				if tally(found)[b] == 0 {
-					t.Errorf("found %q, want %q:%s", sorted(tally(found)), b, firstOf(found))
+					t.Errorf("found %q, want %q:%s", summary(tally(found)), b, firstOf(found))
 				}
 			}
 		})

@@ -4,7 +4,6 @@ package chaos
 
 import (
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"strings"
@@ -209,13 +208,4 @@ func (s *site) check() (found []finding) {
 		found = append(append(found, l.hung()...), check(r)...)
 	}
 	return found
-}
-
-// sorted is a map for people.
-func sorted(found map[breach]int) string {
-	var parts []string
-	for b := range maps.Keys(found) {
-		parts = append(parts, fmt.Sprintf("%d %s", found[b], b))
-	}
-	return strings.Join(parts, ", ")
 }
