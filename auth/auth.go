@@ -43,7 +43,19 @@ func Reasons() []string {
 	return []string{ReasonMalformed, ReasonUnknown, ReasonWrongSecret, ReasonRevoked, ReasonExpired, ReasonAddress, ReasonInstance, ReasonUnavailable}
 }
 
-// Store is where keys are kept. Both methods are called from several goroutines
+// What client certificates have stood for, as told to the Observer.
+const (
+	CertificateKey         = "key"
+	CertificateUnknown     = "unknown"     // no live key has one of its names
+	CertificateUnavailable = "unavailable" // the store could not be asked
+)
+
+// CertificateResults returns every result that an Observer may be told.
+func CertificateResults() []string {
+	return []string{CertificateKey, CertificateUnknown, CertificateUnavailable}
+}
+
+// Store is where keys are kept. Its methods are called from several goroutines
 // and should return when ctx ends; a call that does not is abandoned, and counts
 // against the bound on calls until it returns.
 type Store interface {
@@ -53,6 +65,9 @@ type Store interface {
 	// Changes returns what has changed after the sequence number after. A Grant
 	// asked for later must not be older than the change.
 	Changes(ctx context.Context, after int64) (tenant.Changes, error)
+	// KeyByCertificate returns the id of the key that the first of the names opens
+	// which opens any, and an error that is tenant.ErrNotFound if none does.
+	KeyByCertificate(ctx context.Context, names []string) (id string, err error)
 }
 
 // Observer counts authentications. It is called from several goroutines.
@@ -61,6 +76,8 @@ type Observer interface {
 	// Failure: and was not let in, for one of Reasons. throttledBy is ThrottledByKey or
 	// ThrottledByAddress where the answer is held back, else "".
 	Failure(reason, throttledBy string)
+	// Certificate says what became of a client certificate: one of CertificateResults.
+	Certificate(result string)
 }
 
 // Config bounds the service. A zero value stands for the default.
@@ -108,6 +125,7 @@ type Service struct {
 	recent     list.List                      // of *entry: the cache, the latest used first
 	unknown    recentSet
 	flights    map[string]*flight
+	certified  certified
 	nextExpiry time.Time // of all entries; zero: none
 	asked      bool      // the store has answered
 	away       error     // why the store cannot be asked now
@@ -265,3 +283,4 @@ type unobserved struct{}
 
 func (unobserved) Request()               {}
 func (unobserved) Failure(string, string) {}
+func (unobserved) Certificate(string)     {}

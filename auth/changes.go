@@ -105,6 +105,9 @@ func (f *follower) suspects(c tenant.Changes) []*entry {
 	s := f.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(c.Keys) > 0 || !c.Complete || c.Seq < f.seq {
+		s.certified.forget()
+	}
 	all := map[*entry]struct{}{}
 	for e := range f.again {
 		all[e] = struct{}{}

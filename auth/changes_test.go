@@ -51,6 +51,8 @@ func TestChangesReachLiveHandles(t *testing.T) {
 		{"connections of the organization", func(g *tenant.Grant) { g.Seats.Org = 7 }, false, true,
 			func(p *tenant.Principal) bool { return p.Seats.Org == 7 }},
 		{"secret rotated", func(g *tenant.Grant) { g.Key.SecretHash[0]++ }, true, true, nil},
+		{"certificate bound", func(g *tenant.Grant) { g.Key.CertificateName = "web" }, false, false,
+			func(p *tenant.Principal) bool { return p != nil }},
 		{"nothing", func(g *tenant.Grant) { g.Key.Name = "renamed" }, false, false,
 			func(p *tenant.Principal) bool { return p != nil }},
 	}

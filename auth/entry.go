@@ -34,6 +34,7 @@ type entry struct {
 	id       string
 	hash     [32]byte
 	own      string // the name of the key's own instance
+	certName string // of the certificate that opens it; "" is none
 	rules    string
 	commands *tenant.CommandSet // of rules
 	from     tenant.Networks
@@ -67,9 +68,15 @@ func (s *Service) read(g tenant.Grant) grant {
 // reason why not. What the key may not do is told only to who has its secret, which is
 // compared in a time that tells nothing of it.
 func (e *entry) open(addr netip.Addr, user string, hash *[32]byte, now time.Time) (*Handle, string) {
-	switch {
-	case subtle.ConstantTimeCompare(e.hash[:], hash[:]) != 1:
+	if subtle.ConstantTimeCompare(e.hash[:], hash[:]) != 1 {
 		return nil, ReasonWrongSecret
+	}
+	return e.enter(addr, user, now)
+}
+
+// enter is open for who needs no secret.
+func (e *entry) enter(addr netip.Addr, user string, now time.Time) (*Handle, string) {
+	switch {
 	case e.revoked:
 		return nil, ReasonRevoked
 	case e.expired(now):
@@ -96,9 +103,10 @@ func (e *entry) apply(g grant, now time.Time) (changed []*Handle) {
 	if e.commands == nil || e.rules != g.Key.Commands {
 		e.rules, e.commands = g.Key.Commands, g.commands
 	}
-	if len(e.handles) > 0 && subtle.ConstantTimeCompare(e.hash[:], g.Key.SecretHash[:]) != 1 {
-		changed = e.end() // rotated: what the old secret opened ends
+	if len(e.handles) > 0 && (subtle.ConstantTimeCompare(e.hash[:], g.Key.SecretHash[:]) != 1 || e.certName != "" && e.certName != g.Key.CertificateName) {
+		changed = e.end() // rotated: what the old secret or certificate opened ends
 	}
+	e.certName = g.Key.CertificateName
 	e.hash, e.from = g.Key.SecretHash, g.Key.AllowFrom
 	e.expires, e.revoked = g.Key.ExpiresAt, !g.Key.RevokedAt.IsZero()
 	e.lapsed = e.expired(now)

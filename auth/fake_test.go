@@ -63,6 +63,25 @@ func (f *fakeStore) Grant(ctx context.Context, id string) (tenant.Grant, error) 
 	return g, nil
 }
 
+func (f *fakeStore) KeyByCertificate(ctx context.Context, names []string) (string, error) {
+	f.mu.Lock()
+	f.asked[names[0]]++
+	f.mu.Unlock()
+	if err := f.wait(ctx); err != nil {
+		return "", err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, name := range names {
+		for id, g := range f.grants {
+			if g.Key.CertificateName == name && g.Key.RevokedAt.IsZero() {
+				return id, nil
+			}
+		}
+	}
+	return "", tenant.ErrNotFound
+}
+
 func (f *fakeStore) Changes(ctx context.Context, after int64) (tenant.Changes, error) {
 	f.mu.Lock()
 	f.polls++
@@ -174,6 +193,7 @@ type counts struct {
 	requests  int
 	failures  map[string]int
 	throttled map[string]int // by what; "" is not
+	certs     map[string]int
 }
 
 func (c *counts) Request() {
@@ -190,6 +210,15 @@ func (c *counts) Failure(reason, throttledBy string) {
 	}
 	c.failures[reason]++
 	c.throttled[throttledBy]++
+}
+
+func (c *counts) Certificate(result string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.certs == nil {
+		c.certs = map[string]int{}
+	}
+	c.certs[result]++
 }
 
 func (c *counts) get() (requests int, failures map[string]int) {

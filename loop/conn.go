@@ -29,13 +29,12 @@ type Conn struct {
 	queued    bool // in the loop's list of connections to deliver to
 	again     bool // the handler wants the rest in the next turn
 	paused    bool
-	eof       bool // the peer will send no more
-	hungUp    bool // so it will, and the handler knows, though not all is consumed
-	readable  bool // the poller watches for input
-	writable  bool // the poller watches for room
-	hangingUp bool // the poller watches for the peer's end only
-	linger    bool // half-close before releasing
-	lingerEnd *Timer
+	eof       bool   // the peer will send no more
+	hungUp    bool   // so it will, and the handler knows, though not all is consumed
+	readable  bool   // the poller watches for input
+	writable  bool   // the poller watches for room
+	hangingUp bool   // the poller watches for the peer's end only
+	patience  *Timer // ends draining or lingering
 }
 
 type connState uint8
@@ -51,8 +50,8 @@ const (
 // Adopt makes nc one of the loop's connections, owned by it from now on also when Adopt
 // fails; open returns its handler. nc is a plain TCP or Unix connection, or a *tls.Conn
 // over a Transport, whose handshake is done, away from the loop, if it has not been yet.
-// Connections with first set are written to before the others. It must be called on the
-// loop's goroutine.
+// Connections with first set, those to backends, are written to before the others, and do
+// not linger when they are closed. It must be called on the loop's goroutine.
 func (l *Loop) Adopt(nc net.Conn, first bool, open func(*Conn) Handler) error {
 	c := &Conn{loop: l, first: first}
 	socket := nc
@@ -156,7 +155,9 @@ func (c *Conn) queue() {
 func (c *Conn) Again() { c.again = true }
 
 // Close closes the connection at the end of the turn, without sending what is
-// still unsent. The handler's Closed is called with err.
+// still unsent. The handler's Closed is called with err. What the kernel has still
+// reaches the peer: the connection lingers until the peer has closed its side too, for
+// up to a second, or for as long as the peer takes what it has not got yet.
 func (c *Conn) Close(err error) {
 	if c.state >= closing {
 		return
@@ -166,8 +167,9 @@ func (c *Conn) Close(err error) {
 	c.loop.closing = append(c.loop.closing, c)
 }
 
-// CloseAfterFlush takes no more input and output, sends what has been written
-// and closes. The handler's Closed is called with nil.
+// CloseAfterFlush takes no more input and output, sends what has been written and
+// closes, as Close does. The handler's Closed is called with nil, or with ErrStalled when
+// the peer has taken nothing for half a minute.
 func (c *Conn) CloseAfterFlush() {
 	if c.state != open {
 		return
@@ -195,6 +197,8 @@ func (c *Conn) report(e *event) {
 		c.discardInput()
 	case e.failed() && (c.paused || c.eof || c.state == draining):
 		c.Close(io.ErrUnexpectedEOF)
+	case c.paused && c.state == open && c.readsAhead():
+		c.readSealed()
 	case c.paused || c.eof || c.state != open:
 		if e.hungUp() && c.paused && c.state == open {
 			c.tellHungUp()
@@ -277,7 +281,7 @@ func (c *Conn) watch() {
 	if c.state >= closing || c.sec != nil && c.sec.shaking {
 		return
 	}
-	readable := !c.paused && !c.eof && c.state == open
+	readable := (!c.paused || c.readsAhead()) && !c.eof && c.state == open
 	writable := c.Unsent() > 0
 	hangingUp := c.paused && !c.hungUp && !c.eof && c.state == open
 	if readable == c.readable && writable == c.writable && hangingUp == c.hangingUp {
@@ -290,6 +294,17 @@ func (c *Conn) watch() {
 	c.readable, c.writable, c.hangingUp = readable, writable, hangingUp
 }
 
+// Arrived returns how many bytes have come from the peer that the handler has not been
+// given, or has not consumed. With TLS those that are encrypted count as they are. It must
+// not be called from the handler's Data.
+func (c *Conn) Arrived() int {
+	n := len(c.in)
+	if c.state == open && !c.eof {
+		n += unread(c.fd)
+	}
+	return n
+}
+
 // finish tells the handler that the connection is gone and lets go of it.
 func (c *Conn) finish() {
 	c.loop.protect(nil, func() { c.handler.Closed(c.err) })
@@ -298,22 +313,37 @@ func (c *Conn) finish() {
 		c.sec.wire.out.reset(&c.loop.chunks)
 	}
 	c.dropInput()
-	if c.linger && shutdownWrite(c.fd) == nil {
-		c.state = lingering
-		if !c.readable {
-			_ = c.loop.poll.modify(c.fd, false, c.writable, true, false, false)
-		}
-		c.lingerEnd = c.loop.After(lingerTime, c.release)
+	c.patience.Stop()
+	if c.first || c.eof || c.sec != nil && c.sec.shaking || shutdownWrite(c.fd) != nil {
+		c.release()
 		return
 	}
-	c.release()
+	c.state = lingering
+	if !c.readable || c.writable {
+		_ = c.loop.poll.modify(c.fd, c.readable, c.writable, true, false, false)
+	}
+	c.linger(undelivered(c.fd), 0)
+}
+
+// linger waits for the peer to close its side, and longer than a while only for what it has
+// not acknowledged: left bytes, as it has been for so many times that this was looked at.
+func (c *Conn) linger(left, times int) {
+	c.patience = c.loop.After(lingerTime, func() {
+		switch now := undelivered(c.fd); {
+		case now == 0 || now >= left && times >= lingerTries:
+			c.release()
+		case now < left:
+			c.linger(now, 0)
+		default:
+			c.linger(now, times+1)
+		}
+	})
 }
 
 // discardInput reads and throws away what a lingering peer still sends.
 func (c *Conn) discardInput() {
 	n, err := readFD(c.fd, c.loop.rbuf)
 	if n == 0 && !isAgain(err) {
-		c.lingerEnd.Stop()
 		c.release()
 	}
 }
@@ -323,7 +353,7 @@ func (c *Conn) release() {
 		return
 	}
 	c.state = released
-	c.lingerEnd.Stop()
+	c.patience.Stop()
 	if c.sec != nil && c.sec.shaking {
 		_ = c.sec.wire.Conn.Close() // ends the handshake
 	} else {
@@ -332,4 +362,7 @@ func (c *Conn) release() {
 	c.loop.byFD[c.fd] = nil
 	closeFD(c.fd)
 	delete(c.loop.conns, c)
+	if h, ok := c.handler.(interface{ Released() }); ok {
+		c.loop.protect(nil, h.Released)
+	}
 }

@@ -27,10 +27,18 @@ const (
 	// away, so that the kernel does not answer it with a reset that would
 	// destroy replies still on their way (RFC 1122, 4.2.2.13).
 	lingerTime = time.Second
+	// lingerTries is how many times that long a peer may acknowledge nothing.
+	lingerTries = 5
+	// stallTime is how long a peer may take nothing of the last it is to be sent.
+	stallTime = 30 * time.Second
 )
 
 // ErrPanic is what a connection is closed with when its handler panicked.
 var ErrPanic = errors.New("internal error")
+
+// ErrStalled is what a connection is closed with when its peer does not take its last
+// replies.
+var ErrStalled = errors.New("client does not take its last replies")
 
 // ErrStopped is what connections are closed with when their loop stops.
 var ErrStopped = errors.New("loop stopped")
@@ -38,7 +46,10 @@ var ErrStopped = errors.New("loop stopped")
 // Handler is the protocol on one connection. Its methods are called on the
 // loop's goroutine only. One that also has a method HungUp() is told, once, when the peer
 // of its paused connection will send no more, though input has not been consumed yet (not
-// on macOS).
+// on macOS without TLS). One that has a method Certified(*x509.Certificate) is told, before
+// any input, which certificate of its peer's the TLS handshake has verified, if any. One that
+// has a method Released() is told when the connection's descriptor is closed too: after
+// Closed, since a connection lingers until its peer has its last bytes.
 type Handler interface {
 	// Data is given all bytes received and not yet consumed, and returns how
 	// many of them it has consumed; the rest is offered again, with more,
@@ -130,7 +141,8 @@ func (l *Loop) Do(fn func()) bool {
 	return true
 }
 
-// Stop makes Run return after its current turn, with all connections closed.
+// Stop makes Run return after its current turn, with all connections closed: up to a
+// second later when peers have yet to take their last bytes.
 func (l *Loop) Stop() { l.Post(func() { l.stop = true }) }
 
 // Run runs the loop until Stop is called, then closes what it owns.
@@ -266,17 +278,26 @@ func (l *Loop) shutdown() {
 	l.stopped = true
 	l.mu.Unlock()
 	l.runPosted()
-	for len(l.conns) > 0 {
-		for c := range l.conns {
-			if c.state == lingering {
-				c.release()
-			} else {
-				c.Close(ErrStopped)
-			}
-		}
-		l.runClosing()
+	for c := range l.conns {
+		c.Close(ErrStopped)
 	}
+	l.runClosing()
+	l.awaitLingering()
 	l.tell()
 	l.tasks.Wait()
 	l.poll.close()
+}
+
+// awaitLingering lets the connections that are left, which all linger, have their time.
+func (l *Loop) awaitLingering() {
+	for end := time.Now().Add(lingerTime); len(l.conns) > 0; {
+		left := time.Until(end)
+		if left <= 0 {
+			for c := range l.conns {
+				c.release()
+			}
+			return
+		}
+		l.dispatch(l.poll.wait(left))
+	}
 }

@@ -96,6 +96,9 @@ func (c *Conn) flush() {
 	if q.size == 0 && c.state <= draining {
 		c.flushed()
 	}
+	if c.state == draining && c.patience == nil {
+		c.expectProgress()
+	}
 	c.watch()
 }
 
@@ -106,9 +109,22 @@ func (c *Conn) flushed() {
 	case c.sec != nil && !c.sec.said && !c.sec.shaking:
 		c.goodbye()
 	default:
-		c.linger = !c.eof
 		c.Close(nil)
 	}
+}
+
+// expectProgress closes a draining connection whose peer takes nothing of what is left.
+func (c *Conn) expectProgress() {
+	left := c.Unsent()
+	c.patience = c.loop.After(stallTime, func() {
+		switch {
+		case c.state != draining:
+		case c.Unsent() == left:
+			c.Close(ErrStalled)
+		default:
+			c.expectProgress()
+		}
+	})
 }
 
 func (c *Conn) writeOnce(q *queue) (int, error) {

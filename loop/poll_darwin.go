@@ -6,6 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const fionread = 0x4004667f // FIONREAD in <sys/filio.h>
+
+func outQueue(fd int) (int, error) { return unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_NWRITE) }
+
 // event is what kqueue reports of one filter of one socket.
 type event unix.Kevent_t
 

@@ -9,6 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const fionread = unix.TIOCINQ // its other name
+
+func outQueue(fd int) (int, error) { return unix.IoctlGetInt(fd, unix.TIOCOUTQ) }
+
 // event is what epoll reports of one socket.
 type event unix.EpollEvent
 

@@ -54,6 +54,25 @@ func rawIO(trap uintptr, fd int, p unsafe.Pointer, n int) (int, error) {
 	}
 }
 
+// unread returns how many bytes a socket has received that have not been read.
+func unread(fd int) int {
+	n, err := unix.IoctlGetInt(fd, fionread)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// undelivered returns how many bytes, the end of the stream counted as one, a socket has
+// been given that its peer has not acknowledged.
+func undelivered(fd int) int {
+	n, err := outQueue(fd)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 func shutdownWrite(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }
 
 // MaxFiles returns how many descriptors the process may have open. The Go runtime has

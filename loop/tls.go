@@ -1,8 +1,10 @@
 package loop
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -22,6 +24,9 @@ type Transport struct {
 	in       []byte // received and not decrypted; the loop's, valid during the call
 	eof      bool
 	out      queue // encrypted and not sent
+	gate     *Gate // nil: the handshake is not bounded
+	inside   bool  // it has the handshake's place in the gate
+	got      int   // bytes received during the handshake
 }
 
 // NewTransport returns a transport for tls.Server or tls.Client over a plain TCP or
@@ -41,7 +46,7 @@ var errWouldBlock net.Error = wouldBlock{}
 func (t *Transport) Read(b []byte) (int, error) {
 	switch {
 	case t.conn == nil:
-		return t.Conn.Read(b)
+		return t.readShaking(b)
 	case len(t.in) > 0:
 		n := copy(b, t.in)
 		t.in = t.in[n:]
@@ -55,7 +60,7 @@ func (t *Transport) Read(b []byte) (int, error) {
 // Write implements net.Conn.
 func (t *Transport) Write(b []byte) (int, error) {
 	if t.conn == nil {
-		return t.Conn.Write(b)
+		return t.writeShaking(b)
 	}
 	t.out.append(b, &t.conn.loop.chunks)
 	t.conn.markDirty()
@@ -90,28 +95,54 @@ type secure struct {
 func (c *Conn) shake() {
 	c.loop.tasks.Go(func() {
 		err := c.sec.tls.HandshakeContext(context.Background()) // closing the socket ends it
+		c.sec.wire.shaken(err)
 		c.loop.Post(func() { c.takeOver(err) })
 	})
 }
 
 // takeOver has the loop serve the socket after a handshake that ended with err. What came
-// with its end is looked at later in the turn.
+// with its end is looked at later in the turn. After one that failed the connection
+// lingers, so that the alert is not destroyed by a reset.
 func (c *Conn) takeOver(err error) {
 	if c.state > draining {
 		return
 	}
-	if err == nil {
-		err = c.loop.poll.add(c.fd)
-	}
-	if err != nil {
-		c.Close(err)
+	if unwatched := c.loop.poll.add(c.fd); unwatched != nil {
+		c.Close(cmp.Or(err, unwatched))
 		return
 	}
 	c.sec.shaking, c.readable = false, true
+	client := c.sec.wire.RemoteAddr()
 	_ = c.sec.wire.Conn.Close() // c.fd is a duplicate
 	c.sec.wire.Conn, c.sec.wire.conn = nil, c
+	if err != nil {
+		c.loop.log.Debug("TLS handshake failed", "client", client, "error", err)
+		c.Close(err)
+		return
+	}
+	c.tellCertificate()
 	c.queue()
 	c.markDirty()
+}
+
+// tellCertificate tells the handler, if it wants to know, what the peer has shown.
+func (c *Conn) tellCertificate() {
+	h, ok := c.handler.(interface{ Certified(*x509.Certificate) })
+	if !ok {
+		return
+	}
+	if state := c.sec.tls.ConnectionState(); len(state.VerifiedChains) > 0 {
+		c.loop.protect(c, func() { h.Certified(state.PeerCertificates[0]) })
+	}
+}
+
+// maxAhead is how much input a paused connection keeps: its end, which comes sealed in the
+// stream, is only seen by reading what is before it.
+const maxAhead = chunkSize
+
+// readsAhead reports whether a paused connection is read all the same.
+func (c *Conn) readsAhead() bool {
+	return c.sec != nil && !c.sec.shaking && !c.hungUp && len(c.in) < maxAhead
 }
 
 // readSealed is read for a connection with TLS.
@@ -119,7 +150,11 @@ func (c *Conn) readSealed() {
 	if c.loop.sealed == nil {
 		c.loop.sealed = make([]byte, readSize)
 	}
-	n, err := readFD(c.fd, c.loop.sealed)
+	room := c.loop.sealed
+	if c.paused {
+		room = room[:maxAhead]
+	}
+	n, err := readFD(c.fd, room)
 	switch {
 	case isAgain(err):
 	case err != nil:
@@ -155,9 +190,18 @@ func (c *Conn) decrypt() {
 			c.endOfInput()
 			return
 		case err != nil:
+			c.sendAlert()
 			c.Close(err)
 			return
 		}
+	}
+}
+
+// sendAlert sends what crypto/tls has said of input that it could not read, behind what
+// was sealed before, as far as the socket takes it.
+func (c *Conn) sendAlert() {
+	if c.sec.wire.out.size > 0 {
+		_, _ = c.writeOnce(&c.sec.wire.out)
 	}
 }
 

@@ -36,6 +36,8 @@ type Metrics struct {
 	queryTime    *prometheus.HistogramVec
 	totals       [4]prometheus.Gauge
 	overload     overload
+	tls          tlsMetrics
+	lifecycle    lifecycle
 
 	mu   sync.Mutex
 	open map[openLinks]int
@@ -57,7 +59,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(),
+		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(),
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
@@ -95,11 +97,12 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		m.links, m.attempts, m.delayed, m.breakers, m.topology, m.keyRequests, m.keyFailures, m.throttled, m.httpRequests, m.httpErrors, m.httpDuration,
 		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m),
 	}
+	all = append(all, m.lifecycle.collectors()...)
 	for _, g := range m.totals {
 		all = append(all, g)
 	}
 	all = append(all, m.overload.all()...)
-	for _, c := range all {
+	for _, c := range append(all, m.tls.collectors()...) {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -8,10 +8,11 @@ import (
 
 // Why a client was dropped: the values of the label reason.
 const (
-	DroppedAuth   = "auth_timeout" // it did not authenticate in time
-	DroppedOutput = "output"       // it does not read its replies
-	DroppedTorn   = "torn_reply"   // its backend was lost in the middle of a reply
-	DroppedMemory = "memory"       // it held most when too much was in flight
+	DroppedAuth    = "auth_timeout" // it did not authenticate in time
+	DroppedOutput  = "output"       // it does not read its replies
+	DroppedTorn    = "torn_reply"   // its backend was lost in the middle of a reply
+	DroppedMemory  = "memory"       // it held most when too much was in flight
+	DroppedStalled = "stalled"      // it does not take the last of its replies
 )
 
 // Why a connection was refused: the values of the label reason.
@@ -55,7 +56,7 @@ func newOverload() overload {
 		}
 		return 0
 	})
-	for _, reason := range []string{DroppedAuth, DroppedOutput, DroppedTorn, DroppedMemory} {
+	for _, reason := range []string{DroppedAuth, DroppedOutput, DroppedTorn, DroppedMemory, DroppedStalled} {
 		o.dropped.WithLabelValues(reason)
 	}
 	for _, reason := range []string{RefusedClients, RefusedDescriptors, RefusedKey, RefusedOrg} {

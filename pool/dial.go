@@ -11,6 +11,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/respgate/respgate/resp"
@@ -46,7 +47,7 @@ type DialObserver interface {
 // Dialer connects to backends. What it knows of them, all that dial with it share:
 // there is one in a process. It is safe for concurrent use.
 type Dialer struct {
-	cfg   DialConfig
+	cfg   atomic.Pointer[DialConfig]
 	log   *slog.Logger
 	obs   DialObserver
 	gates *gates
@@ -58,7 +59,9 @@ func NewDialer(cfg DialConfig, log *slog.Logger, obs DialObserver) *Dialer {
 	if obs == nil {
 		obs = unobserved{}
 	}
-	return &Dialer{cfg: cfg, log: log, obs: obs, gates: newGates(cfg, log, obs)}
+	d := &Dialer{log: log, obs: obs, gates: newGates(cfg, log, obs)}
+	d.SetConfig(cfg)
+	return d
 }
 
 // Dial makes one round of up to attempts tries. The connection it returns has
@@ -136,7 +139,7 @@ func (d *Dialer) try(ctx context.Context, b Backend, db, proto int) (net.Conn, H
 	if b.Group != Single {
 		return nil, Hello{}, errNoPrimary
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Load().Timeout)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, b.Network, b.Addr)
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -68,7 +69,7 @@ type queue struct {
 
 // gates are the gates of a process. They are safe for concurrent use.
 type gates struct {
-	cfg DialConfig
+	cfg atomic.Pointer[DialConfig]
 	log *slog.Logger
 	obs DialObserver
 	now func() time.Time
@@ -81,7 +82,9 @@ type gates struct {
 }
 
 func newGates(cfg DialConfig, log *slog.Logger, obs DialObserver) *gates {
-	return &gates{cfg: cfg, log: log, obs: obs, now: time.Now, all: map[gateKey]*gate{}, unwell: map[string][breakerOpen + 1]int{}}
+	g := &gates{log: log, obs: obs, now: time.Now, all: map[gateKey]*gate{}, unwell: map[string][breakerOpen + 1]int{}}
+	g.cfg.Store(&cfg)
+	return g
 }
 
 // onRecovery has fn called with the tenants concerned each time that a breaker has closed.
@@ -126,7 +129,7 @@ func (g *gates) open(label string, b Backend) *pass {
 	server := gateKey{network: b.Network, addr: b.Addr, tls: b.TLS}
 	login := server
 	login.login, login.username, login.password = true, b.Username, b.Password
-	p := &pass{gates: g, label: label, server: g.gate(server, g.cfg.Attempts), login: g.gate(login, 1)}
+	p := &pass{gates: g, label: label, server: g.gate(server, g.cfg.Load().Attempts), login: g.gate(login, 1)}
 	for _, gt := range p.both() {
 		if _, known := gt.tenants[label]; !known {
 			g.count(label, breakerClosed, gt.shown)
@@ -143,7 +146,7 @@ func (g *gates) gate(key gateKey, limit int) *gate {
 	gt := g.all[key]
 	if gt == nil {
 		gt = &gate{key: key, changed: make(chan struct{}), tenants: map[string]time.Time{}}
-		gt.breaker = breaker{limit: max(limit, 1), delay: g.cfg.RetryDelay}
+		gt.breaker = breaker{limit: max(limit, 1), delay: g.cfg.Load().RetryDelay}
 		if !key.login {
 			for i := range gt.queues {
 				gt.queues[i] = queue{turns: make(chan struct{}, dialsAtOnce), pace: rate.NewLimiter(dialRate, dialBurst)}
@@ -319,7 +322,7 @@ func (g *gates) count(label string, was, is breakerState) {
 
 // sweep forgets what has not been dialled for long: servers, and tenants that are gone.
 func (g *gates) sweep(now time.Time) {
-	after := max(forgetAfter, 2*g.cfg.RetryDelay)
+	after := max(forgetAfter, 2*g.cfg.Load().RetryDelay)
 	if now.Sub(g.swept) < after {
 		return
 	}

@@ -305,6 +305,13 @@ func TestParseURL(t *testing.T) {
 		{"s3cret", "", "cannot be parsed"},
 		{"redis://user:s3cret/s3cret@h/1", "", "%2F"},
 		{"redis://:s3cret@h:port", "", "cannot be parsed"},
+		{"redis://u:12/s3cret@h/0", "", "has to be written as %2F"},
+		{"rediss://u:12?s3cret=1@h", "", "has to be written as %2F"},
+		{"redis://u:12#s3cret@h", "", "has to be written as %2F"},
+		{"rediss://u:p@h?s3cret=1", "", "an option after '?' is not known"},
+		{"s3cret:p@h", "", "cannot be parsed"},
+		{"rediss://u:p@h?ca_file=/a@b.pem", "tcp h:6379 u 0", ""},
+		{"unix:///run/a@b.sock", "unix /run/a@b.sock  0", ""},
 	} {
 		b, err := ParseURL(tenant.Secret(c.url))
 		if c.err != "" {

@@ -80,7 +80,7 @@ func (p *Pool) Borrow(key Key, kind Kind, then func(*Link, *Error)) (cancel func
 	b := &borrow{key: key, slot: slot{key.Instance, kind}, then: then}
 	if l := p.keptLink(key.free(), kind); l != nil {
 		p.hand(l, b)
-		return func() {}
+		return func() { b.over = true }
 	}
 	b.place = &place{pool: p}
 	b.place.given = func() { p.given(b) }

@@ -97,11 +97,12 @@ func (s *Slots) wanted(k slot) bool {
 	return len(s.queue[k]) > 0
 }
 
-// release gives a slot back: to whoever has waited for the longest.
+// release gives a slot back: to whoever has waited for the longest, unless there are more in
+// use than may be.
 func (s *Slots) release(k slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.queue[k]) > 0 {
+	for len(s.queue[k]) > 0 && s.used[k] <= s.max[k.kind] {
 		p := s.queue[k][0]
 		s.queue[k] = s.queue[k][1:]
 		s.waiting.Add(-1)
@@ -109,7 +110,9 @@ func (s *Slots) release(k slot) {
 			return
 		}
 	}
-	delete(s.queue, k)
+	if len(s.queue[k]) == 0 {
+		delete(s.queue, k)
+	}
 	if s.used[k]--; s.used[k] == 0 {
 		delete(s.used, k)
 	}

@@ -210,7 +210,8 @@ func TestRecoveryIsTold(t *testing.T) {
 	server := testbed.Redis(t)
 	benches := newBenches(t, 2, NewSlots(8, 100))
 	dialer, at := benches[0].pool.dialer, &clock{now: time.Now()}
-	dialer.gates.now, dialer.gates.cfg = at.Now, DialConfig{Attempts: 1, RetryDelay: time.Minute}
+	dialer.gates.now = at.Now
+	dialer.gates.cfg.Store(&DialConfig{Attempts: 1, RetryDelay: time.Minute})
 	server.Kill()
 	var shared []*Link
 	for _, b := range benches {
@@ -249,7 +250,9 @@ func TestRecoveryIsTold(t *testing.T) {
 func TestBorrowerLeavesWhileDialling(t *testing.T) {
 	f := newFront(t, "")
 	b := newBench(t)
-	b.pool.dialer.cfg.Timeout = time.Minute
+	cfg := *b.pool.dialer.cfg.Load()
+	cfg.Timeout = time.Minute
+	b.pool.dialer.SetConfig(cfg)
 	key := Key{Instance: "i", Label: testTenant, Backend: mustParse(t, "redis://"+f.addr), Proto: 2}
 	var leave func()
 	b.loop.Do(func() {

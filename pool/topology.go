@@ -31,7 +31,7 @@ type TopologyObserver interface {
 // concurrent use.
 type Topologies struct {
 	ctx     context.Context
-	dial    DialConfig
+	dial    atomic.Pointer[DialConfig]
 	log     *slog.Logger
 	obs     TopologyObserver
 	changed func(t *Topology, gone []Backend)
@@ -50,7 +50,9 @@ type topologyKey struct {
 // called when a layout has changed, with the servers that are not in it any more, and at
 // the end of each look that somebody waits for.
 func NewTopologies(ctx context.Context, cfg DialConfig, log *slog.Logger, obs TopologyObserver, changed func(t *Topology, gone []Backend)) *Topologies {
-	return &Topologies{ctx: ctx, dial: cfg, log: log, obs: obs, changed: changed, all: map[topologyKey]*Topology{}}
+	t := &Topologies{ctx: ctx, log: log, obs: obs, changed: changed, all: map[topologyKey]*Topology{}}
+	t.SetConfig(cfg)
+	return t
 }
 
 // Of returns the topology of an instance's backend, a group. It is looked at while it is
@@ -175,7 +177,7 @@ func (d *Dialer) Find(ctx context.Context, b Backend) (*Layout, error) {
 		return &Layout{Primaries: []Backend{b}, Readers: [][]Backend{nil}}, nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	f := newFinder(ctx, b, d.cfg.Timeout, func() {})
+	f := newFinder(ctx, b, d.cfg.Load().Timeout, func() {})
 	defer f.close()
 	defer cancel()
 	layout, err := f.find(ctx, nil)
@@ -193,7 +195,7 @@ func asReply(err error) error {
 
 // run looks at the group, again and again.
 func (t *Topology) run(ctx context.Context) {
-	f := newFinder(ctx, t.Backend, t.topologies.dial.Timeout, t.Refresh)
+	f := newFinder(ctx, t.Backend, t.topologies.dial.Load().Timeout, t.Refresh)
 	defer f.close()
 	idle := time.Now()
 	wait := topologySpacing

@@ -44,8 +44,9 @@ var errURL = errors.New("backend URL cannot be parsed: want redis://user:passwor
 // With rediss instead of redis it is over TLS, whose options are those of TLS. The user and
 // the password are the Redis servers'; sentinels may have their own (sentinel_username,
 // sentinel_password), and are told the servers' where they ask for some and these are not
-// set. read_from is primary, prefer_replica or nearest. Errors never repeat the URL, which
-// holds a password.
+// set. read_from is primary, prefer_replica or nearest. Errors never repeat a part of
+// the URL: what looks like a host, an option or a number may be of a password that was not
+// written as URLs want it.
 func ParseURL(secret tenant.Secret) (Backend, error) {
 	name, rest, ok := strings.Cut(secret.Reveal(), "://")
 	if !ok {
@@ -54,7 +55,7 @@ func ParseURL(secret tenant.Secret) (Backend, error) {
 	name = strings.ToLower(name)
 	s, known := schemes[name]
 	if !known {
-		return Backend{}, fmt.Errorf("backend URL: scheme %q is not known: want one of %s", printable(name), strings.Join(slices.Sorted(maps.Keys(schemes)), ", "))
+		return Backend{}, fmt.Errorf("backend URL: its scheme is not known: want one of %s", strings.Join(slices.Sorted(maps.Keys(schemes)), ", "))
 	}
 	hosts, u, err := splitHosts(name, rest)
 	if err != nil {
@@ -82,13 +83,13 @@ func splitHosts(name, rest string) (hosts string, u *url.URL, err error) {
 	if end < 0 {
 		end = len(rest)
 	}
-	if strings.Contains(rest[end:], "@") {
-		return "", nil, errors.New("backend URL: write '/', '?', '#' and '@' in a user name or password as %2F, %3F, %23 and %40")
-	}
 	at := strings.LastIndexByte(rest[:end], '@') + 1
+	if strings.Contains(rest, "#") || at == 0 && name != "unix" && strings.Contains(rest[end:], "@") {
+		return "", nil, errors.New("backend URL: a '/', '?' or '#' in the user's name or password has to be written as %2F, %3F or %23")
+	}
 	hosts = rest[at:end]
 	u, err = url.Parse(name + "://" + rest[:at] + rest[end:])
-	if err != nil || u.Fragment != "" {
+	if err != nil {
 		return "", nil, errURL
 	}
 	return hosts, u, nil
@@ -106,7 +107,7 @@ func (b *Backend) options(s scheme, query url.Values) error {
 	for name, values := range query {
 		to := known[name]
 		if to == nil {
-			return fmt.Errorf("backend URL: option %q is not known: want some of %s", printable(name), strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			return fmt.Errorf("backend URL: an option after '?' is not known: want some of %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
 		if len(values) != 1 || values[0] == "" {
 			return fmt.Errorf("backend URL: option %s: want one value", name)
@@ -119,7 +120,7 @@ func (b *Backend) options(s scheme, query url.Values) error {
 	}
 	read, ok := readFrom[from]
 	if !ok {
-		return fmt.Errorf("backend URL: option read_from is %q: want primary, prefer_replica or nearest", printable(from))
+		return errors.New("backend URL: option read_from: want primary, prefer_replica or nearest")
 	}
 	b.ReadFrom = read
 	if b.ReadFrom != Primary && b.Group == Single {
@@ -173,7 +174,7 @@ func (b *Backend) database(text string) (err error) {
 		return nil
 	}
 	if b.DB, err = strconv.Atoi(text); err != nil || b.DB < 0 {
-		return fmt.Errorf("backend URL: database %q is not a number", printable(text))
+		return errors.New("backend URL: its database is not a number: want 0 or more, as in redis://host:6379/0")
 	}
 	return nil
 }
@@ -192,13 +193,10 @@ func hostPort(text string, s scheme) (string, error) {
 		port = s.port
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		return "", fmt.Errorf("backend URL: port %q: want 1 to 65535", port)
+		return "", errors.New("backend URL: its port: want 1 to 65535")
 	}
 	return net.JoinHostPort(u.Hostname(), port), nil
 }
-
-// printable makes a part of a URL fit into an error.
-func printable(text string) string { return text[:min(len(text), 64)] }
 
 // RedactURL is an instance's URL without its passwords; of one that is not understood
 // nothing is shown.

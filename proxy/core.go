@@ -60,7 +60,7 @@ type Core struct {
 	Everywhere Everywhere // nil: there is no other loop
 	Metrics    *metrics.Loop
 	IDs        *atomic.Int64 // the last client's id
-	Left       func()        // a client is gone
+	Left       func()        // a client is gone, and its descriptor is closed
 	Limits     Limits
 	Memory     Memory // nil: without bound
 	Log        *slog.Logger
@@ -144,15 +144,6 @@ func (c *Core) Refresh() {
 	}
 }
 
-// Drain asks all sessions to end: each does when it is owed nothing. Waits end as if their
-// time were over.
-func (c *Core) Drain() {
-	for s := range c.sessions {
-		s.finish()
-		s.endWait()
-	}
-}
-
 // Len returns how many sessions there are.
 func (c *Core) Len() int { return len(c.sessions) }
 
@@ -162,6 +153,17 @@ func (c *Core) limitsAfter() *resp.Limits {
 		c.after = resp.Authenticated(c.Limits.MaxCommand)
 	}
 	return c.after
+}
+
+// SetLimits changes the limits, for sessions that are there too. How long they may take to
+// authenticate stays.
+func (c *Core) SetLimits(l Limits) {
+	c.Limits, c.after = l, nil
+	for s := range c.sessions {
+		if s.principal != nil {
+			s.framer.SetLimits(c.limitsAfter())
+		}
+	}
 }
 
 // Open makes a session for a client that has connected from addr to local.

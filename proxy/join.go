@@ -26,6 +26,9 @@ func (c *call) sendParts(parts []*call) {
 	s := c.s
 	c.join.parts, c.join.left = parts, len(parts)
 	for _, p := range parts {
+		s.keep(len(p.raw))
+	}
+	for _, p := range parts {
 		if s.closed {
 			return
 		}
@@ -42,7 +45,7 @@ func (j *join) ended() {
 	s := w.s
 	w.reply = j.reply(s, j.parts)
 	for _, p := range j.parts {
-		s.keep(-len(p.reply))
+		s.keep(-len(p.reply) - len(p.raw))
 		s.core.free(p)
 	}
 	s.keep(len(w.reply))

@@ -2,18 +2,15 @@ package proxy
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"strings"
 	"time"
 
 	"github.com/tidwall/redcon"
 
-	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/resp"
-	"github.com/respgate/respgate/tenant"
 )
 
 func since(c Clock, nanos int64) time.Duration { return time.Duration(c.Nanos() - nanos) }
@@ -96,135 +93,6 @@ func printable(b []byte) string {
 
 func (s *Session) wrongArity(it *item) {
 	s.refuse(it.id, badRequest, "ERR wrong number of arguments for '", it.id.Info().Name, "' command")
-}
-
-// auth serves AUTH [name] key.
-func (s *Session) auth(it *item) {
-	args := it.frame.AppendArgs(nil)
-	if len(args) > 3 {
-		s.refuse(it.id, badRequest, "ERR syntax error")
-		return
-	}
-	var user []byte
-	if len(args) == 3 {
-		user = args[1]
-	}
-	s.authenticate(it.id, user, args[len(args)-1], func() { s.say([]byte("+OK\r\n")) })
-}
-
-// authenticate looks a key up, in the background unless it is known, and goes on
-// with then when it is good.
-func (s *Session) authenticate(id command.ID, user, key []byte, then func()) {
-	addr := s.addr.Addr()
-	if h, ok := s.core.Auth.Cached(addr, user, key); ok {
-		s.authenticated(id, h, nil, then)
-		return
-	}
-	name, text := string(user), string(key)
-	s.pause(someone)
-	ctx, cancel := context.WithCancel(s.core.Ctx)
-	s.giveUp = cancel
-	s.core.Background(func() func() {
-		h, err := s.core.Auth.Authenticate(ctx, addr, name, text)
-		return func() {
-			cancel()
-			s.giveUp = nil
-			if s.closed {
-				return
-			}
-			s.wait = nothing
-			s.authenticated(id, h, err, then)
-			if s.wait == nothing {
-				s.resume()
-			}
-		}
-	})
-}
-
-func (s *Session) authenticated(id command.ID, h *auth.Handle, err error, then func()) {
-	var p *tenant.Principal
-	if err == nil {
-		p = h.Principal()
-	}
-	switch {
-	case errors.Is(err, auth.ErrUnavailable):
-		s.refuse(id, authUnavailable)
-	case p == nil:
-		s.refuse(id, wrongPass)
-	case s.pin.bound() && s.principal != nil && s.principal.Route != p.Route:
-		s.refuse(id, unsupported, "the instance cannot change while keys are watched or tracked, channels subscribed or a transaction is open")
-	default:
-		s.enter(id, h, p, then)
-	}
-}
-
-// enter goes on with then as the principal's session. One for which there is no room ends,
-// as Redis closes a connection beyond its maxclients.
-func (s *Session) enter(id command.ID, h *auth.Handle, p *tenant.Principal, then func()) {
-	err := s.adopt(h, p)
-	switch {
-	case err == nil:
-		s.placed(then)
-	case errors.Is(err, errFull):
-		s.refuse(id, maxClients)
-		s.finish()
-	case errors.Is(err, errElsewhere):
-		s.refuse(id, wrongPass)
-	default:
-		s.refuse(id, backendUnavailable, "backend unavailable: its URL is not understood")
-	}
-}
-
-// logOut makes the session one that has not authenticated.
-func (s *Session) logOut() {
-	s.core.Seats.move(s.principal, nil)
-	s.leave()
-	s.framer.SetLimits(limitsBefore)
-	s.awaitAuth()
-}
-
-func (s *Session) releaseLinks() {
-	for i, l := range s.links {
-		if l != nil {
-			l.Release()
-			s.links[i] = nil
-		}
-	}
-}
-
-var (
-	errFull      = errors.New("all connections of its key or organization are in use")
-	errElsewhere = errors.New("its key may not be used from there")
-)
-
-// adopt makes the session the principal's, however it was found. It stays what it was, with
-// errFull, when there is no room, with errElsewhere when the key may not be used from where
-// the client is, and with another error when the instance cannot be used.
-func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
-	if !p.AllowFrom.Allow(s.addr.Addr()) {
-		return errElsewhere
-	}
-	backend, err := pool.ParseURL(p.Route.URL)
-	if err != nil {
-		s.core.Log.Error("instance cannot be used", "tenant", p.Route.Label, "error", err)
-		return err
-	}
-	if !s.core.Seats.move(s.principal, p) {
-		return errFull
-	}
-	if s.principal == nil || s.principal.Route != p.Route {
-		s.leave()
-		s.backend, s.db = backend, backend.DB
-		s.principal = p
-		s.join()
-		s.meter = s.core.meter(p.Route.Label)
-		s.meter.tenant.Clients(1)
-	}
-	s.handle, s.principal, s.known = h, p, true
-	s.bucket = s.core.Limiters.Bucket(p.KeyID, p.Limits)
-	s.framer.SetLimits(s.core.limitsAfter())
-	stop(&s.authTimer)
-	return nil
 }
 
 // hello serves HELLO [version [AUTH name key] [SETNAME name]].

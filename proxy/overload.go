@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
 )
@@ -28,6 +29,7 @@ var drops = []struct {
 	{errOutput, metrics.DroppedOutput},
 	{errTorn, metrics.DroppedTorn},
 	{errMemory, metrics.DroppedMemory},
+	{loop.ErrStalled, metrics.DroppedStalled},
 }
 
 // noteDrop tells the operator of a client that was dropped; one that ends for another
@@ -116,6 +118,14 @@ func (s *Session) eachShared(fn func(*pool.Link)) {
 	for c := s.group.calls.head; c != nil; c = c.next {
 		if c.link != nil {
 			fn(c.link)
+		}
+		if c.join == nil {
+			continue
+		}
+		for _, p := range c.join.parts {
+			if p.link != nil {
+				fn(p.link)
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -35,6 +36,15 @@ func (f fixed) Grant(_ context.Context, id string) (tenant.Grant, error) {
 
 func (f fixed) Changes(context.Context, int64) (tenant.Changes, error) {
 	return tenant.Changes{Complete: true}, nil
+}
+
+func (f fixed) KeyByCertificate(_ context.Context, names []string) (string, error) {
+	for id, g := range f {
+		if slices.Contains(names, g.Key.CertificateName) {
+			return id, nil
+		}
+	}
+	return "", tenant.ErrNotFound
 }
 
 // grant adds a key for a backend and returns its text.

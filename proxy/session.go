@@ -20,6 +20,7 @@ type Output interface {
 	Write(b []byte)
 	Unsent() int
 	Held() int
+	Arrived() int
 	Want(n int)
 	Again()
 	Pause()
@@ -84,6 +85,9 @@ type Session struct {
 	partial               bool // part of a reply has gone out
 	closing               bool // to end when nothing is owed
 	closed                bool
+	draining              bool // to end when what arrived before is answered
+
+	before int // bytes that had arrived when draining began and are not consumed
 
 	handle    *auth.Handle // nil: not authenticated
 	principal *tenant.Principal
@@ -141,6 +145,10 @@ func (s *Session) Data(b []byte) int {
 	if s.meter != nil {
 		s.meter.tenant.Bytes(off, 0)
 	}
+	if s.draining {
+		s.before -= off
+		s.concludeSoon()
+	}
 	if s.closing {
 		return len(b)
 	}
@@ -161,7 +169,7 @@ func (s *Session) HungUp() {
 
 // endWait has the backend end a wait of a client that has left, or is to.
 func (s *Session) endWait() {
-	if (s.hungUp || s.closing) && !s.closed && s.blocked() && !s.pin.asking {
+	if (s.hungUp || s.closing || s.draining) && !s.closed && s.blocked() && !s.pin.asking {
 		s.askToUnblock(nil, true, func([]byte) {})
 	}
 }
@@ -295,10 +303,13 @@ func (s *Session) answered() {
 		s.refresh()
 	}
 	switch {
-	case s.owed() == 0 && s.closing && s.wait != someone:
+	case s.owed() == 0 && s.closing && (s.wait != someone || s.heldUp):
 		s.out.CloseAfterFlush()
 	case s.owed() == 0 && s.wait == idleness, s.owed() < maxOwed/2 && s.wait == fewer:
 		s.resume()
+	}
+	if s.draining {
+		s.concludeSoon()
 	}
 }
 
@@ -324,12 +335,11 @@ func (s *Session) Closed(err error) {
 		s.giveUp()
 	}
 	delete(s.core.sessions, s)
-	s.core.Left()
 	if errors.Is(err, loop.ErrPanic) && s.owed() > 0 {
 		s.abort(err)
 	}
-	s.core.Seats.move(s.principal, nil)
 	s.noteDrop(err)
+	s.core.Seats.move(s.principal, nil)
 	s.leave()
 	s.keep(-s.kept)
 }
@@ -346,6 +356,9 @@ func (s *Session) abort(err error) {
 	}
 }
 
+// Released is told when the client's descriptor is closed.
+func (s *Session) Released() { s.core.Left() }
+
 // leave lets go of the principal and what came with it.
 func (s *Session) leave() {
 	s.unpin()
@@ -357,4 +370,13 @@ func (s *Session) leave() {
 	}
 	s.handle, s.principal, s.bucket, s.meter = nil, nil, nil, nil
 	s.redirect = redirect{}
+}
+
+func (s *Session) releaseLinks() {
+	for i, l := range s.links {
+		if l != nil {
+			l.Release()
+			s.links[i] = nil
+		}
+	}
 }

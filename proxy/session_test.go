@@ -28,6 +28,7 @@ type desk struct {
 	ended   error // why it was closed
 	drained bool  // closed once all was sent
 	timers  []*alarm
+	passed  time.Duration // since the desk was made
 	links   map[pool.Key]*pool.Link
 	wires   map[*pool.Link]*wire
 	refuse  error // what dialling ends with
@@ -54,6 +55,7 @@ func (d *desk) Write(b []byte)   { d.out = append(d.out, b...) }
 func (d *desk) Unsent() int      { return len(d.out) }
 func (d *desk) Held() int        { return len(d.in) + len(d.out) }
 func (d *desk) Again()           { d.again++ }
+func (d *desk) Arrived() int     { return len(d.in) }
 func (d *desk) Want(int)         {}
 func (d *desk) Pause()           { d.paused = true }
 func (d *desk) Resume()          { d.paused = false }
@@ -62,7 +64,7 @@ func (d *desk) Close(err error)  { d.ended = err }
 
 // The desk is the clock, and where links come from.
 func (d *desk) Now() time.Time { return time.Unix(1, 0) }
-func (d *desk) Nanos() int64   { return 1 }
+func (d *desk) Nanos() int64   { return 1 + int64(d.passed) }
 
 func newDesk(t testing.TB, st fixed) *desk {
 	t.Helper()

@@ -26,6 +26,7 @@ func contract(t *testing.T, open func(testing.TB, Observer) *Store) {
 		{"grants", testGrants},
 		{"changes", testChanges},
 		{"forgotten changes", testForgottenChanges},
+		{"certificates", testCertificates},
 		{"bad values", testBadValues},
 		{"a cancelled context", testCancelled},
 		{"concurrent writers", testConcurrentWriters},
@@ -339,18 +340,21 @@ func testBadValues(t *testing.T, s *Store) {
 	good.ID = "000000000002"
 	negative := -1
 	for name, bad := range map[string]func(*tenant.Key){
-		"id":                  func(k *tenant.Key) { k.ID = "short" },
-		"id with other signs": func(k *tenant.Key) { k.ID = "00000000000-" },
-		"name":                func(k *tenant.Key) { k.Name = "A b" },
-		"no instance":         func(k *tenant.Key) { k.Instances = nil },
-		"instance twice":      func(k *tenant.Key) { k.Instances = []string{"cache", "cache"} },
-		"too many instances":  func(k *tenant.Key) { k.Instances = make([]string, MaxInstances+1) },
-		"rules too long":      func(k *tenant.Key) { k.Commands = strings.Repeat("+get ", 1000) },
-		"negative rate":       func(k *tenant.Key) { k.Limits.Rate = &negative },
-		"negative burst":      func(k *tenant.Key) { k.Limits.Burst = &negative },
-		"no connections":      func(k *tenant.Key) { k.MaxConnections = -1 },
-		"too many":            func(k *tenant.Key) { k.MaxConnections = MaxConnections + 1 },
-		"too many networks":   func(k *tenant.Key) { k.AllowFrom = make(tenant.Networks, tenant.MaxNetworks+1) },
+		"id":                                  func(k *tenant.Key) { k.ID = "short" },
+		"id with other signs":                 func(k *tenant.Key) { k.ID = "00000000000-" },
+		"name":                                func(k *tenant.Key) { k.Name = "A b" },
+		"no instance":                         func(k *tenant.Key) { k.Instances = nil },
+		"instance twice":                      func(k *tenant.Key) { k.Instances = []string{"cache", "cache"} },
+		"too many instances":                  func(k *tenant.Key) { k.Instances = make([]string, MaxInstances+1) },
+		"rules too long":                      func(k *tenant.Key) { k.Commands = strings.Repeat("+get ", 1000) },
+		"negative rate":                       func(k *tenant.Key) { k.Limits.Rate = &negative },
+		"negative burst":                      func(k *tenant.Key) { k.Limits.Burst = &negative },
+		"no connections":                      func(k *tenant.Key) { k.MaxConnections = -1 },
+		"too many":                            func(k *tenant.Key) { k.MaxConnections = MaxConnections + 1 },
+		"too many networks":                   func(k *tenant.Key) { k.AllowFrom = make(tenant.Networks, tenant.MaxNetworks+1) },
+		"certificate name that is too long":   func(k *tenant.Key) { k.CertificateName = strings.Repeat("x", MaxCertificateName+1) },
+		"certificate name with a line end":    func(k *tenant.Key) { k.CertificateName = "a\nb" },
+		"certificate name with spaces around": func(k *tenant.Key) { k.CertificateName = " a" },
 	} {
 		k := good
 		bad(&k)
@@ -441,6 +445,7 @@ func testObserved(t *testing.T, s *Store, seen *queries) {
 	testOrganizations(t, s)
 	_ = s.Ping(ctx)
 	_, _ = s.Grant(ctx, "nosuch")
+	_, _ = s.KeyByCertificate(ctx, []string{"nosuch"})
 	_, _ = s.Keys(ctx, "")
 	_, _ = s.Key(ctx, "nosuch")
 	_, _ = s.Instances(ctx, "")

@@ -38,6 +38,9 @@ func checkKey(k tenant.Key) error {
 	case len(k.AllowFrom) > tenant.MaxNetworks:
 		return invalid("key with %d networks: want at most %d", len(k.AllowFrom), tenant.MaxNetworks)
 	}
+	if err := checkCertificateName(k.CertificateName); err != nil {
+		return err
+	}
 	for what, n := range map[string]*int{"rate": k.Limits.Rate, "burst": k.Limits.Burst} {
 		if n != nil && (*n < 0 || *n > MaxRate) {
 			return invalid("%s of %d: want 0 to %d", what, *n, MaxRate)
@@ -83,8 +86,12 @@ func (s *Store) CreateKey(ctx context.Context, k tenant.Key) (tenant.Key, error)
 	return k, err
 }
 
-// open has a key open its instances, and notes that it changed.
+// open has a key open its instances, and its certificate's name open it, and notes that
+// it changed.
 func (s *Store) open(ctx context.Context, tx *sql.Tx, k tenant.Key) error {
+	if err := bind(ctx, tx, k); err != nil {
+		return err
+	}
 	if _, err := tx.ExecContext(ctx, "DELETE FROM key_instances WHERE key_id = ?", k.ID); err != nil {
 		return err
 	}
@@ -166,7 +173,7 @@ func (s *Store) updateKey(ctx context.Context, name, id string, change func(*ten
 }
 
 // UpdateKey has change alter a key: its name, limits, commands, instances, networks,
-// connections and expiry.
+// connections, expiry and certificate's name.
 // Nobody else changes it meanwhile; an error of change's leaves it as it was.
 func (s *Store) UpdateKey(ctx context.Context, id string, change func(*tenant.Key) error) (tenant.Key, error) {
 	return s.updateKey(ctx, "update_key", id, func(k *tenant.Key) error {
@@ -254,7 +261,7 @@ func (s *Store) grant(ctx context.Context, q queryer, id string) (tenant.Grant, 
 // grants reads keys with their instances, a row for each instance.
 func (s *Store) grants(ctx context.Context, q queryer, where string, args ...any) ([]tenant.Grant, error) {
 	rows, err := q.QueryContext(ctx, `SELECT k.id, k.secret_hash, o.name, k.name, k.rate, k.burst, k.resets, k.commands, k.allow_from, k.max_connections, k.created_at, k.expires_at, k.revoked_at,
-			o.id, o.max_connections, i.id, i.name, i.url
+			o.id, o.max_connections, i.id, i.name, i.url, coalesce(k.certificate_name, '')
 		FROM api_keys k JOIN organizations o ON o.id = k.org_id
 		JOIN key_instances ki ON ki.key_id = k.id JOIN instances i ON i.id = ki.instance_id`+
 		where+" ORDER BY o.name, k.name, k.id, ki.position", args...)
@@ -287,7 +294,7 @@ func (s *Store) scanGrant(row scanner) (g tenant.Grant, err error) {
 	var r tenant.Route
 	k := &g.Key
 	if err := row.Scan(&k.ID, &hash, &k.Org, &k.Name, &k.Limits.Rate, &k.Limits.Burst, &k.Limits.Reset, &k.Commands, &allowFrom, &k.MaxConnections,
-		&created, &expires, &revoked, &g.Seats.OrgID, &g.Seats.Org, &r.InstanceID, &r.Instance, &sealed); err != nil {
+		&created, &expires, &revoked, &g.Seats.OrgID, &g.Seats.Org, &r.InstanceID, &r.Instance, &sealed, &k.CertificateName); err != nil {
 		return g, err
 	}
 	if copy(k.SecretHash[:], hash) != len(k.SecretHash) {

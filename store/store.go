@@ -107,7 +107,7 @@ func checkSecret(ctx context.Context, db *sql.DB, seal sealer) error {
 // QueryNames returns the names of all queries that an Observer may hear of.
 func QueryNames() []string {
 	return []string{
-		"ping", "counts", "grant", "changes",
+		"ping", "counts", "grant", "changes", "key_by_certificate",
 		"create_organization", "organizations", "organization", "update_organization", "delete_organization",
 		"create_instance", "instances", "instance", "set_instance_url", "delete_instance",
 		"create_key", "keys", "key", "update_key", "rotate_key", "revoke_key", "delete_key", "reset_limits",

@@ -55,6 +55,9 @@ type Key struct {
 	RevokedAt  time.Time // zero: live
 
 	MaxConnections int // at once; 0 is unlimited
+	// CertificateName is what a client's certificate must be named to open the key
+	// without its secret; "" is none.
+	CertificateName string
 }
 
 // Route says where a client's commands go.

@@ -113,6 +113,11 @@ func (a *app) checkConfigCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, files := range cfg.certificateFiles() {
+				if _, err := files.load(); err != nil {
+					return err
+				}
+			}
 			for _, warning := range cfg.warnings() {
 				_, _ = fmt.Fprintln(a.stderr, "warning:", warning)
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/viper"
 
+	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -47,17 +49,28 @@ func (c Config) warnings() (all []string) {
 }
 
 // TLSConfig is the listener for clients that speak TLS: off while Listen is "".
-// The files have been read once, so that a bad one is found early.
+// The files are read by whoever needs them: a health check must not fail for one that is
+// being replaced.
 type TLSConfig struct {
 	Listen       string
 	CertFile     string
 	KeyFile      string
-	ClientCAFile string // set: a client certificate is required
+	Certificates []CertificateConfig // further ones, chosen by the name that a client asks for
+	ClientCAFile string              // set: a client certificate is required
 }
 
-// HTTPConfig is the listener for health, metrics and management.
+// CertificateConfig is one of tls.certificates.
+type CertificateConfig struct {
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// HTTPConfig is the listener for health, metrics and management; it speaks TLS where
+// CertFile is set.
 type HTTPConfig struct {
 	Listen       string
+	CertFile     string
+	KeyFile      string
 	AdminToken   tenant.Secret
 	MetricsToken tenant.Secret
 	Pprof        bool
@@ -74,6 +87,10 @@ type RateLimitConfig struct {
 	DefaultRPS   int    // commands per second; 0 is unlimited
 	DefaultBurst int    // 0: as DefaultRPS
 	Mode         string // reject
+}
+
+func (c RateLimitConfig) defaults() ratelimit.Defaults {
+	return ratelimit.Defaults{RPS: c.DefaultRPS, Burst: c.DefaultBurst}
 }
 
 // PoolConfig bounds the connections to one instance, over all loops.
@@ -97,8 +114,11 @@ type LimitsConfig struct {
 	AuthTimeout       time.Duration
 }
 
-// ShutdownConfig says how long clients may finish after SIGTERM.
+// ShutdownConfig says what happens after SIGTERM: for how long clients are still accepted,
+// so that load balancers notice that the proxy is not ready, and how long clients may then
+// finish.
 type ShutdownConfig struct {
+	Delay        time.Duration
 	DrainTimeout time.Duration
 }
 
@@ -106,6 +126,14 @@ type ShutdownConfig struct {
 type LogConfig struct {
 	Level  string
 	Format string
+}
+
+// slogLevel is the level as slog has it.
+func (c LogConfig) slogLevel() (level slog.Level) {
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		panic(fmt.Sprintf("log.level was not checked: %v", err))
+	}
+	return level
 }
 
 // TracingConfig is where spans go; nowhere while Endpoint is "".
@@ -242,5 +270,10 @@ func (c Config) validate() error {
 	if c.HTTP.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		return fmt.Errorf("http.listen: %s is taken by listen already", c.Listen)
 	}
-	return c.TLS.validate()
+	for _, files := range c.certificateFiles() {
+		if err := files.check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,17 +23,22 @@ import (
 // dataPlane is the side that clients see: event loops, each with its sessions and
 // its links to backends.
 type dataPlane struct {
-	maxClients int64
-	maxFile    int // descriptors from this on are not for clients
+	maxClients atomic.Int64
+	maxOpen    int64 // clients and links together; more have no descriptors
+	spareFiles int64 // descriptors for new links
 	account    *loop.Account
 	log        *slog.Logger
 	metrics    *metrics.Metrics
 	dialer     *pool.Dialer
+	slots      *pool.Slots
 	lanes      []*lane
 	topologies *pool.Topologies
+	handshakes *loop.Gate
 	clients    atomic.Int64 // connections accepted and not closed
+	turnedAway atomic.Int64 // connections that are told why they are not served
 	accepted   atomic.Uint64
-	refusing   spell // clients are refused
+	links      atomic.Int64 // connections to backends
+	refusing   spell        // clients are refused
 	running    sync.WaitGroup
 }
 
@@ -48,12 +54,14 @@ type lane struct {
 // ctx.
 func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
 	d := &dataPlane{
-		maxClients: int64(cfg.Limits.MaxClients), maxFile: has.files - has.spareFiles(),
+		maxOpen: int64(has.files - has.spareFiles()), spareFiles: int64(has.spareFiles()),
 		account: loop.NewAccount(cfg.Limits.memoryBound(has.memory)), log: log, metrics: m,
 		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),
+		slots:  pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax),
 	}
+	d.maxClients.Store(int64(cfg.Limits.MaxClients))
 	d.topologies = pool.NewTopologies(ctx, cfg.Pool.dial(), log, m, d.looked)
-	slots := pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
+	d.handshakes = loop.NewGate(max(1, runtime.GOMAXPROCS(0)/2), m.TLSHandshake)
 	ids, seats := new(atomic.Int64), newSeats(m, log)
 	for i := range cfg.EventLoops() {
 		l, err := loop.New(log)
@@ -64,18 +72,14 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 		core := &proxy.Core{
 			Ctx: ctx, Clock: l, Memory: l, Auth: service, Limiters: limiters, Seats: seats, Topologies: d.topologies,
 			Metrics: m.Loop(i), IDs: ids, Log: log,
-			Limits: proxy.Limits{
-				MaxCommand:  cfg.Limits.MaxCommandBytes,
-				MaxOutput:   int(cfg.Limits.ClientOutputBytes),
-				AuthTimeout: cfg.Limits.AuthTimeout,
-			},
-			After: func(after time.Duration, fn func()) proxy.Timer { return l.After(after, fn) },
+			Limits: cfg.Limits.client(),
+			After:  func(after time.Duration, fn func()) proxy.Timer { return l.After(after, fn) },
 			Background: func(work func() func()) {
 				d.running.Go(func() { l.Post(work()) })
 			},
 			Left: func() { d.clients.Add(-1) },
 		}
-		links := pool.New(ctx, cfg.Pool.links(), l, slots, d.dialer, m, core.Meter, log)
+		links := pool.New(ctx, cfg.Pool.links(), l, d.slots, d.dialer, linkCounter{m, &d.links}, core.Meter, log)
 		core.Links = links
 		home := &lane{loop: l, core: core, pool: links}
 		core.Everywhere = func(visit func(*proxy.Core), then func()) {
@@ -100,6 +104,10 @@ func newSeats(m *metrics.Metrics, log *slog.Logger) *proxy.Seats {
 	})
 }
 
+func (c LimitsConfig) client() proxy.Limits {
+	return proxy.Limits{MaxCommand: c.MaxCommandBytes, MaxOutput: int(c.ClientOutputBytes), AuthTimeout: c.AuthTimeout}
+}
+
 func (c PoolConfig) dial() pool.DialConfig {
 	return pool.DialConfig{Attempts: c.DialAttempts, RetryDelay: c.DialRetryDelay, Timeout: c.DialTimeout}
 }
@@ -113,6 +121,18 @@ func (d *dataPlane) start() {
 		l.loop.Post(l.pool.Start)
 		d.running.Go(l.loop.Run)
 	}
+}
+
+// reconfigure puts what can change while the proxy runs into effect.
+func (d *dataPlane) reconfigure(cfg Config) {
+	d.maxClients.Store(int64(cfg.Limits.MaxClients))
+	d.dialer.SetConfig(cfg.Pool.dial())
+	d.topologies.SetConfig(cfg.Pool.dial())
+	d.slots.SetMax(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
+	d.everywhere(func(l *lane) {
+		l.core.SetLimits(cfg.Limits.client())
+		l.pool.SetConfig(cfg.Pool.links())
+	}, func() {})
 }
 
 // refresh has every session look at its principal again. Many changes at once
@@ -171,16 +191,8 @@ func (d *dataPlane) drain(ctx context.Context) int64 {
 	for _, l := range d.lanes {
 		l.loop.Post(l.core.Drain)
 	}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for d.clients.Load() > 0 {
-		select {
-		case <-ctx.Done():
-			return d.clients.Load()
-		case <-tick.C:
-		}
-	}
-	return 0
+	waitUntil(ctx, func() bool { return d.clients.Load() == 0 })
+	return d.clients.Load()
 }
 
 // stop ends the loops and waits for them.

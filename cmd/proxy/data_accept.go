@@ -4,27 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/respgate/respgate/loop"
 )
-
-// listen opens a listener; key is the configuration key to change when that
-// cannot be.
-func listen(ctx context.Context, key, addr string) (net.Listener, error) {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s: %s is in use already: stop what listens there or change %s", key, addr, key)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: cannot listen on %s: %w", key, addr, rootCause(err))
-	}
-	return ln, nil
-}
 
 // rootCause is the last of a chain of errors, which says what is wrong; the others
 // repeat what was tried.
@@ -44,9 +29,9 @@ const (
 )
 
 // accept gives the connections that come to the loops, by turns, until ln is
-// closed. tlsConfig is nil for plain ones. When there are no descriptors left it
-// pauses: the connections wait in the kernel meanwhile.
-func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig *tls.Config) {
+// closed. tlsConfig gives how they speak TLS; it is nil for plain ones. When there are no
+// descriptors left it pauses: the connections wait in the kernel meanwhile.
+func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig func() *tls.Config) {
 	pause := minAcceptPause
 	var failing spell
 	for {
@@ -76,9 +61,9 @@ func (d *dataPlane) accept(ctx context.Context, ln net.Listener, tlsConfig *tls.
 }
 
 // take hands one connection to a loop, or refuses it.
-func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
-	if why := d.admit(nc); why != "" {
-		d.refuse(nc, why, tlsConfig)
+func (d *dataPlane) take(nc net.Conn, tlsConfig func() *tls.Config) {
+	if why := d.admit(); why != "" {
+		d.refuse(nc, why, tlsConfig != nil)
 		return
 	}
 	if d.refusing.ends() {
@@ -86,7 +71,7 @@ func (d *dataPlane) take(nc net.Conn, tlsConfig *tls.Config) {
 	}
 	addr, local := addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
 	if tlsConfig != nil {
-		nc = tls.Server(loop.NewTransport(nc), tlsConfig)
+		nc = tls.Server(d.handshakes.Transport(nc), tlsConfig())
 	}
 	l := d.nextLane()
 	posted := l.loop.Post(func() {

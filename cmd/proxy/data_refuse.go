@@ -1,10 +1,9 @@
 package main
 
 import (
-	"crypto/tls"
 	"net"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/respgate/respgate/loop"
@@ -13,57 +12,79 @@ import (
 )
 
 // admit counts a connection among the clients, or returns why it is refused.
-func (d *dataPlane) admit(nc net.Conn) (why string) {
-	switch {
-	case descriptor(nc) >= d.maxFile:
-		return metrics.RefusedDescriptors
-	case d.clients.Add(1) > d.maxClients:
-		d.clients.Add(-1)
-		return metrics.RefusedClients
+func (d *dataPlane) admit() (why string) {
+	switch n := d.clients.Add(1); {
+	case n > d.maxClients.Load():
+		why = metrics.RefusedClients
+	case n+d.links.Load() > d.maxOpen:
+		why = metrics.RefusedDescriptors
+	default:
+		return ""
 	}
-	return ""
+	d.clients.Add(-1)
+	return why
 }
 
-// descriptor returns a connection's. The kernel gives the lowest that is free: so many at
-// least are in use.
-func descriptor(nc net.Conn) (fd int) {
-	socket, ok := nc.(syscall.Conn)
-	if !ok {
-		return 0
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Control(func(s uintptr) { fd = int(s) }) //nolint:gosec // a descriptor
-	return fd
+// linkCounter counts the links of all loops, which have descriptors too.
+type linkCounter struct {
+	*metrics.Metrics
+	open *atomic.Int64
+}
+
+// LinkOpened implements pool.LinkObserver.
+func (c linkCounter) LinkOpened(label, kind string) {
+	c.open.Add(1)
+	c.Metrics.LinkOpened(label, kind)
+}
+
+// LinkClosed implements pool.LinkObserver.
+func (c linkCounter) LinkClosed(label, kind string) {
+	c.open.Add(-1)
+	c.Metrics.LinkClosed(label, kind)
 }
 
 // refuse tells a connection that there are too many, and closes it. With TLS it is only
 // closed, as Redis does: to say something would take a handshake.
-func (d *dataPlane) refuse(nc net.Conn, why string, tlsConfig *tls.Config) {
+func (d *dataPlane) refuse(nc net.Conn, why string, secure bool) {
 	d.metrics.Refused(why)
 	if d.refusing.begins(time.Now()) {
-		d.log.Warn("connections are refused", "reason", why, "clients", d.clients.Load(), "max_clients", d.maxClients)
+		d.log.Warn("connections are refused", "reason", why, "clients", d.clients.Load(), "max_clients", d.maxClients.Load())
 	}
-	if tlsConfig == nil && why == metrics.RefusedClients {
-		// The loop waits with the last of it until the client may have read its reply.
-		d.nextLane().loop.Attach(nc, func(c *loop.Conn) loop.Handler {
-			c.Write(proxy.MaxClientsReply())
-			c.CloseAfterFlush()
-			return refused{}
-		})
-		return
-	}
-	if tlsConfig == nil {
+	switch {
+	case secure:
+		_ = nc.Close()
+	case d.turnedAway.Load() < d.spareFiles/4: // they take what is kept for backends
+		d.linger(nc)
+	default:
 		// It fits into the socket's empty buffer: this cannot block.
 		_, _ = nc.Write(proxy.MaxClientsReply())
+		_ = nc.Close()
 	}
-	_ = nc.Close()
+}
+
+// linger has a loop tell a refused connection why, and wait until the client may have read
+// it: what the client sends meanwhile would have the kernel's reset destroy it.
+func (d *dataPlane) linger(nc net.Conn) {
+	d.turnedAway.Add(1)
+	l := d.nextLane().loop
+	posted := l.Post(func() {
+		err := l.Adopt(nc, false, func(c *loop.Conn) loop.Handler {
+			c.Write(proxy.MaxClientsReply())
+			c.CloseAfterFlush()
+			return refused{d}
+		})
+		if err != nil {
+			d.turnedAway.Add(-1)
+		}
+	})
+	if !posted {
+		d.turnedAway.Add(-1)
+		_ = nc.Close()
+	}
 }
 
 // refused is a connection that has been told that it is not served.
-type refused struct{}
+type refused struct{ *dataPlane }
 
 // Data implements loop.Handler.
 func (refused) Data(b []byte) int { return len(b) }
@@ -73,6 +94,9 @@ func (refused) Drained() {}
 
 // Closed implements loop.Handler.
 func (refused) Closed(error) {}
+
+// Released is told when the connection's descriptor is closed.
+func (r refused) Released() { r.turnedAway.Add(-1) }
 
 // spell is a state that comes and goes and is told of when it begins, but not more often
 // than once in tellSpells. It may be used by several goroutines.

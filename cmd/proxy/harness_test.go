@@ -50,6 +50,12 @@ type running struct {
 // startServe runs a proxy in this process until the test ends.
 func startServe(t testing.TB, cfg Config) *running {
 	t.Helper()
+	return startServeFrom(t, cfg, nil)
+}
+
+// startServeFrom is startServe with a configuration that may be read again.
+func startServeFrom(t testing.TB, cfg Config, from *origin) *running {
+	t.Helper()
 	r := &running{log: &logBuffer{}}
 	var err error
 	if r.store, err = openStore(t.Context(), cfg, nil); err != nil {
@@ -59,7 +65,7 @@ func startServe(t testing.TB, cfg Config) *running {
 	ended := make(chan error, 1)
 	up := make(chan listeners, 1)
 	go func() {
-		ended <- serve(ctx, cfg, slog.New(slog.NewTextHandler(r.log, nil)), func(ls listeners) { up <- ls })
+		ended <- serve(ctx, cfg, slog.New(slog.NewTextHandler(r.log, nil)), from, func(ls listeners) { up <- ls })
 	}()
 	r.stop = sync.OnceValue(func() error { cancel(); return <-ended })
 	t.Cleanup(func() {
@@ -221,19 +227,7 @@ func startProcess(t testing.TB, before, settings string) *process {
 	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.cmd = exec.Command("sh", "-c", before+`exec "$0" serve --config "$1"`, binary, p.config)
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = p.cmd.Wait(); close(p.ended) }()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Signal(syscall.SIGKILL)
-		<-p.ended
-		if t.Failed() {
-			t.Logf("log:\n%s", p.log)
-		}
-	})
+	p.launch(before)
 	testbed.Eventually(t, 20*time.Second, "the proxy is ready", func() bool {
 		select {
 		case <-p.ended:
@@ -244,6 +238,36 @@ func startProcess(t testing.TB, before, settings string) *process {
 		return status == http.StatusOK
 	})
 	return p
+}
+
+// launch runs the process until the test ends.
+func (p *process) launch(before string) {
+	p.t.Helper()
+	p.cmd = exec.Command("sh", "-c", before+`exec "$0" serve --config "$1"`, p.binary, p.config)
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	go func() { _ = p.cmd.Wait(); close(p.ended) }()
+	p.t.Cleanup(func() {
+		_ = p.cmd.Process.Signal(syscall.SIGKILL)
+		<-p.ended
+		if p.t.Failed() {
+			p.t.Logf("log of %d:\n%s", p.cmd.Process.Pid, p.log)
+		}
+	})
+}
+
+// successor runs another process with the configuration of this one, or with another.
+func (p *process) successor(config string) *process {
+	p.t.Helper()
+	next := *p
+	next.log, next.ended = &logBuffer{}, make(chan struct{})
+	if config != "" {
+		next.config = config
+	}
+	next.launch("")
+	return &next
 }
 
 // run runs a command of the command line beside the proxy and returns its output.

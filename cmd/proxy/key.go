@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,20 +30,21 @@ type keyView struct {
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at"`
 	RevokedAt *time.Time `json:"revoked_at"`
+	CertName  string     `json:"certificate_name"` // "" is none
 }
 
 func viewKey(k tenant.Key) keyView {
 	return keyView{k.ID, k.Org, k.Instances, k.Name, k.Limits.Rate, k.Limits.Burst, rules(k), k.AllowFrom.Strings(), k.MaxConnections,
-		k.CreatedAt.UTC(), jsonTime(k.ExpiresAt), jsonTime(k.RevokedAt)}
+		k.CreatedAt.UTC(), jsonTime(k.ExpiresAt), jsonTime(k.RevokedAt), k.CertificateName}
 }
 
 func (keyView) columns() []string {
-	return []string{"id", "org", "instances", "name", "rate", "burst", "commands", "from", "connections", "created", "state"}
+	return []string{"id", "org", "instances", "name", "rate", "burst", "commands", "from", "connections", "certificate", "created", "state"}
 }
 
 func (v keyView) cells() []string {
 	return []string{v.ID, v.Org, strings.Join(v.Instances, ","), v.Name, shownRate(v.Rate), shownBurst(v.Burst), v.Commands,
-		shownNetworks(v.AllowFrom), shownConnections(v.MaxConns), shownTime(v.CreatedAt), v.state()}
+		shownNetworks(v.AllowFrom), shownConnections(v.MaxConns), cmp.Or(v.CertName, "none"), shownTime(v.CreatedAt), v.state()}
 }
 
 func (v keyView) state() string {
@@ -120,7 +122,7 @@ func (a *app) keyCommand() *cobra.Command {
 // keyFlags are what `key create` and `key set` may say of a key.
 type keyFlags struct {
 	name, rate, burst, commands, expires string
-	maxConnections                       string
+	maxConnections, certificate          string
 	instances, allowFrom                 []string
 }
 
@@ -133,6 +135,7 @@ func (f *keyFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.expires, "expires", "", "`WHEN` it ends: a duration such as 720h, a time such as 2027-01-31T00:00:00Z, or 'never'")
 	allowFromFlag(c, &f.allowFrom)
 	connectionsFlag(c, &f.maxConnections, "with it")
+	c.Flags().StringVar(&f.certificate, "certificate-name", "", "`NAME` of a client certificate that opens the key without AUTH: one of its URIs or DNS names, or its common name; 'none' for no such")
 }
 
 // apply changes k as the flags that were given say.
@@ -167,6 +170,15 @@ func (f *keyFlags) apply(c *cobra.Command, k *tenant.Key) (err error) {
 	if given("expires") {
 		if k.ExpiresAt, err = expiry(f.expires); err != nil {
 			return err
+		}
+	}
+	if given("certificate-name") {
+		if f.certificate == "" {
+			return errors.New("--certificate-name: want a name such as spiffe://corp/web, or 'none'")
+		}
+		k.CertificateName = f.certificate
+		if f.certificate == "none" {
+			k.CertificateName = ""
 		}
 	}
 	if given("commands") {

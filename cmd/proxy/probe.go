@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,44 +166,4 @@ func warnings(ctx context.Context, client *redis.Client) (all []string) {
 		all = append(all, "its user may run @admin commands ("+strings.Join(may, ", ")+"): give respgate a user without them (ACL SETUSER … -@admin)")
 	}
 	return all
-}
-
-const healthcheckTimeout = 3 * time.Second
-
-func (a *app) healthcheckCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "healthcheck",
-		Short: "Ask a proxy on this machine whether it is ready: exit 0 or 1",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(a.configFile)
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), healthcheckTimeout)
-			defer cancel()
-			host, port := clientHost(cfg.HTTP.Listen)
-			if err := askReady(ctx, net.JoinHostPort(host, port)); err != nil {
-				return err
-			}
-			return a.done("status", "ready")
-		},
-	}
-}
-
-func askReady(ctx context.Context, addr string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/health/ready", nil)
-	if err != nil {
-		return err
-	}
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return fmt.Errorf("no answer at http.listen (%s): %w", addr, rootCause(err))
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 4096))
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = errors.New("not ready: " + strings.TrimSpace(string(body)))
-	}
-	return err
 }

@@ -11,10 +11,28 @@ import (
 	"github.com/respgate/respgate/internal/testbed"
 )
 
-// TestReadmeTour runs the README's shell blocks as they stand, but for the ports, in a
-// folder that looks like the project's after `make build`.
+// TestReadmeTour runs the README's shell blocks.
 func TestReadmeTour(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	wantAll(t, runBlocks(t, "README.md"),
+		`(?m)^reachable +true$`, `(?m)^status ready$`, `(?m)^OK$`, `(?m)^"?hello"?$`,
+		`NOPERM this key has no permissions to run the 'config\|get' command`,
+		`{"status":"healthy"`, `(?m)^redis_commands_total{command="get",tenant="acme/cache"} 1$`,
+		`(?m)^rate +5000/s$`, `(?m)^state +revoked `, `WRONGPASS`, `msg=stopped`)
+}
+
+// TestTLSTour runs those of the guide to TLS.
+func TestTLSTour(t *testing.T) {
+	wantAll(t, runBlocks(t, "docs/TLS.md"),
+		`(?m)^reachable +true$`, `(?m)^key +rg_`, `(?m)^status ready$`, `(?m)^OK$`, `(?m)^"?hello"?$`,
+		`NOAUTH Authentication required`, `(?m)^subject=CN = partner$`,
+		`(?m)^respgate_tls_reloads_total{listener="http",result="ok"} [12]$`, `(?m)^respgate_tls_client_certificates_total{result="key"} [1-9]`, `msg=stopped`)
+}
+
+// runBlocks runs a document's shell blocks as they stand, but for the ports, in a folder
+// that looks like the project's after `make build`, and returns what they print.
+func runBlocks(t *testing.T, document string) []byte {
+	t.Helper()
+	readme, err := os.ReadFile(filepath.Join("../..", document))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,13 +44,17 @@ func TestReadmeTour(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports := strings.NewReplacer("127.0.0.1:6379", testbed.Redis(t).Addr, "make build", "true", "-p 6380", "-p PORT", "127.0.0.1:6380", "RESP", "127.0.0.1:3000", "HTTP")
-	resp, http := testbed.FreeAddr(t), testbed.FreeAddr(t)
-	addresses := strings.NewReplacer("-p PORT", "-p "+resp[len("127.0.0.1:"):], "RESP", resp, "HTTP", http)
+	addresses := []string{"make build", "true", "127.0.0.1:6379", testbed.Redis(t).Addr}
+	for _, port := range []string{"6380", "3000", "6390", "6391"} {
+		addr := testbed.FreeAddr(t)
+		addresses = append(addresses, "127.0.0.1:"+port, addr, "-p "+port, "-p "+addr[len("127.0.0.1:"):], "-port "+port, "-port "+addr[len("127.0.0.1:"):])
+	}
+	local := strings.NewReplacer(addresses...)
+	own := local.Replace("export RESPGATE_LISTEN=127.0.0.1:6380 RESPGATE_HTTP_LISTEN=127.0.0.1:3000\n")
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		"configs/respgate.yaml": addresses.Replace(ports.Replace(string(config))),
-		"tour.sh":               "set -m\nexport RESPGATE_LISTEN=" + resp + " RESPGATE_HTTP_LISTEN=" + http + "\n" + addresses.Replace(ports.Replace(blocks(t, string(readme)))),
+		"configs/respgate.yaml": local.Replace(string(config)),
+		"tour.sh":               "set -m\n" + own + local.Replace(blocks(t, string(readme))),
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -54,12 +76,13 @@ func TestReadmeTour(t *testing.T) {
 	if err != nil {
 		t.Errorf("%v", err)
 	}
-	for _, want := range []string{
-		`(?m)^reachable +true$`, `(?m)^status ready$`, `(?m)^OK$`, `(?m)^"?hello"?$`,
-		`NOPERM this key has no permissions to run the 'config\|get' command`,
-		`{"status":"healthy"`, `(?m)^redis_commands_total{command="get",tenant="acme/cache"} 1$`,
-		`(?m)^rate +5000/s$`, `(?m)^state +revoked `, `WRONGPASS`, `msg=stopped`,
-	} {
+	return out
+}
+
+// wantAll wants something in out to match each expression.
+func wantAll(t *testing.T, out []byte, expressions ...string) {
+	t.Helper()
+	for _, want := range expressions {
 		if !regexp.MustCompile(want).Match(out) {
 			t.Errorf("nothing matches %s", want)
 		}

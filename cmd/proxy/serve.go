@@ -1,20 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
+	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
+	"os/signal"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 
 	"github.com/respgate/respgate/admin"
@@ -30,20 +30,31 @@ func (a *app) serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Run the proxy until SIGTERM or SIGINT, then let clients finish",
-		Args:  cobra.NoArgs,
+		Long: "serve runs the proxy. SIGTERM or SIGINT has it take no new clients, let those that are\n" +
+			"there finish for up to shutdown.drain_timeout, and exit 0; a second one ends it at once.\n" +
+			"SIGHUP, and a change of the configuration file, have it read the configuration again.\n" +
+			"With reuse_port: true, a second serve takes the listeners over from the first.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(a.configFile)
+			file := cmp.Or(a.configFile, os.Getenv("RESPGATE_CONFIG"))
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP)
+			defer signal.Stop(hup)
+			from := &origin{file: file, version: fileVersion(file), hup: hup, level: new(slog.LevelVar)}
+			cfg, err := loadConfig(file)
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), cfg, newLogger(cfg.Log, a.stderr), nil)
+			from.level.Set(cfg.Log.slogLevel())
+			return serve(cmd.Context(), cfg, newLogger(cfg.Log.Format, from.level, a.stderr), from, nil)
 		},
 	}
 }
 
 // server is one running proxy.
 type server struct {
-	cfg       Config
+	cfg       Config                 // as it was at the start
+	config    atomic.Pointer[Config] // as it is in effect
 	log       *slog.Logger
 	has       resources
 	registry  *prometheus.Registry
@@ -51,19 +62,15 @@ type server struct {
 	health    *health.Health
 	checks    checks
 	listeners listeners
+	certs     *certificates
+	handler   swapHandler
 }
 
-// listeners are open from the very start, so that a taken port is found before
-// anything else happens.
-type listeners struct {
-	resp, tls, http net.Listener // tls may be nil
-	tlsConfig       *tls.Config
-}
-
-// serve runs a proxy until ctx ends, and then drains it. started, which may be nil,
-// is called once it is ready for clients.
-func serve(ctx context.Context, cfg Config, log *slog.Logger, started func(listeners)) error {
-	ls, err := openListeners(ctx, cfg)
+// serve runs a proxy until ctx ends, and then drains it. from is where its configuration
+// may be read again, nil when that is not to be. started, which may be nil, is called once
+// it is ready for clients.
+func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, started func(listeners)) error {
+	ls, err := openListeners(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -80,6 +87,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, started func(liste
 		return err
 	}
 	m.Expect(auth.Reasons(), store.QueryNames(), admin.Paths())
+	m.ExpectClientCertificates(auth.CertificateResults())
 	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
 		if err := registry.Register(c); err != nil {
 			return err
@@ -88,44 +96,26 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, started func(liste
 	for _, warning := range append(cfg.warnings(), has.warnings(cfg.Limits)...) {
 		log.Warn(warning)
 	}
-	s := &server{cfg: cfg, log: log, has: has, registry: registry, metrics: m, listeners: ls}
+	certs, err := loadCertificates(cfg, m, log)
+	if err != nil {
+		return err
+	}
+	s := &server{cfg: cfg, log: log, has: has, registry: registry, metrics: m, listeners: ls, certs: certs}
+	s.config.Store(&cfg)
+	m.ConfigRead(time.Now())
 	s.health = health.New(time.Now, checkTimeout, s.checks.all())
-	return s.run(ctx, started)
-}
-
-func openListeners(ctx context.Context, cfg Config) (ls listeners, err error) {
-	if ls.tlsConfig, err = cfg.TLS.load(); err != nil {
-		return ls, err
-	}
-	for _, l := range []struct {
-		key, addr string
-		to        *net.Listener
-	}{{"listen", cfg.Listen, &ls.resp}, {"http.listen", cfg.HTTP.Listen, &ls.http}, {"tls.listen", cfg.TLS.Listen, &ls.tls}} {
-		if l.addr == "" {
-			continue
-		}
-		if *l.to, err = listen(ctx, l.key, l.addr); err != nil {
-			ls.close()
-			return ls, err
-		}
-	}
-	return ls, nil
-}
-
-// close closes them all; it may be called twice.
-func (ls listeners) close() {
-	for _, l := range []net.Listener{ls.resp, ls.tls, ls.http} {
-		if l != nil {
-			_ = l.Close()
-		}
-	}
+	s.handler.set(s.newHandler(cfg))
+	return s.run(ctx, from, started)
 }
 
 // run has the parts of the proxy follow each other up, and down again in the
 // opposite order.
-func (s *server) run(ctx context.Context, started func(listeners)) (err error) {
-	stopHTTP := s.serveHTTP()
+func (s *server) run(ctx context.Context, from *origin, started func(listeners)) (err error) {
+	startHTTP, stopHTTP := s.serveHTTP()
 	defer stopHTTP()
+	if s.listeners.from == nil {
+		startHTTP() // else the predecessor answers until this process is ready
+	}
 	st, err := s.openStore(ctx)
 	if err != nil || st == nil {
 		return err
@@ -141,7 +131,7 @@ func (s *server) run(ctx context.Context, started func(listeners)) (err error) {
 	if err != nil {
 		return err
 	}
-	limiters := ratelimit.New(ratelimit.Defaults{RPS: s.cfg.RateLimit.DefaultRPS, Burst: s.cfg.RateLimit.DefaultBurst})
+	limiters := ratelimit.New(s.cfg.RateLimit.defaults())
 	data, err := newDataPlane(background, s.cfg, s.has, service, limiters, s.metrics, s.log)
 	if err != nil {
 		return err
@@ -157,74 +147,26 @@ func (s *server) run(ctx context.Context, started func(listeners)) (err error) {
 		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },
 		func(ctx context.Context) { s.watchInstances(ctx, st, data.dialer) },
 		data.watchMemory,
+		s.certs.watch,
+		func(ctx context.Context) {
+			if from != nil {
+				s.followConfig(ctx, from, s.stages(data, limiters, from.level))
+			}
+		},
 	} {
 		tasks.Go(func() { task(background) })
 	}
 	data.start()
 	defer data.stop()
-	s.accept(ctx, data, started)
-	return s.drain(data)
-}
-
-// accept serves clients until ctx ends.
-func (s *server) accept(ctx context.Context, data *dataPlane, started func(listeners)) {
-	var accepting sync.WaitGroup
-	accepting.Go(func() { data.accept(ctx, s.listeners.resp, nil) })
-	if s.listeners.tls != nil {
-		accepting.Go(func() { data.accept(ctx, s.listeners.tls, s.listeners.tlsConfig) })
+	if s.listeners.from != nil && !waitUntil(ctx, func() bool { reachable, _, _ := service.Status(); return reachable }) {
+		return nil // the predecessor serves on
 	}
 	s.health.SetState(health.Ready)
-	s.log.Info("ready", "listen", s.listeners.resp.Addr().String(), "http", s.listeners.http.Addr().String(), "loops", len(data.lanes),
-		"memory_bytes", data.account.Bound(), "version", buildInfo().Version)
-	if started != nil {
-		started(s.listeners)
-	}
-	<-ctx.Done()
-	s.health.SetState(health.Draining)
-	_ = s.listeners.resp.Close()
-	if s.listeners.tls != nil {
-		_ = s.listeners.tls.Close()
-	}
-	accepting.Wait()
-}
-
-func (s *server) drain(data *dataPlane) error {
-	s.log.Info("draining", "clients", data.clients.Load(), "timeout", s.cfg.Shutdown.DrainTimeout)
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Shutdown.DrainTimeout)
-	defer cancel()
-	if left := data.drain(ctx); left > 0 {
-		s.log.Warn("drain timed out: closing the remaining clients", "clients", left, "timeout", s.cfg.Shutdown.DrainTimeout)
-	}
-	s.log.Info("stopped")
+	startHTTP()
+	s.accept(ctx, data, stopHTTP, started)
+	s.drain(data)
 	return nil
 }
-
-// serveHTTP starts the HTTP side and returns what stops it.
-func (s *server) serveHTTP() (stop func()) {
-	handler := admin.New(admin.Config{
-		AdminToken:   s.cfg.HTTP.AdminToken,
-		MetricsToken: s.cfg.HTTP.MetricsToken,
-		Pprof:        s.cfg.HTTP.Pprof,
-	}, s.health, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError)}), s.metrics, s.log)
-	srv := admin.NewServer(handler, s.log)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := srv.Serve(s.listeners.http); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("HTTP stopped", "error", err)
-		}
-	}()
-	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), httpStopTimeout)
-		defer cancel()
-		if err := srv.Shutdown(ctx); err != nil {
-			_ = srv.Close()
-		}
-		<-done
-	}
-}
-
-const httpStopTimeout = 2 * time.Second
 
 // openStore opens the store. While it is away the proxy waits for it, not ready;
 // a configuration that can never work is an error. It returns nil when ctx ends.
@@ -258,6 +200,7 @@ func (o keyObserver) Failure(reason, throttledBy string) {
 		o.m.GuessThrottled(throttledBy)
 	}
 }
+func (o keyObserver) Certificate(result string) { o.m.ClientCertificate(result) }
 
 // every calls fn at each interval until ctx ends.
 func every(ctx context.Context, interval time.Duration, fn func()) {
@@ -273,13 +216,9 @@ func every(ctx context.Context, interval time.Duration, fn func()) {
 	}
 }
 
-func newLogger(cfg LogConfig, w interface{ Write([]byte) (int, error) }) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		panic(fmt.Sprintf("log.level was not checked: %v", err))
-	}
+func newLogger(format string, level slog.Leveler, w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
-	if cfg.Format == "json" {
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))

@@ -269,30 +269,3 @@ func TestTrackingReadsMuch(t *testing.T) {
 		t.Errorf("%d of %d bytes came: %v", n, size, err)
 	}
 }
-
-// TestDrainEndsWaits stops a proxy with clients that block, listen and are in the middle of
-// a transaction: all end soon, and what they are owed they get.
-func TestDrainEndsWaits(t *testing.T) {
-	r := startServe(t, testConfig(t))
-	server := testbed.Redis(t)
-	key := r.tenant(t, "acme", server.Addr, limits(0, 0))
-	blocked, listening, transaction := talkTo(t, r.addr, key), talkTo(t, r.addr, key), talkTo(t, r.addr, key)
-	blocked.send("BLPOP nothing 0")
-	listening.send("SUBSCRIBE c")
-	listening.expect("*3", "$9", "subscribe", "$1", "c", ":1")
-	transaction.send("MULTI", "SET a 1")
-	transaction.expect("+OK", "+QUEUED")
-	testbed.Eventually(t, 5*time.Second, "one is blocked", func() bool {
-		return strings.Contains(server.Client().Info(t.Context(), "clients").Val(), "blocked_clients:1\r")
-	})
-	began := time.Now()
-	if err := r.stop(); err != nil {
-		t.Fatal(err)
-	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("it took %v", took)
-	}
-	blocked.expect("*-1", "end")
-	listening.expect("end")
-	transaction.expect("end")
-}

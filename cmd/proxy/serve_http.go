@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/respgate/respgate/admin"
+)
+
+// httpStopTimeout bounds how long the HTTP side finishes what it was asked.
+const httpStopTimeout = 2 * time.Second
+
+// newHandler returns what answers HTTP requests with this configuration.
+func (s *server) newHandler(cfg Config) http.Handler {
+	return admin.New(admin.Config{
+		AdminToken:   cfg.HTTP.AdminToken,
+		MetricsToken: cfg.HTTP.MetricsToken,
+		Pprof:        cfg.HTTP.Pprof,
+	}, s.health, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError)}), s.metrics, s.log)
+}
+
+// swapHandler serves with the handler that was set last.
+type swapHandler struct{ current atomic.Pointer[http.Handler] }
+
+func (h *swapHandler) set(next http.Handler) { h.current.Store(&next) }
+
+// ServeHTTP implements http.Handler.
+func (h *swapHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(*h.current.Load()).ServeHTTP(w, r)
+}
+
+// serveHTTP returns what starts the HTTP side and what stops it, each of which may be called
+// more than once.
+func (s *server) serveHTTP() (start, stop func()) {
+	srv := admin.NewServer(&s.handler, s.log)
+	var open atomic.Int64
+	srv.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			open.Add(-1)
+		}
+	}
+	done := make(chan struct{})
+	start = sync.OnceFunc(func() {
+		go func() {
+			defer close(done)
+			if err := srv.Serve(secured(s.listeners.http, s.certs.config("http"))); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+				s.log.Error("HTTP stopped", "error", err)
+			}
+		}()
+	})
+	stop = sync.OnceFunc(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), httpStopTimeout)
+		defer cancel()
+		// Shutdown drops what is asked from now on over connections that are there: they are
+		// let ask first.
+		_ = s.listeners.http.Close()
+		start() // it ends at once, if it has not been started
+		<-done
+		srv.SetKeepAlivesEnabled(false)
+		waitUntil(ctx, func() bool { return open.Load() == 0 })
+		if err := srv.Shutdown(ctx); err != nil {
+			_ = srv.Close()
+		}
+	})
+	return start, stop
+}
+
+// waitUntil returns true once done does, or false when ctx ends before.
+func waitUntil(ctx context.Context, done func() bool) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return done()
+		case <-tick.C:
+		}
+	}
+	return true
+}
