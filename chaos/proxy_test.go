@@ -133,6 +133,9 @@ func (p *proxy) end() {
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 		p.t.Errorf("the proxy ended with %v", p.cmd.ProcessState)
 	}
+	if strings.Contains(p.log.String(), "panic") {
+		p.t.Error("the proxy has recovered from a panic")
+	}
 	if p.t.Failed() {
 		p.t.Logf("log:\n%s", &p.log)
 	}
