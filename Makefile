@@ -2,12 +2,14 @@
 
 GO       ?= go
 FUZZTIME ?= 30s
+SOAKTIME ?= 30m
+CHAOSRUNS ?= 5
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: run build test conformance lint bench bench-smoke microbench fuzz clean help
+.PHONY: run build test conformance chaos soak lint bench bench-smoke microbench fuzz clean help
 
 run: build ## build, then run everything embedded: prints a key and a redis-cli line to paste
 	./bin/respgate dev
@@ -16,12 +18,20 @@ build: ## build bin/respgate
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/respgate ./cmd/proxy
 
 test: ## install what this machine lacks, then run every test with -race
-	@scripts/need redis-server redis-cli redis-benchmark promtool curl gcc
+	@scripts/need redis-server redis-cli redis-benchmark promtool curl gcc prlimit libnss-wrapper
 	$(GO) test -race ./...
 
 conformance: build ## have the clients that people use do what they do, through respgate
 	@scripts/need redis-server redis-cli gcc libhiredis-dev node npm python3-redis python3-rq ruby ruby-redis sidekiq
 	$(GO) test -count=1 -tags conformance -v ./conformance
+
+chaos: ## have all that can break around the proxy break CHAOSRUNS (5) times, and check what clients were told
+	@scripts/need redis-server gcc prlimit libnss-wrapper
+	$(GO) test -race -count=1 -timeout 60m -v -run 'TestCheck|TestFaults|TestTheChecker' ./chaos -chaos.runs $(CHAOSRUNS) $(if $(RESULTS),-chaos.results $(RESULTS))
+
+soak: ## have clients come and go for SOAKTIME (30m), and check that memory stays flat
+	@scripts/need redis-server gcc
+	$(GO) test -count=1 -timeout 0 -v -run TestSoak ./chaos -chaos.soak $(SOAKTIME)
 
 lint: ## vet, format and the rules of .golangci.yml
 	@scripts/lint

@@ -80,9 +80,14 @@ func (s *Session) relayCluster(it *item, r role) bool {
 			s.unowned(it, r)
 			return true
 		}
+	} else if it.id == publish && it.frame.Args > 1 {
+		// What different nodes publish comes in any order: a channel's goes to one.
+		node = max(0, s.group.layout.Owner(pool.Slot(it.frame.Sub)))
 	}
 	return s.relayCall(it, r, node, slot)
 }
+
+var publish = command.Lookup([]byte("publish"))
 
 // unowned refuses a command whose slot nobody has, as Redis does.
 func (s *Session) unowned(it *item, r role) {

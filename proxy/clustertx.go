@@ -107,9 +107,9 @@ func (s *Session) open(it *item, r role, slot int) bool {
 	l := p.link
 	then := func(reply []byte) {
 		switch {
-		case s.closed || p.link != l:
+		case s.closed:
 			return
-		case len(reply) == 0: // Lost comes next, and ends the session
+		case len(reply) == 0 || p.link != l: // it is lost: Lost ends the session, once it waits no more
 		case reply[0] != '+':
 			p.tx, g.queued = pending, queued
 			p.err = pool.Refused(reply)

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,11 +36,13 @@ func Binary(tb testing.TB, name, debianPackage string) string {
 
 // FreeAddr returns a loopback address that nobody listens on. Its port is below
 // those that the kernel gives to outgoing connections (32768 and up on Linux), so
-// that none of these takes it before a server does.
+// that none of these takes it before a server does, and is not given again for long,
+// so that no other server does.
 func FreeAddr(tb testing.TB) string {
 	tb.Helper()
 	for range 100 {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(10000+rand.IntN(22000))) //nolint:gosec // no secret
+		port := firstPort + (firstGiven+portsGiven.Add(1))%ports
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
 		ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 		if err == nil {
 			_ = ln.Close()
@@ -49,6 +52,14 @@ func FreeAddr(tb testing.TB) string {
 	tb.Fatal("no free loopback port found")
 	return ""
 }
+
+// The ports that are given, in turn. Processes begin at different ones.
+const firstPort, ports = 10_000, 22_000
+
+var (
+	firstGiven = rand.Uint32N(ports) //nolint:gosec // no secret
+	portsGiven atomic.Uint32
+)
 
 // Eventually waits until cond holds and fails the test after timeout.
 func Eventually(tb testing.TB, timeout time.Duration, what string, cond func() bool) {
