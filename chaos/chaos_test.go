@@ -61,7 +61,7 @@ func TestFaults(t *testing.T) {
 	text := table(all, rows)
 	t.Log("\n" + text)
 	if *results != "" && !t.Failed() {
-		if err := os.WriteFile(*results, []byte(heading()+text), 0o644); err != nil { //nolint:gosec // to be read
+		if err := os.WriteFile(*results, []byte(heading()+text), 0o644); err != nil {
 			t.Error(err)
 		}
 	}

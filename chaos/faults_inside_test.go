@@ -183,7 +183,7 @@ func vanish(s *site) func() {
 	stop, gone := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(gone)
-		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // no secret
+		random := rand.New(rand.NewPCG(1, 2))
 		for i := 0; ; i++ {
 			select {
 			case <-stop:

@@ -36,7 +36,7 @@ func startLoad(t *testing.T, ctl redis.UniversalClient, addr, key string, first 
 		id := first + len(l.clients)
 		l.clients = append(l.clients, &client{
 			id: id, of: of, addr: addr, key: key, proto: 2 + id%2, kinds: kinds,
-			random: rand.New(rand.NewPCG(uint64(id), uint64(first))), //nolint:gosec // no secret
+			random: rand.New(rand.NewPCG(uint64(id), uint64(first))),
 		})
 	}
 	for i := range workers {

@@ -161,7 +161,7 @@ func write(t *testing.T, redis string, programs []program, outcomes map[string]m
 		t.Fatal(err)
 	}
 	b.WriteString("\n" + string(rest))
-	if err := os.WriteFile(table, []byte(b.String()), 0o644); err != nil { //nolint:gosec // a page
+	if err := os.WriteFile(table, []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	t.Log("\n" + b.String())

@@ -71,7 +71,7 @@ func ReceiveListeners(conn *net.UnixConn, buf []byte) (message []byte, listeners
 
 // listenerOf makes a listener of a descriptor, which it owns.
 func listenerOf(fd int) (net.Listener, error) {
-	f := os.NewFile(uintptr(fd), "listener") //nolint:gosec // the kernel's
-	defer func() { _ = f.Close() }()         // the listener has a duplicate
+	f := os.NewFile(uintptr(fd), "listener")
+	defer func() { _ = f.Close() }() // the listener has a duplicate
 	return net.FileListener(f)
 }

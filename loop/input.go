@@ -89,7 +89,7 @@ type bufferList struct {
 // get returns an empty buffer for at least n bytes; one that is not kept for reuse is for
 // exactly as many.
 func (l *bufferList) get(n int) []byte {
-	class := max(minBuffer, bits.Len(uint(n-1))) //nolint:gosec // n is a size
+	class := max(minBuffer, bits.Len(uint(n-1)))
 	if class > maxBuffer {
 		l.lent += n
 		return make([]byte, 0, n)
@@ -108,7 +108,7 @@ func (l *bufferList) get(n int) []byte {
 
 func (l *bufferList) put(b []byte) {
 	l.lent -= cap(b)
-	class := bits.Len(uint(cap(b) - 1)) //nolint:gosec // a capacity
+	class := bits.Len(uint(cap(b) - 1))
 	if class < minBuffer || class > maxBuffer || cap(b) != 1<<class || l.size+cap(b) > maxBuffers {
 		return
 	}

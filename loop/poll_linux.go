@@ -48,12 +48,12 @@ func (p *poller) close() {
 }
 
 func (p *poller) add(fd int) error {
-	return unix.EpollCtl(p.epfd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+	return unix.EpollCtl(p.epfd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}) //nolint:gosec // a descriptor
 }
 
 // modify changes what is reported of fd.
 func (p *poller) modify(fd int, _, _, readable, writable, hangingUp bool) error {
-	e := unix.EpollEvent{Fd: int32(fd)}
+	e := unix.EpollEvent{Fd: int32(fd)} //nolint:gosec // a descriptor
 	if readable {
 		e.Events |= unix.EPOLLIN
 	}
@@ -81,7 +81,7 @@ func (p *poller) wake() {
 // know of the system call.
 func (p *poller) poll() []event {
 	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd),
-		uintptr(unsafe.Pointer(&p.events[0])), maxEvents, 0, 0, 0)
+		uintptr(unsafe.Pointer(&p.events[0])), maxEvents, 0, 0, 0) //nolint:gosec // the kernel fills it
 	if errno != 0 {
 		return nil
 	}
@@ -95,7 +95,7 @@ func (p *poller) wait(timeout time.Duration) []event {
 		ms = int((timeout + time.Millisecond - 1) / time.Millisecond)
 	}
 	n, _, errno := syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd),
-		uintptr(unsafe.Pointer(&p.events[0])), maxEvents, uintptr(ms), 0, 0)
+		uintptr(unsafe.Pointer(&p.events[0])), maxEvents, uintptr(ms), 0, 0) //nolint:gosec // the kernel fills it
 	if errno != 0 {
 		return nil // EINTR
 	}

@@ -101,8 +101,8 @@ func collectTenant(ch chan<- prometheus.Metric, label string, shards []*Tenant) 
 		t.mu.Unlock()
 	}
 	for id, n := range commands {
-		if n > 0 || command.ID(id) == command.Other { //nolint:gosec // below NumTop
-			counter(descCommands, n, command.ID(id).Info().Name, label) //nolint:gosec // below NumTop
+		if n > 0 || command.ID(id) == command.Other {
+			counter(descCommands, n, command.ID(id).Info().Name, label)
 		}
 	}
 	for k, n := range errors {

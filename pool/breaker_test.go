@@ -116,7 +116,7 @@ func TestBreakerModel(t *testing.T) {
 				if len(tries) == 0 {
 					continue
 				}
-				i, how := r.IntN(len(tries)), outcome(r.IntN(3)) //nolint:gosec // below 3
+				i, how := r.IntN(len(tries)), outcome(r.IntN(3))
 				round := tries[i]
 				tries = append(tries[:i], tries[i+1:]...)
 				if how == failed && round == b.round {

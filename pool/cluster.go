@@ -71,9 +71,9 @@ func (c *clusterNodes) candidates(last *Layout) []string {
 			addrs = append(addrs, p.Addr)
 		}
 	}
-	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
+	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] }) //nolint:gosec // no secret
 	seeds := strings.Split(c.backend.Addr, ",")
-	rand.Shuffle(len(seeds), func(i, j int) { seeds[i], seeds[j] = seeds[j], seeds[i] })
+	rand.Shuffle(len(seeds), func(i, j int) { seeds[i], seeds[j] = seeds[j], seeds[i] }) //nolint:gosec // no secret
 	for _, seed := range seeds {
 		if !slices.Contains(addrs, seed) {
 			addrs = append(addrs, seed)

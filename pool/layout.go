@@ -31,7 +31,7 @@ func Slot(key []byte) int {
 // crcTable is of the CRC16 of XMODEM: its polynomial is 0x1021, and it begins with 0.
 var crcTable = func() (table [256]uint16) {
 	for i := range table {
-		crc := uint16(i) << 8 //nolint:gosec // a byte
+		crc := uint16(i) << 8
 		for range 8 {
 			if crc&0x8000 != 0 {
 				crc = crc<<1 ^ 0x1021

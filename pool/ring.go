@@ -19,9 +19,9 @@ type ring struct {
 	head, tail uint64
 }
 
-func (r *ring) len() int { return int(r.tail - r.head) }
+func (r *ring) len() int { return int(r.tail - r.head) } //nolint:gosec // no more than there is memory for
 
-func (r *ring) at(pos uint64) *request { return &r.buf[pos&uint64(len(r.buf)-1)] }
+func (r *ring) at(pos uint64) *request { return &r.buf[pos&uint64(len(r.buf)-1)] } //nolint:gosec // a length
 
 func (r *ring) push(q request) {
 	if r.len() == len(r.buf) {

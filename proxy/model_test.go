@@ -123,7 +123,7 @@ var ordinary = language{[][]string{vocabulary}, func(line string) bool { return 
 
 // newProgram makes a program of its own keys from a seed.
 func (l language) newProgram(seed uint64, prefix string) program {
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable
+	r := rand.New(rand.NewPCG(seed, 1))
 	words := l.words[r.IntN(len(l.words))]
 	p := program{seed: seed, proto: 2 + r.IntN(2)}
 	inside := false
@@ -277,7 +277,7 @@ func (p program) String() string {
 // another behind what is tested, and returns the first difference. With paced, some
 // programs wait for replies.
 func (l language) compare(t *testing.T, n int, paced bool, direct, behind string, first ...[]string) string {
-	base := rand.Uint64() //nolint:gosec // printed
+	base := rand.Uint64()
 	t.Logf("seeds from %d", base)
 	var mu sync.Mutex
 	var difference string

@@ -39,7 +39,7 @@ func (s *Session) relayRun(items []item, most int) int {
 		return 0 // relay says why
 	}
 	s.link, s.last = l, pos
-	s.sent += uint64(n) //nolint:gosec // n counts
+	s.sent += uint64(n)
 	s.current = parts[n-1].ID
 	s.muteNow = false
 	s.countRun(parts, l.Connected())

@@ -256,7 +256,7 @@ func (s *Session) write(b []byte, n int) {
 // Replies implements pool.Owner.
 func (s *Session) Replies(b []byte, done int, partial bool) {
 	mute := len(s.mutes) > 0 && s.mutedReply()
-	s.done += uint64(done)
+	s.done += uint64(done) //nolint:gosec // done counts
 	s.partial = partial
 	if s.closed {
 		return

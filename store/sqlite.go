@@ -48,7 +48,7 @@ func openSQLite(ctx context.Context, dsn, secret string) (*sql.DB, sealer, *sqli
 		return nil, sealer{}, nil, fmt.Errorf("RESPGATE_SECRET_KEY: %w", err)
 	}
 	// Made by us, it is for us only; SQLite gives its other files the same mode.
-	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's file
 	if err != nil {
 		return nil, sealer{}, nil, fmt.Errorf("store.dsn: %s: %w", file, pathless(err))
 	}

@@ -191,7 +191,7 @@ func loadConfig(file string) (Config, error) {
 // leastMemory is the least limits.memory_bytes: below, a few ordinary clients fill it.
 const leastMemory = 16 << 20
 
-const secretKeyVariable = "RESPGATE_SECRET_KEY"
+const secretKeyVariable = "RESPGATE_SECRET_KEY" //nolint:gosec // a name
 
 // environment returns the variables that override the setting, the strongest first.
 func (s setting) environment() []string {

@@ -37,7 +37,7 @@ func startDevRedis(ctx context.Context, dir string) (devRedis, error) {
 	}
 	socket := filepath.Join(dir, "redis.sock")
 	var output tail
-	child := exec.Command(path, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no") //nolint:noctx // it outlives the context: draining needs it
+	child := exec.Command(path, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no") //nolint:noctx,gosec // it outlives the context: draining needs it
 	child.Stdout, child.Stderr = &output, &output
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us: we end it last
 	if err := child.Start(); err != nil {

@@ -46,7 +46,7 @@ func orgFlag(c *cobra.Command, to *string) *cobra.Command {
 	return c
 }
 
-const urlHelp = "`URL` of the Redis: redis://[user][:password]@host[:port][/db], rediss://… for TLS (with ?ca_file=…&cert_file=…&key_file=…&server_name=… where needed) or unix://…; '-' reads it from standard input and env:NAME from the environment, so that no password stands in the process list"
+const urlHelp = "`URL` of the Redis: redis://[user][:password]@host[:port][/db], unix://…, redis-sentinel://[user][:password]@host[:port],…/primary[/db] or redis-cluster://[user][:password]@host[:port],…; rediss instead of redis is over TLS (with ?ca_file=…&cert_file=…&key_file=…&server_name=… where needed), ?read_from=prefer_replica or nearest reads from replicas; '-' reads it from standard input and env:NAME from the environment, so that no password stands in the process list"
 
 func (a *app) instanceCreate() *cobra.Command {
 	var org, name, given string

@@ -143,7 +143,7 @@ func (w *watcher) look(ctx context.Context) {
 	if instances, err := w.store.Instances(ctx, ""); err == nil {
 		w.follow(instances)
 	}
-	rand.Shuffle(len(w.last), func(i, j int) { w.last[i], w.last[j] = w.last[j], w.last[i] })
+	rand.Shuffle(len(w.last), func(i, j int) { w.last[i], w.last[j] = w.last[j], w.last[i] }) //nolint:gosec // no secret
 	reachable := map[string]bool{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup

@@ -97,20 +97,20 @@ func vanish(t *testing.T, addr, key string) {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	lines := stateful[rand.IntN(len(stateful))] //nolint:gosec // a test
-	if rand.IntN(2) == 0 {                      //nolint:gosec // a test
+	lines := stateful[rand.IntN(len(stateful))]
+	if rand.IntN(2) == 0 {
 		_ = c.(*net.TCPConn).SetLinger(0)
 	}
 	b := commands(lines...)
-	b = append(commands("AUTH "+key), b[:rand.IntN(len(b)+1)]...) //nolint:gosec // a test
+	b = append(commands("AUTH "+key), b[:rand.IntN(len(b)+1)]...)
 	_, _ = c.Write(b)
 	answer := make([]byte, 5)
 	if _, err := io.ReadFull(c, answer); err != nil || string(answer) != "+OK\r\n" {
 		t.Errorf("AUTH: %q, %v", answer, err)
 	}
-	if rand.IntN(2) == 0 { //nolint:gosec // a test
+	if rand.IntN(2) == 0 {
 		_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
-		_, _ = c.Read(make([]byte, 1+rand.IntN(100))) //nolint:gosec // a test
+		_, _ = c.Read(make([]byte, 1+rand.IntN(100)))
 	}
 }
 

@@ -57,7 +57,7 @@ func FreeAddr(tb testing.TB) string {
 const firstPort, ports = 10_000, 22_000
 
 var (
-	firstGiven = rand.Uint32N(ports) //nolint:gosec // no secret
+	firstGiven = rand.Uint32N(ports)
 	portsGiven atomic.Uint32
 )
 
@@ -160,7 +160,7 @@ func (s *Server) Start() {
 	if s.conf != "" {
 		args = []string{s.conf, "--sentinel"}
 	}
-	s.cmd = exec.CommandContext(context.Background(), Binary(s.tb, "redis-server", "redis-server"), args...) //nolint:gosec // a test's own arguments
+	s.cmd = exec.CommandContext(context.Background(), Binary(s.tb, "redis-server", "redis-server"), args...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	if err := s.cmd.Start(); err != nil {
 		s.tb.Fatal(err)
