@@ -184,6 +184,9 @@ func (s *Session) refresh() {
 			s.drop(errMoved) // what its connection holds cannot move with it
 		case s.group.topology != nil && p.Route != s.principal.Route && s.owed() > 0:
 			s.stale = true
+			if s.wait == nothing {
+				s.pause(idleness)
+			}
 		case !s.adopt(s.handle, p):
 			s.finish()
 		}
