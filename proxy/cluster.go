@@ -184,13 +184,17 @@ func (s *Session) relayInside(it *item, r role, slot int, same bool) bool {
 
 // moved makes what a node says of a slot that it does not have, or not any more, an error
 // for a client that knows of no slots. Nothing has been executed.
-type moved struct{ pool.Owner }
+type moved struct {
+	pool.Owner
+	topology *pool.Topology
+}
 
 const movedText = "-TRYAGAIN The key is being moved to another server\r\n"
 
 // Replies implements pool.Owner.
 func (m moved) Replies(b []byte, done int, partial bool) {
 	if len(b) > 5 && (string(b[:5]) == "-MOVE" || string(b[:5]) == "-ASK ") {
+		m.topology.Refresh()
 		b = []byte(movedText)
 	}
 	m.Owner.Replies(b, done, partial)

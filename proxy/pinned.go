@@ -192,7 +192,7 @@ func (s *Session) sendPinned(it *item, r role) {
 		return
 	}
 	if s.clustered() {
-		owner = moved{owner}
+		owner = moved{owner, s.group.topology}
 	}
 	s.send(p.link, owner, raw, it.id)
 	switch {
