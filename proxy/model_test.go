@@ -136,12 +136,12 @@ func (l language) newProgram(seed uint64, prefix string) program {
 		for _, word := range strings.Fields(template) {
 			line = append(line, fill(r, word, prefix, seed))
 		}
-		switch {
-		case line[0] == "XADD":
+		switch line[0] {
+		case "XADD":
 			line[2] = "1-*"
-		case line[0] == "MULTI":
+		case "MULTI":
 			inside = true
-		case line[0] == "EXEC", line[0] == "DISCARD":
+		case "EXEC", "DISCARD":
 			inside = false
 		}
 		p.lines = append(p.lines, line)

@@ -191,7 +191,11 @@ func (s *Session) sendPinned(it *item, r role) {
 		}
 		return
 	}
-	if s.clustered() {
+	switch {
+	case !s.clustered():
+	case r == waits && p.tx == none && it.id.Info().Class != command.Script:
+		owner = s.newChase(it, owner)
+	default:
 		owner = moved{owner, s.group.topology}
 	}
 	s.send(p.link, owner, raw, it.id)

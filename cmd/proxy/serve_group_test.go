@@ -261,28 +261,34 @@ func TestGroupIsLeftByABusyClient(t *testing.T) {
 	})
 }
 
-// TestClusterIsLookedAtForThoseThatWait moves a slot of which only a client that waits
-// learns: the layout is found out again.
-func TestClusterIsLookedAtForThoseThatWait(t *testing.T) {
+// TestClusterMovesThoseThatWait moves a slot of which only a client that waits learns: it
+// waits at the other node, and the layout is found out again.
+func TestClusterMovesThoseThatWait(t *testing.T) {
 	var c *testbed.ScriptedCluster
 	var moved atomic.Bool
-	c = testbed.NewScriptedCluster(t, 2, func(node int, _ []string) string {
-		if node == 1 && moved.Load() {
+	c = testbed.NewScriptedCluster(t, 2, func(node int, command []string) string {
+		switch {
+		case node == 0 && command[0] == "ASKING":
+			return "+OK\r\n"
+		case node == 1 && moved.Load():
 			return "-MOVED 15495 " + c.Addrs[0] + "\r\n"
+		case node == 1 && command[1] == "d":
+			return "-ASK 11298 " + c.Addrs[0] + "\r\n"
 		}
 		return "+" + strconv.Itoa(node) + "\r\n"
 	})
 	r := startServe(t, testConfig(t))
 	x := talkTo(t, r.addr, r.tenantAt(t, "acme", tenant.Secret(c.URL()), limits(0, 0)))
-	x.send("BLPOP a 0")
-	x.expect("+1")
+	x.send("BLPOP a 0", "BLPOP d 0", "GET a", "GET b")
+	x.expect("+1", "+0", "+1", "+0")
 	testbed.Eventually(t, 5*time.Second, "nobody looks any more", func() bool {
 		return r.metric(t, `redis_topology_refreshes_total{result="ok"`) >= 1
 	})
 	moved.Store(true)
 	c.Share(0)
-	testbed.Eventually(t, 5*time.Second, "the client waits at the other node", func() bool {
-		x.send("BLPOP a 0")
-		return x.line() == "+0"
+	x.send("BLPOP a 0", "GET b")
+	x.expect("+0", "+0")
+	testbed.Eventually(t, 5*time.Second, "the layout changes", func() bool {
+		return r.metric(t, `redis_topology_refreshes_total{result="changed"`) >= 2
 	})
 }

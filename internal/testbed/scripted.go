@@ -31,7 +31,7 @@ func NewScriptedCluster(tb testing.TB, n int, answer func(node int, command []st
 	var serving sync.WaitGroup
 	tb.Cleanup(serving.Wait) // runs after those below
 	for i := range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		ln, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			tb.Fatal(err)
 		}
