@@ -133,17 +133,18 @@ func (s *Session) relayToOwner(it *item, r role, slot int) bool {
 			return true
 		}
 	}
-	if node != s.group.at && p.link != nil {
-		switch {
-		case p.bound(): // what it has there binds it to another node
-			s.refuse(it.id, badRequest, crossSlot)
-			s.turnedDown(r)
-			return true
-		case s.owed() > 0:
-			s.pause(idleness)
-			return false
-		}
-		s.unpin() // the slot has moved while the link was waited for
+	switch {
+	case p.link == nil:
+	case p.bound() && node != s.group.at: // what it has there binds it to another node
+		s.refuse(it.id, badRequest, crossSlot)
+		s.turnedDown(r)
+		return true
+	case p.bound():
+	case s.owed() > 0: // to a command that waits, and may have to elsewhere
+		s.pause(idleness)
+		return false
+	case node != s.group.at: // the slot has moved while the link was waited for
+		s.unpin()
 	}
 	s.group.at = node
 	return s.relayPinned(it, r)
