@@ -207,7 +207,7 @@ func (s *Session) sendPinned(it *item, r role) {
 		s.endWait()
 	}
 	barred := p.listening && s.proto == 2 // Redis refuses it to a subscriber
-	if (r == exec || r == discard) && p.tx != none || r == unwatch && !barred {
+	if (r == exec || r == discard) && p.tx != none || r == unwatch && p.tx == none && !barred {
 		p.watching, p.poisoned = false, false
 	}
 	if (r == exec || r == discard) && p.tx != none {

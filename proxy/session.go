@@ -390,14 +390,3 @@ func (s *Session) leave() {
 	s.handle, s.principal, s.bucket, s.meter = nil, nil, nil, nil
 	s.redirect = redirect{}
 }
-
-// releaseLinks lets go of all shared links.
-func (s *Session) releaseLinks() {
-	s.releaseNodes()
-	for i, l := range s.links {
-		if l != nil {
-			l.Release()
-			s.links[i] = nil
-		}
-	}
-}

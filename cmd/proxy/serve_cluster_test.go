@@ -38,6 +38,7 @@ func TestClusterIsOneRedis(t *testing.T) {
 		{"one discarded before its first key", "MULTI|PING|DISCARD|EXEC", "+OK|+QUEUED|+OK|-ERR EXEC without MULTI"},
 		{"one across slots", "MULTI|SET e 1|SET f 2|EXEC|MGET e f", "+OK|+QUEUED|-CROSSSLOT Keys in request don't hash to the same slot|-EXECABORT Transaction discarded because of previous errors.|*2|$1|8|$1|y"},
 		{"one with a mistake", "MULTI|GET|SET e 1|EXEC|GET e", "+OK|-ERR wrong number of arguments for 'get' command|+QUEUED|-EXECABORT Transaction discarded because of previous errors.|$1|8"},
+		{"one with a mistake, and UNWATCH", "MULTI|GET|SET e 1|UNWATCH|EXEC|GET e", "+OK|-ERR wrong number of arguments for 'get' command|+QUEUED|+QUEUED|-EXECABORT Transaction discarded because of previous errors.|$1|8"},
 		{"a nested one", "MULTI|MULTI|SET e 9|MULTI|EXEC", "+OK|-ERR MULTI calls can not be nested|+QUEUED|-ERR MULTI calls can not be nested|*1|+OK"},
 		{"watched keys", "WATCH e|SET e 1|MULTI|GET e|EXEC|WATCH e|GET f|MULTI|GET e|EXEC", "+OK|+OK|+OK|+QUEUED|*-1|+OK|$1|y|+OK|+QUEUED|*1|$1|1"},
 		{"scripts", "EVAL 'return redis.call(\"get\",KEYS[1])' 1 e|EVAL 'return 7' 0|EVAL 'return 1' 2 e f", "$1|1|:7|-CROSSSLOT Keys in request don't hash to the same slot"},
