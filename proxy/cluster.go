@@ -52,8 +52,8 @@ func (s *Session) relayCluster(it *item, r role) bool {
 	case place.cluster && p.tx == none:
 		s.refuse(it.id, badRequest, noCluster)
 		return true
-	case !it.id.ArityOK(it.frame.Args) && p.tx == none:
-		s.wrongArityOf(it, r)
+	case !it.id.ArityOK(it.frame.Args) && p.tx == none && r != exec: // which ends what is watched at the node
+		s.wrongArity(it)
 		return true
 	}
 	slot, same := s.slotOf(it)

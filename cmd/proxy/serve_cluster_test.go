@@ -41,6 +41,7 @@ func TestClusterIsOneRedis(t *testing.T) {
 		{"one with a mistake, and UNWATCH", "MULTI|GET|SET e 1|UNWATCH|EXEC|GET e", "+OK|-ERR wrong number of arguments for 'get' command|+QUEUED|+QUEUED|-EXECABORT Transaction discarded because of previous errors.|$1|8"},
 		{"a nested one", "MULTI|MULTI|SET e 9|MULTI|EXEC", "+OK|-ERR MULTI calls can not be nested|+QUEUED|-ERR MULTI calls can not be nested|*1|+OK"},
 		{"watched keys", "WATCH e|SET e 1|MULTI|GET e|EXEC|WATCH e|GET f|MULTI|GET e|EXEC", "+OK|+OK|+OK|+QUEUED|*-1|+OK|$1|y|+OK|+QUEUED|*1|$1|1"},
+		{"watched keys and an EXEC with arguments", "WATCH e|SET e 1|EXEC x|MULTI|GET e|EXEC", "+OK|+OK|-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command|+OK|+QUEUED|*1|$1|1"},
 		{"scripts", "EVAL 'return redis.call(\"get\",KEYS[1])' 1 e|EVAL 'return 7' 0|EVAL 'return 1' 2 e f", "$1|1|:7|-CROSSSLOT Keys in request don't hash to the same slot"},
 		{"a script that says MOVED", "EVAL 'return redis.error_reply(\"MOVED 1 127.0.0.1:1\")' 1 e|EVAL 'return redis.error_reply(\"ASK 1 127.0.0.1:1\")' 0", "-MOVED 1 127.0.0.1:1|-ASK 1 127.0.0.1:1"},
 		{"scripts by their digest", "SCRIPT LOAD 'return ARGV[1]'|EVALSHA 098e0f0d1448c0a81dafe820f66d460eb09263da 1 e 1|EVALSHA 098e0f0d1448c0a81dafe820f66d460eb09263da 1 f 2|EVALSHA 098e0f0d1448c0a81dafe820f66d460eb09263da 1 g 3|SCRIPT EXISTS 098e0f0d1448c0a81dafe820f66d460eb09263da x", "$40|098e0f0d1448c0a81dafe820f66d460eb09263da|$1|1|$1|2|$1|3|*2|:1|:0"},
