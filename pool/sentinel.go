@@ -132,6 +132,11 @@ func (s *sentinels) find(ctx context.Context, last *Layout) (*Layout, error) {
 		before = last.Readers[0]
 	}
 	layout.Readers[0] = s.readers(ctx, primary, best.replicas, before)
+	known := map[string]bool{best.primary: true}
+	for _, addr := range best.replicas {
+		known[addr] = true
+	}
+	s.keep(known)
 	return layout, nil
 }
 

@@ -52,8 +52,8 @@ func (s *Session) relayCluster(it *item, r role) bool {
 	case place.cluster && p.tx == none:
 		s.refuse(it.id, badRequest, noCluster)
 		return true
-	case !it.id.ArityOK(it.frame.Args) && p.tx == none:
-		s.wrongArityOf(it, r)
+	case !it.id.ArityOK(it.frame.Args) && p.tx == none && r != exec: // which ends what is watched at the node
+		s.wrongArity(it)
 		return true
 	}
 	slot, same := s.slotOf(it)
@@ -138,17 +138,18 @@ func (s *Session) relayToOwner(it *item, r role, slot int) bool {
 			return true
 		}
 	}
-	if node != s.group.at && p.link != nil {
-		switch {
-		case p.bound(): // what it has there binds it to another node
-			s.refuse(it.id, badRequest, crossSlot)
-			s.turnedDown(r)
-			return true
-		case s.owed() > 0:
-			s.pause(idleness)
-			return false
-		}
-		s.unpin() // the slot has moved while the link was waited for
+	switch {
+	case p.link == nil:
+	case p.bound() && node != s.group.at: // what it has there binds it to another node
+		s.refuse(it.id, badRequest, crossSlot)
+		s.turnedDown(r)
+		return true
+	case p.bound():
+	case s.owed() > 0: // to a command that waits, and may have to elsewhere
+		s.pause(idleness)
+		return false
+	case node != s.group.at: // the slot has moved while the link was waited for
+		s.unpin()
 	}
 	s.group.at = node
 	return s.relayPinned(it, r)
@@ -189,13 +190,17 @@ func (s *Session) relayInside(it *item, r role, slot int, same bool) bool {
 
 // moved makes what a node says of a slot that it does not have, or not any more, an error
 // for a client that knows of no slots. Nothing has been executed.
-type moved struct{ pool.Owner }
+type moved struct {
+	pool.Owner
+	topology *pool.Topology
+}
 
 const movedText = "-TRYAGAIN The key is being moved to another server\r\n"
 
 // Replies implements pool.Owner.
 func (m moved) Replies(b []byte, done int, partial bool) {
 	if len(b) > 5 && (string(b[:5]) == "-MOVE" || string(b[:5]) == "-ASK ") {
+		m.topology.Refresh()
 		b = []byte(movedText)
 	}
 	m.Owner.Replies(b, done, partial)

@@ -148,6 +148,17 @@ func (s *Session) located(l *pool.Layout) bool {
 	return true
 }
 
+// releaseLinks lets go of all shared links.
+func (s *Session) releaseLinks() {
+	s.releaseNodes()
+	for i, l := range s.links {
+		if l != nil {
+			l.Release()
+			s.links[i] = nil
+		}
+	}
+}
+
 func (s *Session) releaseNodes() {
 	for i := range s.group.links {
 		n := &s.group.links[i]

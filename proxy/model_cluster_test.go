@@ -89,6 +89,14 @@ SADD TS V
 EVAL return{redis.call('get',KEYS[1]),redis.call('get',KEYS[2])} 2 T T
 `
 
+// waiting is what they say that may wait, with a key of any slot.
+const waiting = `BLPOP L 0.001
+BRPOP L 0.001
+BLMPOP 0.001 1 L LEFT COUNT 2
+BZPOPMIN Z 0.001
+BZPOPMAX Z 0.001
+`
+
 // bound is what binds a client to one node.
 const bound = `MULTI
 MULTI
@@ -133,7 +141,7 @@ UNSUBSCRIBE
 // would be told otherwise is not in it: commands that need keys of several slots at once,
 // transactions of several slots, databases, and what binds a client to two nodes.
 var clustered = language{
-	[][]string{lines(anySlot, noSlot, oneSlot, bound), lines(anySlot, noSlot, oneSlot, listening), lines(anySlot, noSlot, oneSlot, sharded)},
+	[][]string{lines(anySlot, noSlot, oneSlot, waiting), lines(anySlot, noSlot, oneSlot, bound), lines(anySlot, noSlot, oneSlot, listening), lines(anySlot, noSlot, oneSlot, sharded)},
 	func(line string) bool {
 		return !slices.Contains(lines(noSlot, oneSlot, bound), line)
 	},
@@ -173,7 +181,7 @@ func TestMovingClusterModel(t *testing.T) {
 				return
 			default:
 			}
-			slot := pool.Slot([]byte(fmt.Sprintf("w%d:%s", moves%4, []string{"K0", "L1", "K1"}[moves/4%3])))
+			slot := pool.Slot([]byte(fmt.Sprintf("w%d:%s", moves%4, []string{"K0", "L1", "Z1"}[moves/4%3])))
 			from := c.OwnerOf(slot)
 			to := c.Primaries[(slices.Index(c.Primaries, from)+1)%len(c.Primaries)]
 			c.MigrateSlot(slot, from, to, nil)

@@ -191,8 +191,12 @@ func (s *Session) sendPinned(it *item, r role) {
 		}
 		return
 	}
-	if s.clustered() {
-		owner = moved{owner}
+	switch {
+	case !s.clustered():
+	case r == waits && p.tx == none && it.id.Info().Class != command.Script:
+		owner = s.newChase(it, owner)
+	default:
+		owner = moved{owner, s.group.topology}
 	}
 	s.send(p.link, owner, raw, it.id)
 	switch {
@@ -203,7 +207,7 @@ func (s *Session) sendPinned(it *item, r role) {
 		s.endWait()
 	}
 	barred := p.listening && s.proto == 2 // Redis refuses it to a subscriber
-	if (r == exec || r == discard) && p.tx != none || r == unwatch && !barred {
+	if (r == exec || r == discard) && p.tx != none || r == unwatch && p.tx == none && !barred {
 		p.watching, p.poisoned = false, false
 	}
 	if (r == exec || r == discard) && p.tx != none {

@@ -143,8 +143,12 @@ func (c *call) behind(l *pool.Link) bool {
 	if c.join != nil {
 		whole = c.join.whole
 	}
+	if c.tries == 0 || c.slot < 0 {
+		return false
+	}
+	elsewhere := func(e *call) bool { return !e.done && e.slot == c.slot && e.link != l }
 	for e := c.s.group.calls.head; e != whole; e = e.next {
-		if c.tries > 0 && !e.done && e.join == nil && e.slot == c.slot && e.link != l {
+		if elsewhere(e) || e.join != nil && slices.ContainsFunc(e.join.parts, elsewhere) {
 			return true
 		}
 	}

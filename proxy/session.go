@@ -194,6 +194,9 @@ func (s *Session) refresh() {
 			s.drop(errMoved) // what its connection holds cannot move with it
 		case s.group.topology != nil && p.Route != s.principal.Route && s.owed() > 0:
 			s.stale = true
+			if s.wait == nothing {
+				s.pause(idleness)
+			}
 		case s.adopt(s.handle, p) != nil:
 			s.finish()
 		}
@@ -370,15 +373,4 @@ func (s *Session) leave() {
 	}
 	s.handle, s.principal, s.bucket, s.meter = nil, nil, nil, nil
 	s.redirect = redirect{}
-}
-
-// releaseLinks lets go of all shared links.
-func (s *Session) releaseLinks() {
-	s.releaseNodes()
-	for i, l := range s.links {
-		if l != nil {
-			l.Release()
-			s.links[i] = nil
-		}
-	}
 }

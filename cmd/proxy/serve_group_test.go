@@ -237,3 +237,58 @@ func TestGroupChangesWhileItIsLookedFor(t *testing.T) {
 		})
 	}
 }
+
+// TestGroupIsLeftByABusyClient gives an instance another URL while a client always has
+// commands under way: what it sends later goes there.
+func TestGroupIsLeftByABusyClient(t *testing.T) {
+	said := func(word string) *testbed.ScriptedCluster {
+		return testbed.NewScriptedCluster(t, 1, func(int, []string) string {
+			time.Sleep(5 * time.Millisecond) // so that the client is always owed something
+			return "+" + word + "\r\n"
+		})
+	}
+	before, after := said("before"), said("after")
+	r := startServe(t, testConfig(t))
+	x := talkTo(t, r.addr, r.tenantAt(t, "acme", tenant.Secret(before.URL()), limits(0, 0)))
+	x.send("GET a", "GET a", "GET a", "GET a", "GET a")
+	x.expect("+before")
+	if _, err := r.store.SetInstanceURL(t.Context(), "acme", "cache", tenant.Secret(after.URL())); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Eventually(t, 5*time.Second, "the client's commands go to the other cluster", func() bool {
+		x.send("GET a")
+		return x.line() == "+after"
+	})
+}
+
+// TestClusterMovesThoseThatWait moves a slot of which only a client that waits learns: it
+// waits at the other node, and the layout is found out again.
+func TestClusterMovesThoseThatWait(t *testing.T) {
+	var c *testbed.ScriptedCluster
+	var moved atomic.Bool
+	c = testbed.NewScriptedCluster(t, 2, func(node int, command []string) string {
+		switch {
+		case node == 0 && command[0] == "ASKING":
+			return "+OK\r\n"
+		case node == 1 && moved.Load():
+			return "-MOVED 15495 " + c.Addrs[0] + "\r\n"
+		case node == 1 && command[1] == "d":
+			return "-ASK 11298 " + c.Addrs[0] + "\r\n"
+		}
+		return "+" + strconv.Itoa(node) + "\r\n"
+	})
+	r := startServe(t, testConfig(t))
+	x := talkTo(t, r.addr, r.tenantAt(t, "acme", tenant.Secret(c.URL()), limits(0, 0)))
+	x.send("BLPOP a 0", "BLPOP d 0", "GET a", "GET b")
+	x.expect("+1", "+0", "+1", "+0")
+	testbed.Eventually(t, 5*time.Second, "nobody looks any more", func() bool {
+		return r.metric(t, `redis_topology_refreshes_total{result="ok"`) >= 1
+	})
+	moved.Store(true)
+	c.Share(0)
+	x.send("BLPOP a 0", "GET b")
+	x.expect("+0", "+0")
+	testbed.Eventually(t, 5*time.Second, "the layout changes", func() bool {
+		return r.metric(t, `redis_topology_refreshes_total{result="changed"`) >= 2
+	})
+}
