@@ -164,7 +164,7 @@ func (p *Pool) dialPinned(b *borrow) {
 // hand gives a clean link to b, in b's database. That is waited for: were it
 // refused, what follows would run in another.
 func (p *Pool) hand(l *Link, b *borrow) {
-	l.meter = p.meter(b.key.Label)
+	l.meter, l.key.Group = p.meter(b.key.Label), b.key.Group
 	if l.pin.db == b.key.DB {
 		b.end(l, nil)
 		return

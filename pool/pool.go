@@ -80,17 +80,17 @@ func New(ctx context.Context, cfg Config, l *loop.Loop, slots *Slots, dialer *Di
 // Start begins the pool's watch over idle and stalled links.
 func (p *Pool) Start() { p.watch() }
 
-// maxShared bounds the shared links to one instance on one loop: there may be one for
-// each database, protocol version and lane.
+// maxShared bounds the shared links to one server of an instance on one loop: there may be
+// one for each database, protocol version and lane.
 const maxShared = 64
 
 // Shared returns the link for key, which connects when it is first used; nil when there
-// are too many others to its instance.
+// are too many others to its server.
 func (p *Pool) Shared(key Key) *Link {
 	if l := p.links[key]; l != nil {
 		return l
 	}
-	if !p.room(key.Instance) {
+	if !p.room(key) {
 		return nil
 	}
 	l := &Link{key: key, meter: p.meter(key.Label), nanos: p.loop.Nanos, redial: p.redial, onIdle: func(*Link) {}, memory: p.loop}
@@ -98,16 +98,16 @@ func (p *Pool) Shared(key Key) *Link {
 	return l
 }
 
-// room reports whether there may be one more link to an instance; where there are many,
-// those that nobody uses make room.
-func (p *Pool) room(instance string) bool {
+// room reports whether there may be one more link like another; where there are many, those
+// that nobody uses make room.
+func (p *Pool) room(like Key) bool {
 	if len(p.links) < maxShared {
 		return true
 	}
 	n := 0
 	for key, l := range p.links {
 		switch {
-		case key.Instance != instance:
+		case key.Instance != like.Instance || key.Backend != like.Backend:
 		case l.clients == 0 && l.q.len() == 0 && l.state != dialing:
 			delete(p.links, key)
 			l.retire(errGivenBack)

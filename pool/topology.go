@@ -98,6 +98,7 @@ type Topology struct {
 	cause      atomic.Pointer[Error] // why there is no layout
 	holders    atomic.Int64
 	awaited    atomic.Bool // somebody waits for the end of the next look
+	ended      atomic.Bool // there will be none
 	wake       chan struct{}
 	stop       context.CancelFunc
 }
@@ -146,10 +147,12 @@ func (t *Topology) Refresh() {
 	}
 }
 
-// Await is Refresh, and has the topologies' changed called when the look has ended.
-func (t *Topology) Await() {
+// Await is Refresh, and has the topologies' changed called when the look has ended. False
+// says that there will be none: the instance has gone.
+func (t *Topology) Await() bool {
 	t.awaited.Store(true)
 	t.Refresh()
+	return !t.ended.Load()
 }
 
 // finder looks at a group.
@@ -196,7 +199,11 @@ func asReply(err error) error {
 // run looks at the group, again and again.
 func (t *Topology) run(ctx context.Context) {
 	f := newFinder(ctx, t.Backend, t.topologies.dial.Load().Timeout, t.Refresh)
-	defer f.close()
+	defer func() {
+		f.close()
+		t.ended.Store(true)
+		t.topologies.changed(t, nil) // for those that wait
+	}()
 	idle := time.Now()
 	wait := topologySpacing
 	for {

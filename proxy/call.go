@@ -125,7 +125,7 @@ func (c *call) Replies(b []byte, done int, partial bool) {
 // streams reports whether the reply may be given to the client as it comes: it is its turn,
 // and nothing is pushed between.
 func (c *call) streams() bool {
-	return c.join == nil && c.s.group.calls.head == c && !c.s.pin.listening
+	return c.join == nil && c.s.group.calls.head == c && c.s.pin.link == nil
 }
 
 // tell gives the client the reply, or a part of it, of the call that is first.
@@ -172,7 +172,7 @@ func (c *call) end() {
 // flushCalls gives the client the replies whose turn has come.
 func (s *Session) flushCalls() {
 	for c := s.group.calls.head; c != nil && !s.closed; c = s.group.calls.head {
-		if s.pin.listening && s.partial {
+		if s.pin.link != nil && s.partial {
 			return // in the middle of what is pushed
 		}
 		if !c.done {
@@ -199,7 +199,8 @@ func (c *call) Failed(id command.ID, err *pool.Error) {
 	case s == nil || s.closed:
 	case c.begun:
 		s.popCall()
-		s.Failed(id, err) // which ends the session
+		s.Failed(id, err) // which ends the session, unless nothing of the reply has gone out
+		s.flushCalls()
 	case !err.Sent && !err.Held && c.mayWait(metrics.RetryUnsent):
 		c.dropReply()
 		s.sendAgain(c)

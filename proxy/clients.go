@@ -328,7 +328,8 @@ const askAgain = 5 * time.Millisecond
 // the reply has come: else another client's wait there could be ended. Where the backend
 // cannot be asked, or refuses, a session that must end is dropped.
 func (s *Session) askToUnblock(reason []string, must bool, then func(reply []byte)) {
-	link, id := s.shared(pool.Plain), s.pin.link.Hello().ID
+	id := s.pin.link.Hello().ID
+	link := s.core.Links.Shared(s.keyTo(s.pin.link.Key().Backend, s.db, pool.Plain)) // to the same server
 	if link == nil || id == 0 {
 		if must {
 			s.drop(errLeft)

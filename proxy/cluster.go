@@ -53,14 +53,15 @@ func (s *Session) relayCluster(it *item, r role) bool {
 		s.refuse(it.id, badRequest, noCluster)
 		return true
 	case !it.id.ArityOK(it.frame.Args) && p.tx == none:
-		s.wrongArity(it)
-		s.turnedDown(r)
+		s.wrongArityOf(it, r)
 		return true
 	}
 	slot, same := s.slotOf(it)
 	switch {
-	case p.tx != none || p.listening && s.proto == 2:
+	case p.tx != none:
 		return s.relayInside(it, r, slot, same)
+	case p.listening && s.proto == 2 && r != listen && r != unlisten:
+		return s.relayListening(it)
 	case !same && place.split.join != nil:
 		return s.split(it, place.split)
 	case !same:
@@ -138,24 +139,40 @@ func (s *Session) relayToOwner(it *item, r role, slot int) bool {
 		}
 	}
 	if node != s.group.at && p.link != nil {
-		if !p.bound() {
+		switch {
+		case p.bound(): // what it has there binds it to another node
+			s.refuse(it.id, badRequest, crossSlot)
+			s.turnedDown(r)
+			return true
+		case s.owed() > 0:
 			s.pause(idleness)
 			return false
 		}
-		s.refuse(it.id, badRequest, crossSlot) // what it has there binds it to another node
-		s.turnedDown(r)
-		return true
+		s.unpin() // the slot has moved while the link was waited for
 	}
 	s.group.at = node
 	return s.relayPinned(it, r)
 }
 
-// relayInside sends a command to where a transaction is open, or a RESP2 client subscribed:
-// all keys of a transaction must be of one slot.
+// relayListening serves a command of a RESP2 client that is subscribed. A node would say
+// first that it does not have the keys.
+func (s *Session) relayListening(it *item) bool {
+	switch {
+	case it.id == command.Other, it.id.Info().Name == "ping":
+		return s.relayPinned(it, waits)
+	case s.owed() > 0: // it may not be any more
+		s.pause(idleness)
+		return false
+	}
+	s.refuseListening(it)
+	return true
+}
+
+// relayInside sends a command to where a transaction is open: all its keys must be of one
+// slot.
 func (s *Session) relayInside(it *item, r role, slot int, same bool) bool {
 	g := &s.group
 	switch {
-	case s.pin.tx == none:
 	case places[it.id].spread != nil || places[it.id].cluster:
 		s.refuseInTransaction(it, r)
 		return true

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/pool"
 )
 
@@ -22,6 +23,11 @@ func (s *Session) queue(it *item, r role) bool {
 		p.tx = pending
 		g.slot, g.queued = -1, nil
 		s.say([]byte("+OK\r\n"))
+	case !it.id.ArityOK(it.frame.Args):
+		s.wrongArityOf(it, r)
+		if p.poisoned = true; r == exec {
+			s.endQueue()
+		}
 	case r == multi:
 		s.refuse(it.id, badRequest, "ERR MULTI calls can not be nested")
 	case r == watch:
@@ -35,9 +41,6 @@ func (s *Session) queue(it *item, r role) bool {
 	case r == exec && len(g.queued) == 0:
 		s.endQueue()
 		s.say([]byte("*0\r\n"))
-	case !it.id.ArityOK(it.frame.Args):
-		s.wrongArity(it)
-		p.poisoned = true
 	case places[it.id].spread != nil, places[it.id].cluster, r == listen, r == unlisten, r == tells, r == monitor:
 		s.refuseInTransaction(it, r)
 	case !same:
@@ -85,6 +88,9 @@ func (s *Session) open(it *item, r role, slot int) bool {
 			return true
 		}
 	}
+	if p.link != nil && p.link.Key().Backend != s.server() {
+		s.unpin() // the slot has moved while the link was waited for
+	}
 	if p.link == nil && !s.borrow(multi) {
 		if p.err != nil { // at once
 			return s.open(it, r, slot)
@@ -107,12 +113,13 @@ func (s *Session) open(it *item, r role, slot int) bool {
 		case reply[0] != '+':
 			p.tx, g.queued = pending, queued
 			p.err = pool.Refused(reply)
+		default:
+			for _, raw := range queued {
+				_, _ = l.Send(unheard{}, raw, command.Other, s.core.Clock.Nanos()) // what is refused dooms the transaction there
+			}
 		}
 		s.resume()
 	}
 	l.Ask(then, "MULTI")
-	for _, raw := range queued {
-		_, _ = l.Send(unheard{}, raw, it.id, s.core.Clock.Nanos()) // what is refused dooms the transaction there
-	}
 	return false
 }

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
@@ -12,13 +14,23 @@ type group struct {
 	layout   *pool.Layout   // that its links belong to
 	links    []nodeLinks    // by primary
 	calls    calls          // under way, oldest first
-	lane     pool.Lane      // they are in
+	way      way            // that they have gone
 	moving   bool           // some of them have been sent again
 	again    []*call        // of them, those that wait to be sent again, in order
 	queued   [][]byte       // what is in a transaction that has no key yet
 	at       int            // the primary that a link of its own is to, or is to be
 	slot     int            // of the open transaction; -1 is none yet
 }
+
+// way is by which of its links to a primary a session's calls go: by one at a time, since on
+// another one a command might overtake an earlier one with the same keys.
+type way uint8
+
+const (
+	toPrimary way = iota
+	toScripts
+	toReader
+)
 
 // nodeLinks are a session's links to one primary, and to who is read from in its place.
 type nodeLinks struct {
@@ -43,7 +55,6 @@ func (s *Session) quit() {
 	if s.group.topology == nil {
 		return
 	}
-	s.releaseNodes()
 	for c := s.group.calls.head; c != nil; c = c.next {
 		s.keep(-len(c.raw) - len(c.reply))
 		c.s = nil // what is answered yet is nobody's
@@ -62,12 +73,16 @@ func (s *Session) placed(then func()) {
 	}
 	s.pause(someone)
 	s.core.await(t, func() {
-		if s.closed || s.group.topology != t {
+		if s.closed {
 			return
 		}
 		s.wait = nothing
-		then()
-		if s.wait == nothing { // then may have to wait for something else
+		if s.group.topology == t {
+			then()
+		} else {
+			s.placed(then) // its instance has another URL now
+		}
+		if s.wait == nothing {
 			s.resume()
 		}
 	})
@@ -79,10 +94,13 @@ func (c *Core) await(t *pool.Topology, fn func()) {
 		c.awaiting = map[*pool.Topology][]func(){}
 	}
 	c.awaiting[t] = append(c.awaiting[t], fn)
-	t.Await()
+	if !t.Await() {
+		c.Looked(t)
+	}
 }
 
-// Looked is told that a group has been looked at: what waits for that goes on.
+// Looked is told that a group has been looked at, or will not be any more: what waits for
+// that goes on.
 func (c *Core) Looked(t *pool.Topology) {
 	waiting := c.awaiting[t]
 	delete(c.awaiting, t)
@@ -117,12 +135,15 @@ func (s *Session) located(l *pool.Layout) bool {
 		s.group.layout = l
 		return true
 	}
-	s.releaseNodes()
 	s.releaseLinks()
 	s.group.layout = l
 	s.group.links = make([]nodeLinks, len(l.Primaries))
-	if !s.pin.bound() {
-		s.group.at = int(s.id % int64(max(1, len(l.Primaries))))
+	s.group.at = -1
+	if s.pin.link != nil {
+		s.group.at = slices.Index(l.Primaries, s.pin.link.Key().Backend)
+	}
+	if s.group.at < 0 {
+		s.group.at = int(s.id % int64(len(l.Primaries)))
 	}
 	return true
 }
@@ -172,11 +193,11 @@ func (s *Session) relayCall(it *item, r role, node, slot int) bool {
 
 // relayAs is relayCall for a command whose bytes are raw and whose reply goes to owner.
 func (s *Session) relayAs(it *item, r role, node, slot int, owner pool.Owner, raw []byte) bool {
-	link, ok := s.nodeLink(it, r, node)
-	if !ok {
-		return s.relayPinned(it, waits) // there are too many links to share
+	link, by := s.nodeLink(it, r, node)
+	if link == nil { // there are too many to share
+		return s.relayPinned(it, waits)
 	}
-	if !s.mayCall(it.id, link) {
+	if !s.mayCall(link, by) {
 		return false
 	}
 	if link.Connected() {
@@ -188,17 +209,19 @@ func (s *Session) relayAs(it *item, r role, node, slot int, owner pool.Owner, ra
 	return true
 }
 
-// mayCall reports whether a command may go as a call now, over link unless it goes over
-// several; else the session waits until it may. It must not overtake those under way: some
-// that are sent again, some over a link of the session's own, or in another lane, since
-// scripts work on the keys of plain commands too.
-func (s *Session) mayCall(id command.ID, link *pool.Link) bool {
-	g, lane := &s.group, laneOf(id)
+// mayCall reports whether a call may be made now; else the session waits until it may. It must
+// not overtake those under way: some that have been sent again, some over a link of the
+// session's own, or in another way. A replica may be asked while a write is under way: it may
+// not know of that yet anyway.
+func (s *Session) mayCall(link *pool.Link, by way) bool {
 	if s.owed() == 0 {
-		g.lane, g.moving = lane, false
+		s.group.moving = false
 	}
 	switch {
-	case s.owed() > 0 && (s.link != nil || g.moving || g.lane != lane):
+	case s.owed() > 0 && (s.link != nil || s.group.moving): // over a link of its own, or again
+		s.pause(idleness)
+	case s.owed() > 0 && by != s.group.way && by != toReader:
+		s.pause(idleness)
 		s.pause(idleness)
 	case s.owed() >= maxOwed:
 		s.pause(fewer)
@@ -206,7 +229,7 @@ func (s *Session) mayCall(id command.ID, link *pool.Link) bool {
 		s.pause(someone)
 		link.WhenRoom(s.resume)
 	default:
-		s.link = nil
+		s.link, s.group.way = nil, by
 		return true
 	}
 	return false
@@ -221,25 +244,39 @@ func laneOf(id command.ID) pool.Lane {
 }
 
 // nodeLink is the session's link to a primary for a command, or to who is read from in its
-// place; false says that there are too many links to the instance.
-func (s *Session) nodeLink(it *item, r role, node int) (*pool.Link, bool) {
+// place; nil when there are too many links to the instance.
+func (s *Session) nodeLink(it *item, r role, node int) (*pool.Link, way) {
 	n := &s.group.links[node]
 	if readers := s.group.layout.Readers[node]; len(readers) > 0 && r == onShared && it.id.Info().Flags&command.FlagReadonly != 0 {
 		if n.reader == nil {
 			n.reader = s.acquire(readers[int(s.id%int64(len(readers)))], pool.Plain)
 		}
 		if n.reader != nil {
-			if n.reader.Connected() {
-				return n.reader, true
+			switch {
+			case n.reader == n.lanes[pool.Plain]: // the primary is the nearest
+				return n.reader, toPrimary
+			case n.reader.Connected():
+				return n.reader, toReader
 			}
 			n.reader.Want() // and the primary serves meanwhile
 		}
 	}
-	lane := laneOf(it.id)
+	lane, by := pool.Plain, toPrimary
+	if r == onScripts {
+		lane, by = pool.Scripts, toScripts
+	}
 	if n.lanes[lane] == nil {
 		n.lanes[lane] = s.acquire(s.group.layout.Primaries[node], lane)
 	}
-	return n.lanes[lane], n.lanes[lane] != nil
+	return n.lanes[lane], by
+}
+
+// wayOf is the way of a command that is sent in parts.
+func wayOf(id command.ID) way {
+	if id.Info().Class == command.Script {
+		return toScripts
+	}
+	return toPrimary
 }
 
 // acquire gets a shared link to a member of the group; nil when there are too many.

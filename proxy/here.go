@@ -23,7 +23,7 @@ func (s *Session) serveHere(it *item, r role) bool {
 		return false
 	case p.link == nil && p.tx == none && (s.group.topology == nil || s.owed() == 0):
 		s.answer(it)
-	case r == selects && p.link != nil:
+	case r == selects && p.link != nil && !s.clustered():
 		return s.relayPinned(it, r)
 	case (p.link != nil || s.group.topology != nil) && s.owed() > 0:
 		s.pause(idleness)
@@ -35,11 +35,16 @@ func (s *Session) serveHere(it *item, r role) bool {
 	case p.tx != none:
 		s.refuseInTransaction(it, r)
 	case p.listening && s.proto == 2:
-		s.refuse(it.id, badRequest, "ERR Can't execute '", name, "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
+		s.refuseListening(it)
 	default:
 		s.answer(it)
 	}
 	return true
+}
+
+// refuseListening refuses what a RESP2 client may not while it is subscribed.
+func (s *Session) refuseListening(it *item) {
+	s.refuse(it.id, badRequest, "ERR Can't execute '", it.id.Info().Name, "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
 }
 
 func (s *Session) refuseInTransaction(it *item, r role) {
@@ -51,10 +56,11 @@ func (s *Session) refuseInTransaction(it *item, r role) {
 func (s *Session) answerUnpinned(it *item, r role) {
 	b := s.core.scratch[:0]
 	switch {
-	case !it.id.ArityOK(it.frame.Args) && r == exec:
-		b = append(b, "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"...)
 	case !it.id.ArityOK(it.frame.Args):
-		s.wrongArity(it)
+		s.wrongArityOf(it, r)
+		if r == exec {
+			s.pin.tx, s.pin.poisoned = none, false
+		}
 		return
 	case r == exec && s.pin.tx == refused:
 		b = append(b, execAbort...)
@@ -76,6 +82,15 @@ func (s *Session) answerUnpinned(it *item, r role) {
 		s.muteNow = false // Redis pushes these
 	}
 	s.say(b)
+}
+
+// wrongArityOf is wrongArity for a command that may be EXEC, which discards then.
+func (s *Session) wrongArityOf(it *item, r role) {
+	if r == exec {
+		s.say([]byte("-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"))
+		return
+	}
+	s.wrongArity(it)
 }
 
 // appendUnsubscribed appends the confirmations of an UNSUBSCRIBE by a client that is

@@ -43,7 +43,7 @@ func (j *join) ended() {
 	}
 	w := j.whole
 	s := w.s
-	w.reply = j.reply(s, j.parts)
+	w.reply = append(w.reply[:0], j.reply(s, j.parts)...) // a copy, since it may be one of theirs
 	for _, p := range j.parts {
 		s.keep(-len(p.reply) - len(p.raw))
 		s.core.free(p)

@@ -138,7 +138,7 @@ func (s *Session) sendPinned(it *item, r role) {
 			owner = &beginning{s, p.begun}
 		}
 	case exec:
-		if p.tx == doomed || p.tx == opened && p.poisoned {
+		if (p.tx == doomed || p.tx == opened && p.poisoned) && it.id.ArityOK(it.frame.Args) {
 			owner, raw = &instead{s, execAbort}, discardCommand
 		}
 	case selects:

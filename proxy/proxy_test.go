@@ -49,10 +49,15 @@ func (f fixed) KeyByCertificate(_ context.Context, names []string) (string, erro
 
 // grant adds a key for a backend and returns its text.
 func (f fixed) grant(org, addr string, rate int, rules string) string {
+	return f.grantAt(org, tenant.Secret("redis://"+addr), rate, rules)
+}
+
+// grantAt is grant for a backend's URL.
+func (f fixed) grantAt(org string, url tenant.Secret, rate int, rules string) string {
 	k := auth.Generate()
 	f[k.ID] = tenant.Grant{
 		Key:    tenant.Key{ID: k.ID, SecretHash: k.Hash, Org: org, Instances: []string{"cache"}, Limits: tenant.Limits{Rate: &rate}, Commands: rules},
-		Routes: []tenant.Route{{InstanceID: org, Label: org + "/cache", Instance: "cache", URL: tenant.Secret("redis://" + addr)}},
+		Routes: []tenant.Route{{InstanceID: org, Label: org + "/cache", Instance: "cache", URL: url}},
 	}
 	return k.Text.Reveal()
 }
@@ -93,7 +98,11 @@ func startProxy(t *testing.T, st fixed) string {
 			go func() { l.Post(work()) }()
 		},
 	}
-	core.Links = pool.New(t.Context(), cfg, l, pool.NewSlots(8, 100), pool.NewDialer(cfg.Dial, log, m), m, core.Meter, log)
+	links := pool.New(t.Context(), cfg, l, pool.NewSlots(8, 100), pool.NewDialer(cfg.Dial, log, m), m, core.Meter, log)
+	core.Links = links
+	core.Topologies = pool.NewTopologies(t.Context(), cfg.Dial, log, m, func(of *pool.Topology, gone []pool.Backend) {
+		l.Post(func() { links.Leave(of, gone); core.Looked(of) })
+	})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +119,7 @@ func startProxy(t *testing.T, st fixed) string {
 			l.Attach(nc, func(c *loop.Conn) loop.Handler { return core.Open(c, addr, addr) })
 		}
 	}()
-	t.Cleanup(func() { ln.Close(); l.Stop(); <-done })
+	t.Cleanup(func() { ln.Close(); l.Stop(); <-done; core.Topologies.Wait() })
 	return ln.Addr().String()
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -121,6 +122,10 @@ func (c *call) sendTo(member pool.Backend, asking bool) {
 		c.fail(pool.ErrBusy)
 		return
 	}
+	if c.behind(l) {
+		s.sendAgain(c)
+		return
+	}
 	c.asked = asking
 	if asking {
 		if _, err := l.Send(unheard{s}, askingCommand, command.Other, s.core.Clock.Nanos()); err != nil {
@@ -129,6 +134,21 @@ func (c *call) sendTo(member pool.Backend, asking bool) {
 		}
 	}
 	c.send(l)
+}
+
+// behind reports whether an earlier command that may be for the same keys is on its way to
+// another server than l: this one must not overtake it.
+func (c *call) behind(l *pool.Link) bool {
+	whole := c
+	if c.join != nil {
+		whole = c.join.whole
+	}
+	for e := c.s.group.calls.head; e != whole; e = e.next {
+		if c.tries > 0 && !e.done && e.join == nil && e.slot == c.slot && e.link != l {
+			return true
+		}
+	}
+	return false
 }
 
 var askingCommand = []byte("*1\r\n$6\r\nASKING\r\n")
@@ -196,12 +216,16 @@ func (c *call) follow(words []byte) bool {
 	}
 	s.group.moving = true
 	s.meter.tenant.Retry(why)
+	if len(s.group.again) > 0 {
+		s.sendAgain(c) // one of those that wait may be for the same keys
+		return true
+	}
 	c.sendTo(member, why == metrics.RetryAsk)
 	return true
 }
 
 // probe finds out whether a script's MOVED or ASK is the server's: then it says the same
-// of a command that only asks whether the first key exists.
+// of the same slot to a command that only asks whether the first key exists.
 func (c *call) probe() bool {
 	var f resp.Frame
 	framer := resp.NewFramer(c.s.core.limitsAfter())
@@ -214,7 +238,11 @@ func (c *call) probe() bool {
 		return false
 	}
 	ask := resp.AppendCommand(nil, "EXISTS", string(args[keys[0]]))
-	_, err := c.link.Send(&probing{c: c}, ask, command.Lookup([]byte("exists")), c.s.core.Clock.Nanos())
+	now := c.s.core.Clock.Nanos()
+	if c.asked {
+		_, _ = c.link.Send(unheard{}, askingCommand, command.Other, now)
+	}
+	_, err := c.link.Send(&probing{c: c}, ask, command.Lookup([]byte("exists")), now)
 	return err == nil
 }
 
@@ -230,9 +258,21 @@ func (p *probing) Replies(b []byte, done int, _ bool) {
 	if done == 0 || p.c.s == nil || p.c.s.closed {
 		return
 	}
-	if !bytes.Equal(resp.ErrorCode(p.reply), resp.ErrorCode(p.c.reply)) || !p.c.follow(p.reply) {
+	if theirs, ours := slotMoved(p.reply), slotMoved(p.c.reply); theirs < 0 || theirs != ours || !p.c.follow(p.reply) {
 		p.c.end() // it is the script's own word
 	}
+}
+
+// slotMoved is the slot of MOVED or ASK; -1 of other replies.
+func slotMoved(reply []byte) int {
+	var slot int
+	var to string
+	for _, format := range []string{"-MOVED %d %s", "-ASK %d %s"} {
+		if n, _ := fmt.Sscanf(string(reply), format, &slot, &to); n == 2 {
+			return slot
+		}
+	}
+	return -1
 }
 
 // Failed implements pool.Owner.

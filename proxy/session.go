@@ -372,7 +372,9 @@ func (s *Session) leave() {
 	s.redirect = redirect{}
 }
 
+// releaseLinks lets go of all shared links.
 func (s *Session) releaseLinks() {
+	s.releaseNodes()
 	for i, l := range s.links {
 		if l != nil {
 			l.Release()

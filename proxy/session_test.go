@@ -43,12 +43,15 @@ type alarm struct {
 func (a *alarm) Stop() { a.stopped = true }
 
 // wire is the backend's end of a link.
-type wire struct{ got []byte }
+type wire struct {
+	got    []byte
+	unsent []byte // of that, what the kernel has not taken
+}
 
-func (w *wire) Write(b []byte)  { w.got = append(w.got, b...) }
-func (w *wire) Unsent() int     { return 0 }
-func (w *wire) Tail(int) []byte { return nil }
-func (w *wire) Close(error)     {}
+func (w *wire) Write(b []byte)    { w.got = append(w.got, b...) }
+func (w *wire) Unsent() int       { return len(w.unsent) }
+func (w *wire) Tail(n int) []byte { return w.unsent[len(w.unsent)-n:] }
+func (w *wire) Close(error)       {}
 
 // The desk is the session's Output.
 func (d *desk) Write(b []byte)   { d.out = append(d.out, b...) }

@@ -34,7 +34,7 @@ func (s *Session) split(it *item, how splitting) bool {
 	}
 	parts := map[int]*call{}
 	var order []*call
-	if !s.mayCall(it.id, nil) {
+	if !s.mayCall(nil, wayOf(it.id)) {
 		return false
 	}
 	whole := s.newCall(it.id, s, nil, -1)

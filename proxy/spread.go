@@ -45,7 +45,7 @@ var spreads = map[string]func(*Session, *item, role) bool{
 // onAll sends a command to all primaries, and joins their replies.
 func onAll(join func(*Session, []*call) []byte) func(*Session, *item, role) bool {
 	return func(s *Session, it *item, _ role) bool {
-		if !s.mayCall(it.id, nil) {
+		if !s.mayCall(nil, wayOf(it.id)) {
 			return false
 		}
 		whole := s.newCall(it.id, s, nil, -1)

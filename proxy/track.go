@@ -26,6 +26,9 @@ func (s *Session) track(it *item) bool {
 	if s.pin.link == nil && it.id.ArityOK(it.frame.Args) && equalFold(it.frame.AppendArgs(nil)[2], "off") {
 		return s.relay(it, onShared) // there is nothing to end
 	}
+	if s.clustered() {
+		return s.relay(it, onShared) // which refuses it
+	}
 	target, at := redirectOf(it)
 	if at == 0 || s.redirect.looked {
 		s.redirect.looked = false
