@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 
 // TestFaults has everything break under load, again and again.
 func TestFaults(t *testing.T) {
-	runs, limit := *longRuns, recovery
+	runs, limit, tested := *longRuns, recovery, commit()
 	if runs == 0 {
 		runs, limit = 1, 20*time.Second
 	}
@@ -61,7 +61,7 @@ func TestFaults(t *testing.T) {
 	text := table(all, rows)
 	t.Log("\n" + text)
 	if *results != "" && !t.Failed() {
-		if err := os.WriteFile(*results, []byte(heading()+text), 0o644); err != nil {
+		if err := os.WriteFile(*results, []byte(heading(tested)+text), 0o644); err != nil {
 			t.Error(err)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -25,24 +24,22 @@ func table(all []fault, rows map[string]row) string {
 	return b.String()
 }
 
-// heading says on what the table was made.
-func heading() string {
+// commit is what is tested, if git knows.
+func commit() string {
+	id, _ := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12").Output()
+	return strings.TrimSpace(string(id))
+}
+
+// heading says on what the table was made, of that commit.
+func heading(commit string) string {
 	model := "unknown"
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		_, rest, _ := strings.Cut(string(text), "model name")
 		line, _, _ := strings.Cut(rest, "\n")
 		model = strings.Trim(line, "\t :")
 	}
-	toxiproxy := ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, dep := range info.Deps {
-			if strings.HasSuffix(dep.Path, "toxiproxy/v2") {
-				toxiproxy = dep.Version
-			}
-		}
-	}
+	toxiproxy, _ := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "github.com/Shopify/toxiproxy/v2").Output()
 	redis, _ := exec.Command("redis-server", "--version").Output()
-	commit, _ := exec.Command("git", "rev-parse", "--short=12", "HEAD").Output()
 	return fmt.Sprintf(`# Results of the fault suite
 
 Written by %[1]smake chaos%[1]s; docs/CHAOS.md says what each column means.
@@ -52,7 +49,7 @@ Written by %[1]smake chaos%[1]s; docs/CHAOS.md says what each column means.
 - respgate with the race detector, %[7]s; toxiproxy %[8]s
 - %[9]s
 
-`, "`", time.Now().UTC().Format("2006-01-02"), strings.TrimSpace(string(commit)), runtime.NumCPU(), model, kernel(), runtime.Version(), toxiproxy,
+`, "`", time.Now().UTC().Format("2006-01-02"), commit, runtime.NumCPU(), model, kernel(), runtime.Version(), strings.TrimSpace(string(toxiproxy)),
 		strings.TrimSpace(string(redis)))
 }
 
