@@ -9,7 +9,7 @@ COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: run build test conformance chaos soak lint bench bench-smoke microbench fuzz clean help
+.PHONY: run build test conformance chaos soak lint vulncheck bench bench-smoke microbench fuzz clean help
 
 run: build ## build, then run everything embedded: prints a key and a redis-cli line to paste
 	./bin/respgate dev
@@ -35,6 +35,9 @@ soak: ## have clients come and go for SOAKTIME (30m), and check that memory stay
 
 lint: ## vet, format and the rules of .golangci.yml
 	@scripts/lint
+
+vulncheck: ## look the dependencies up in Go's vulnerability database, which needs a way to vuln.go.dev
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 bench: build ## compare with direct Redis and the peers, as one table
 	@scripts/need redis-server redis-cli redis-benchmark nutcracker haproxy

@@ -138,6 +138,7 @@ func (c *clusterNodes) layout(ctx context.Context, v view, last *Layout) *Layout
 		i, ok := index[addr]
 		if !ok {
 			l.Primaries = append(l.Primaries, c.backend.member(addr, AnyRole))
+			l.Lowest = append(l.Lowest, r.Start)
 			i = uint16(len(l.Primaries)) //nolint:gosec // at most HashSlots
 			index[addr] = i
 			var others []string

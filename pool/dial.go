@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/resp"
 )
 
@@ -135,14 +136,23 @@ func result(err error) string {
 	return "error"
 }
 
+// A path may die so that this connection's packets vanish while new connections work: a
+// firewall that has forgotten it. A backend that does not acknowledge for so long is given up
+// by the kernel, whether the link owes something or nothing; one that is only slow, or
+// stopped, acknowledges all the same.
+const deadAfter = 30 * time.Second
+
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: deadAfter / 2, Interval: deadAfter / 6, Count: 3}
+
 func (d *Dialer) try(ctx context.Context, b Backend, db, proto int) (net.Conn, Hello, error) {
 	if b.Group != Single {
 		return nil, Hello{}, errNoPrimary
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Load().Timeout)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, b.Network, b.Addr)
+	conn, err := (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext(ctx, b.Network, b.Addr)
 	if err == nil {
+		_ = loop.GiveUpAfter(conn, deadAfter) // without it the kernel takes longer
 		conn, err = b.TLS.secure(ctx, conn)
 	}
 	if err != nil {

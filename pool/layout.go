@@ -48,6 +48,7 @@ var crcTable = func() (table [256]uint16) {
 type Layout struct {
 	Primaries []Backend   // in the order of their lowest slot
 	Readers   [][]Backend // for each primary, who may be read from, the best first; empty is the primary
+	Lowest    []int       // of each primary the lowest slot; nil without slots
 	slots     *[HashSlots]uint16
 }
 

@@ -15,7 +15,7 @@ type call struct {
 	to    pool.Owner // who is told the reply: the session, or who makes it true
 	id    command.ID
 	slot  int   // -1: of none
-	node  int   // the primary, where there is no slot
+	home  int   // without a slot: one of the primary's that it is for
 	at    []int // of a part: which of the command's keys it has
 	n     int   // how many arguments they are
 	tries int

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/metrics"
@@ -75,7 +77,8 @@ type Core struct {
 	holds    map[string]*hold // by instance
 	after    *resp.Limits     // once authenticated
 	awaiting map[*pool.Topology][]func()
-	spare    []*call // for the next ones
+	denied   rate.Sometimes // the log tells of retries that are not made
+	spare    []*call        // for the next ones
 	args     [][]byte
 	keys     []int
 }

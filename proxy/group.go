@@ -215,7 +215,9 @@ func (s *Session) relayAs(it *item, r role, node, slot int, owner pool.Owner, ra
 		s.meter.tenant.Phase(metrics.PhasePool, 0, 1)
 	}
 	c := s.newCall(it.id, owner, raw, slot)
-	c.node = node
+	if s.clustered() {
+		c.home = s.group.layout.Lowest[node]
+	}
 	c.send(link)
 	return true
 }

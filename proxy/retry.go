@@ -52,7 +52,14 @@ func (c *call) mayWait(why metrics.Retry) bool {
 			return false
 		}
 	}
-	if c.s.meter == nil || !c.s.meter.spend() {
+	if c.s.meter == nil {
+		return false
+	}
+	if !c.s.meter.spend() {
+		c.s.core.denied.Interval = time.Second
+		c.s.core.denied.Do(func() {
+			c.s.core.Log.Warn("too many commands would have to be sent again: they are refused", "tenant", c.s.principal.Route.Label)
+		})
 		return false
 	}
 	c.s.meter.tenant.Retry(why)
@@ -102,10 +109,11 @@ func (s *Session) sendAgain(c *call) {
 func (c *call) resend() {
 	s := c.s
 	l := s.group.topology.Layout()
-	node := c.node
-	if c.slot >= 0 {
-		node = l.Owner(c.slot)
+	slot := c.slot
+	if slot < 0 {
+		slot = c.home // who has that now has most of what the primary had
 	}
+	node := l.Owner(slot)
 	if node < 0 || node >= len(l.Primaries) {
 		c.Failed(c.id, &pool.Error{Reason: "no server has the key's slot"})
 		return

@@ -53,7 +53,7 @@ func onAll(join func(*Session, []*call) []byte) func(*Session, *item, role) bool
 		parts := make([]*call, len(s.group.layout.Primaries))
 		for i := range parts {
 			parts[i] = whole.part(-1)
-			parts[i].node = i
+			parts[i].home = s.group.layout.Lowest[i]
 			parts[i].raw = append(parts[i].raw, it.frame.Raw...)
 		}
 		whole.sendParts(parts)
