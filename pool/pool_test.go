@@ -226,7 +226,7 @@ func TestLinkComesBackByItself(t *testing.T) {
 		return b.do(link, "PING") == "backend unavailable: connection refused"
 	})
 	server.Start()
-	testbed.Eventually(t, 2*time.Second, "commands work again", func() bool {
+	testbed.Eventually(t, 20*time.Second, "commands work again", func() bool {
 		return b.do(link, "PING") == "+PONG\r\n"
 	})
 	b.obs.mu.Lock()

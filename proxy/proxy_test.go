@@ -333,7 +333,7 @@ func TestNoReplyGoesAstrayWhenTheBackendDies(t *testing.T) {
 		}
 	}
 	server.Start()
-	testbed.Eventually(t, 2*time.Second, "the proxy works again", func() bool {
+	testbed.Eventually(t, 20*time.Second, "the proxy works again", func() bool {
 		return strings.HasPrefix(talk(t, addr, "AUTH "+key+"\r\nPING\r\nQUIT\r\n"), "+OK|+PONG|")
 	})
 }

@@ -186,7 +186,7 @@ func TestNoReplyGoesAstray(t *testing.T) {
 		return strings.HasPrefix(talk(t, r.addr, "AUTH "+key+"\r\nPING\r\nQUIT\r\n"), "+OK|-ERR backend ")
 	})
 	server.Start()
-	testbed.Eventually(t, 2*time.Second, "the proxy works again on every loop", func() bool {
+	testbed.Eventually(t, 20*time.Second, "the proxy works again on every loop", func() bool {
 		for range 4 {
 			if talk(t, r.addr, "AUTH "+key+"\r\nPING\r\nQUIT\r\n") != "+OK|+PONG|+OK|" {
 				return false

@@ -111,7 +111,7 @@ func TestLimitsFollowTheStore(t *testing.T) {
 	if _, err := r.store.ResetLimits(t.Context(), keyID(key)); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, 2*time.Second, "the bucket is refilled", func() bool {
+	testbed.Eventually(t, 10*time.Second, "the bucket is refilled", func() bool {
 		answered, _ := admitted(t, r.addr, key, 60)
 		return answered >= 45
 	})
@@ -121,7 +121,7 @@ func TestLimitsFollowTheStore(t *testing.T) {
 	if _, err := r.store.UpdateKey(t.Context(), keyID(key), func(k *tenant.Key) error { limits(0, 0)(k); return nil }); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, 2*time.Second, "the limit is lifted", func() bool {
+	testbed.Eventually(t, 10*time.Second, "the limit is lifted", func() bool {
 		answered, _ := admitted(t, r.addr, key, 200)
 		return answered == 200
 	})
@@ -164,7 +164,7 @@ func TestDeletedInstance(t *testing.T) {
 	if _, err := io.ReadAll(c); err != nil {
 		t.Errorf("the session goes on: %v", err)
 	}
-	testbed.Eventually(t, 2*time.Second, "its series are gone", func() bool {
+	testbed.Eventually(t, 10*time.Second, "its series are gone", func() bool {
 		_, body := httpGet(t, "http://"+r.http+"/metrics")
 		return !strings.Contains(body, `tenant="acme/cache"`)
 	})

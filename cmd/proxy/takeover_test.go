@@ -214,7 +214,8 @@ func TestTakeoverByAnother(t *testing.T) {
 		}
 		p.close()
 	}
-	if status, body := httpGet(t, "http://"+r.http+"/health/ready"); status != http.StatusOK {
-		t.Errorf("/health/ready: %d %s", status, body)
-	}
+	testbed.Eventually(t, 10*time.Second, "the proxy is ready as before", func() bool {
+		status, _ := httpGet(t, "http://"+r.http+"/health/ready")
+		return status == http.StatusOK
+	})
 }
