@@ -109,7 +109,7 @@ func (s *Session) authenticated(id command.ID, h *auth.Handle, err error, then f
 		s.refuse(id, authUnavailable)
 	case p == nil:
 		s.refuse(id, wrongPass)
-	case s.pin.bound() && s.principal != nil && s.principal.Route != p.Route:
+	case s.bound() && s.principal != nil && s.principal.Route != p.Route:
 		s.refuse(id, unsupported, "the instance cannot change while keys are watched or tracked, channels subscribed or a transaction is open")
 	default:
 		s.enter(id, h, p, then)

@@ -217,7 +217,7 @@ func (s *Session) relay(it *item, r role) bool {
 		s.say(notBegun)
 		return true
 	}
-	if p.link == nil && p.tx != pending && ends(r) {
+	if p.link == nil && p.tx != pending && ends(r) && (it.id != sunsubscribe || !s.clustered()) {
 		s.answerUnpinned(it, r)
 		return true
 	}

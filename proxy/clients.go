@@ -83,7 +83,7 @@ func parseType(b []byte) (clientType, bool) {
 }
 
 func (s *Session) hasType(t clientType) bool {
-	return t == anyType || t == normalType && !s.pin.listening || t == pubsubType && s.pin.listening
+	return t == anyType || t == normalType && !s.listens() || t == pubsubType && s.listens()
 }
 
 // describe appends the session's line of CLIENT LIST, in Redis's form. What is not known
@@ -94,6 +94,7 @@ func (s *Session) describe(b []byte) []byte {
 	if s.pin.link != nil {
 		subs, patterns, shards = s.pin.link.Subscriptions()
 	}
+	shards += len(s.group.channels)
 	queued := -1
 	if s.pin.tx == opened || s.pin.tx == doomed {
 		queued = int(s.pin.queued)
@@ -114,7 +115,7 @@ func (s *Session) flags() string {
 	for _, c := range []struct {
 		set  bool
 		flag string
-	}{{p.monitors, "O"}, {p.listening, "P"}, {p.tx == opened || p.tx == doomed, "x"}, {s.blocked(), "b"}, {p.tracking, "t"}} {
+	}{{p.monitors, "O"}, {s.listens(), "P"}, {p.tx == opened || p.tx == doomed, "x"}, {s.blocked(), "b"}, {p.tracking, "t"}} {
 		if c.set {
 			f += c.flag
 		}

@@ -56,6 +56,14 @@ func (s *Session) relayCluster(it *item, r role) bool {
 		s.wrongArity(it)
 		return true
 	}
+	switch {
+	case p.tx != none:
+	case it.id == ssubscribe, it.id == sunsubscribe:
+		return s.relayShards(it)
+	case len(s.group.shards) > 0 && s.proto == 2 && !p.listening && r != listen && r != unlisten:
+		s.subscriberOnly(it)
+		return true
+	}
 	slot, same := s.slotOf(it)
 	switch {
 	case p.tx != none:

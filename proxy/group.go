@@ -17,9 +17,12 @@ type group struct {
 	way      way            // that they have gone
 	moving   bool           // some of them have been sent again
 	again    []*call        // of them, those that wait to be sent again, in order
-	queued   [][]byte       // what is in a transaction that has no key yet
-	at       int            // the primary that a link of its own is to, or is to be
-	slot     int            // of the open transaction; -1 is none yet
+	shards   map[pool.Backend]*shard
+	channels map[string]*shard // shard channels that are subscribed to
+	pushed   []byte            // messages on them that came in the middle of something else
+	queued   [][]byte          // what is in a transaction that has no key yet
+	at       int               // the primary that a link of its own is to, or is to be
+	slot     int               // of the open transaction; -1 is none yet
 }
 
 // way is by which of its links to a primary a session's calls go: by one at a time, since on
@@ -59,6 +62,7 @@ func (s *Session) quit() {
 		s.keep(-len(c.raw) - len(c.reply))
 		c.s = nil // what is answered yet is nobody's
 	}
+	s.leaveShards()
 	s.group.topology.Release()
 	s.group = group{}
 }

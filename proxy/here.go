@@ -21,7 +21,7 @@ func (s *Session) serveHere(it *item, r role) bool {
 	case s.owed() > 0 && asksOthers[name]:
 		s.pause(idleness)
 		return false
-	case p.link == nil && p.tx == none && (s.group.topology == nil || s.owed() == 0):
+	case p.link == nil && p.tx == none && len(s.group.shards) == 0 && (s.group.topology == nil || s.owed() == 0):
 		s.answer(it)
 	case r == selects && p.link != nil && !s.clustered():
 		return s.relayPinned(it, r)
@@ -34,7 +34,7 @@ func (s *Session) serveHere(it *item, r role) bool {
 		s.say(notBegun)
 	case p.tx != none:
 		s.refuseInTransaction(it, r)
-	case p.listening && s.proto == 2:
+	case s.listens() && s.proto == 2:
 		s.refuseListening(it)
 	default:
 		s.answer(it)

@@ -190,7 +190,7 @@ func (s *Session) refresh() {
 		s.finish()
 	default:
 		switch {
-		case s.pin.bound() && p.Route != s.principal.Route:
+		case s.bound() && p.Route != s.principal.Route:
 			s.drop(errMoved) // what its connection holds cannot move with it
 		case s.group.topology != nil && p.Route != s.principal.Route && s.owed() > 0:
 			s.stale = true
@@ -248,7 +248,7 @@ func (s *Session) write(b []byte, n int) {
 	s.outBytes += len(b)
 	s.out.Write(b)
 	limit := s.core.Limits.MaxOutput
-	if s.pin.listening || s.pin.monitors {
+	if s.listens() || s.pin.monitors {
 		limit = min(limit, maxPushed)
 	}
 	if s.out.Unsent() > limit {
@@ -300,6 +300,7 @@ func (s *Session) answered() {
 	if len(s.later.items) > 0 {
 		s.sayLater()
 	}
+	s.flushPushed()
 	s.settlePinned()
 	if s.stale && s.owed() == 0 {
 		s.stale = false

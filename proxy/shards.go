@@ -1,0 +1,378 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/tidwall/redcon"
+
+	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/resp"
+)
+
+// shard is a subscriber's link to one node of a cluster, for the shard channels whose slots
+// the node has. A session has as many as its channels' slots need.
+type shard struct {
+	s       *Session
+	backend pool.Backend
+	link    *pool.Link
+	asking  int    // commands that are not answered
+	push    []byte // the beginning of what is pushed
+}
+
+// listens reports whether the client is subscribed to anything.
+func (s *Session) listens() bool { return s.pin.listening || len(s.group.shards) > 0 }
+
+// relayShards serves SSUBSCRIBE and SUNSUBSCRIBE in a cluster, one channel after the other;
+// false says that it must wait.
+func (s *Session) relayShards(it *item) bool {
+	if s.owed() > 0 || s.partial {
+		s.pause(idleness)
+		return false
+	}
+	s.muteNow = false // Redis pushes what these are answered
+	var names []string
+	for _, name := range it.frame.AppendArgs(nil)[1:] {
+		names = append(names, string(name))
+	}
+	s.pause(someone)
+	if it.id == ssubscribe {
+		s.subscribe(names, 0)
+		return true
+	}
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(s.group.channels))
+	}
+	if len(names) == 0 {
+		s.sayShard("sunsubscribe", nil)
+		s.resume()
+		return true
+	}
+	s.unsubscribe(names)
+	return true
+}
+
+var (
+	ssubscribe   = command.Lookup([]byte("ssubscribe"))
+	sunsubscribe = command.Lookup([]byte("sunsubscribe"))
+)
+
+// sayShard confirms a channel, or none, with how many there are now.
+func (s *Session) sayShard(word string, name *string) {
+	b := []byte("*3\r\n")
+	if s.proto == 3 {
+		b[0] = '>'
+	}
+	b = redcon.AppendBulkString(b, word)
+	switch {
+	case name != nil:
+		b = redcon.AppendBulkString(b, *name)
+	case s.proto == 3:
+		b = append(b, "_\r\n"...)
+	default:
+		b = append(b, "$-1\r\n"...)
+	}
+	s.say(redcon.AppendInt(b, int64(len(s.group.channels))))
+}
+
+// subscribe subscribes to the first of names, and then to the others. It has been tried so
+// many times.
+func (s *Session) subscribe(names []string, tries int) {
+	if s.closed {
+		return
+	}
+	if len(names) == 0 {
+		s.resume()
+		return
+	}
+	name := names[0]
+	s.listenAt(name, tries, func(err *pool.Error) {
+		if err != nil {
+			s.refuse(ssubscribe, unservedBy(err), err.Error())
+			s.resume()
+			return
+		}
+		s.sayShard("ssubscribe", &name)
+		s.subscribe(names[1:], 0)
+	})
+}
+
+// listenAt subscribes to a channel at the node that has its slot, and calls then, unless the
+// client has gone.
+func (s *Session) listenAt(name string, tries int, then func(*pool.Error)) {
+	g := &s.group
+	if g.channels[name] != nil {
+		then(nil)
+		return
+	}
+	l := g.topology.Layout()
+	node := l.Owner(pool.Slot([]byte(name)))
+	if node < 0 {
+		g.topology.Refresh()
+		then(&pool.Error{Reply: "CLUSTERDOWN Hash slot not served"})
+		return
+	}
+	s.shardAt(l.Primaries[node], func(sh *shard, err *pool.Error) {
+		if err != nil {
+			then(err)
+			return
+		}
+		sh.ask(ssubscribe, name, func(reply []byte) {
+			code := string(resp.ErrorCode(reply))
+			switch {
+			case s.closed || s.group.topology == nil:
+			case len(reply) == 0:
+				then(&pool.Error{Reason: "connection closed"})
+			case reply[0] != '-':
+				s.note(name, sh)
+				then(nil)
+			case (code == "MOVED" || code == "TRYAGAIN" || code == "CLUSTERDOWN") && tries < maxTries:
+				sh.leaveIfUnused()
+				s.listenAgain(name, tries, then)
+			default:
+				sh.leaveIfUnused()
+				then(pool.Refused(reply))
+			}
+		})
+	})
+}
+
+// listenAgain is listenAt when the cluster has been looked at.
+func (s *Session) listenAgain(name string, tries int, then func(*pool.Error)) {
+	t := s.group.topology
+	s.core.After(min(firstRetry<<tries, lastRetry), func() {
+		s.core.await(t, func() {
+			if !s.closed && s.group.topology == t {
+				s.listenAt(name, tries+1, then)
+			}
+		})
+	})
+}
+
+// shardAt gets the session's subscriber link to a node.
+func (s *Session) shardAt(backend pool.Backend, then func(*shard, *pool.Error)) {
+	g := &s.group
+	if sh := g.shards[backend]; sh != nil {
+		then(sh, nil)
+		return
+	}
+	t := g.topology
+	s.core.Links.Borrow(s.keyTo(backend, s.db, pool.Plain), pool.Subscriber, func(l *pool.Link, err *pool.Error) {
+		switch {
+		case s.closed || s.group.topology != t:
+			if l != nil {
+				l.GiveBack(pool.Clean)
+			}
+			return
+		case err != nil:
+			then(nil, err)
+			return
+		}
+		if g.shards == nil {
+			g.shards, g.channels = map[pool.Backend]*shard{}, map[string]*shard{}
+		}
+		sh := &shard{s: s, backend: backend, link: l}
+		l.Hold(sh)
+		g.shards[backend] = sh
+		then(sh, nil)
+	})
+}
+
+// unsubscribe ends the subscriptions to names, the first first.
+func (s *Session) unsubscribe(names []string) {
+	if s.closed {
+		return
+	}
+	if len(names) == 0 {
+		s.resume()
+		return
+	}
+	name := names[0]
+	confirm := func() {
+		s.sayShard("sunsubscribe", &name)
+		s.unsubscribe(names[1:])
+	}
+	sh := s.group.channels[name]
+	if sh == nil {
+		confirm()
+		return
+	}
+	sh.ask(sunsubscribe, name, func(reply []byte) {
+		switch {
+		case s.closed || s.group.topology == nil:
+			return
+		case len(reply) == 0: // Lost comes next, and ends the session
+			s.resume()
+			return
+		}
+		s.unnote(name)
+		sh.leaveIfUnused()
+		confirm()
+	})
+}
+
+// ask sends a command about one channel; then is given the confirmation, or an error.
+func (sh *shard) ask(id command.ID, name string, then func(reply []byte)) {
+	raw := resp.AppendCommand(nil, id.Info().Name, name)
+	sh.asking++
+	answered := func(reply []byte) {
+		sh.asking--
+		then(reply)
+	}
+	if err := sh.link.Listen(&confirming{then: answered}, raw, id, 1, sh.s.core.Clock.Nanos()); err != nil {
+		answered(nil)
+	}
+}
+
+// confirming owns such a command.
+type confirming struct {
+	then  func([]byte)
+	reply []byte
+}
+
+// Replies implements pool.Owner.
+func (c *confirming) Replies(b []byte, done int, _ bool) {
+	c.reply = append(c.reply, b...)
+	if done > 0 {
+		c.then(c.reply)
+	}
+}
+
+// Failed implements pool.Owner.
+func (c *confirming) Failed(command.ID, *pool.Error) { c.then(nil) }
+
+// leaveIfUnused gives the link back when no channel is left on it.
+func (sh *shard) leaveIfUnused() {
+	g := &sh.s.group
+	for _, other := range g.channels {
+		if other == sh {
+			return
+		}
+	}
+	if sh.asking == 0 && g.shards[sh.backend] == sh {
+		delete(g.shards, sh.backend)
+		sh.link.GiveBack(pool.Clean)
+	}
+}
+
+// leaveShards gives all of them back.
+func (s *Session) leaveShards() {
+	for _, sh := range s.group.shards {
+		sh.link.GiveBack(pool.Spoilt)
+	}
+	for name := range s.group.channels {
+		s.unnote(name)
+	}
+	s.group.shards = nil
+}
+
+// channelSize is about what a channel's place in a map takes, besides its name.
+const channelSize = 64
+
+// note remembers where a channel is subscribed to.
+func (s *Session) note(name string, sh *shard) {
+	if s.group.channels[name] == nil {
+		s.keep(len(name) + channelSize)
+	}
+	s.group.channels[name] = sh
+}
+
+func (s *Session) unnote(name string) {
+	s.keep(-len(name) - channelSize)
+	delete(s.group.channels, name)
+}
+
+// bound reports whether what the session has on links of its own cannot go elsewhere.
+func (s *Session) bound() bool { return s.pin.bound() || len(s.group.shards) > 0 }
+
+// Replies implements pool.Owner. What is sent on the link has owners of its own.
+func (sh *shard) Replies([]byte, int, bool) {}
+
+// Failed implements pool.Owner.
+func (sh *shard) Failed(command.ID, *pool.Error) {}
+
+// Pushed implements pool.Holder: the client is given whole messages, between others' replies.
+// That a slot has moved away it need not know: the channel is subscribed to where it is now.
+func (sh *shard) Pushed(b []byte, partial bool) {
+	s := sh.s
+	sh.push = append(sh.push, b...)
+	if partial || s.closed {
+		return
+	}
+	message := sh.push
+	sh.push = nil
+	if name, gone := unsubscribed(message); gone {
+		if s.group.channels[name] == sh {
+			s.unnote(name)
+			sh.follow(name)
+		}
+		return
+	}
+	if s.partial || len(s.group.pushed) > 0 {
+		s.keep(len(message))
+		s.group.pushed = append(s.group.pushed, message...)
+		return
+	}
+	s.write(message, 0)
+}
+
+// unsubscribed reads a push that says that the server has ended a subscription.
+func unsubscribed(message []byte) (name string, gone bool) {
+	_, parts, ok := elements(append([]byte{'*'}, message[1:]...))
+	if !ok || len(parts) != 3 || text(parts[0]) != "sunsubscribe" {
+		return "", false
+	}
+	return text(parts[1]), true
+}
+
+var errSlotLost = errors.New("the slot of a channel has moved, and nobody serves it")
+
+// follow subscribes anew to a channel whose slot has moved. Messages may have been missed
+// meanwhile; when it cannot be done the client must know.
+func (sh *shard) follow(name string) {
+	s := sh.s
+	s.listenAgain(name, 0, func(err *pool.Error) {
+		if err != nil {
+			s.drop(errSlotLost)
+		}
+	})
+	sh.leaveIfUnused()
+}
+
+// Lost implements pool.Holder: messages may have been missed, so that the client must know.
+func (sh *shard) Lost(error) {
+	if s := sh.s; s.group.shards[sh.backend] == sh {
+		delete(s.group.shards, sh.backend)
+		for name, on := range s.group.channels {
+			if on == sh {
+				s.unnote(name)
+			}
+		}
+		s.finish()
+	}
+}
+
+// flushPushed gives the client the messages that came in the middle of something else.
+func (s *Session) flushPushed() {
+	if len(s.group.pushed) == 0 || s.partial {
+		return
+	}
+	pushed := s.group.pushed
+	s.group.pushed = nil
+	s.keep(-len(pushed))
+	s.write(pushed, 0)
+}
+
+// subscriberOnly serves what a RESP2 client may say that is subscribed to shard channels
+// only: no backend's connection knows that it is.
+func (s *Session) subscriberOnly(it *item) {
+	if it.id.Info().Name == "ping" {
+		b := append([]byte("*2\r\n"), "$4\r\npong\r\n"...)
+		s.say(redcon.AppendBulk(b, bytes.Clone(it.frame.Sub)))
+		return
+	}
+	s.refuseListening(it)
+}
