@@ -1,9 +1,7 @@
 package proxy
 
 import (
-	"bytes"
 	"strconv"
-	"strings"
 
 	"github.com/tidwall/redcon"
 
@@ -39,7 +37,7 @@ var spreads = map[string]func(*Session, *item, role) bool{
 	"pubsub|shardnumsub":   onAll(addPairs),
 	"randomkey":            onAll(anyValue),
 	"scan":                 (*Session).scan,
-	"info":                 (*Session).info,
+	"info":                 onAll(joinInfo),
 }
 
 // onAll sends a command to all primaries, and joins their replies.
@@ -222,32 +220,4 @@ func (o *scanning) next(cursor uint64) uint64 {
 		return node + 1
 	}
 	return 0
-}
-
-// info tells what one node says of itself, but that it is in a cluster.
-func (s *Session) info(it *item, r role) bool {
-	return s.relayAs(it, r, s.group.at, -1, &standalone{Session: s}, it.frame.Raw)
-}
-
-// standalone makes INFO's reply one of a server in no cluster.
-type standalone struct {
-	*Session
-	reply []byte
-}
-
-var notClustered = strings.NewReplacer("redis_mode:cluster", "redis_mode:standalone", "cluster_enabled:1", "cluster_enabled:0")
-
-// Replies implements pool.Owner.
-func (o *standalone) Replies(b []byte, done int, _ bool) {
-	o.reply = append(o.reply, b...)
-	if done == 0 {
-		return
-	}
-	told := o.reply
-	if header, body, ok := bytes.Cut(o.reply, []byte("\r\n")); ok && (header[0] == '$' || header[0] == '=') && len(body) > 2 {
-		body = []byte(notClustered.Replace(string(body)))
-		told = strconv.AppendInt([]byte{header[0]}, int64(len(body)-2), 10)
-		told = append(append(told, "\r\n"...), body...)
-	}
-	o.Session.Replies(told, done, false)
 }

@@ -76,7 +76,8 @@ func TestClusterIsOneRedis(t *testing.T) {
 	if got := x.map3(); got["mode"] != "standalone" {
 		t.Errorf("HELLO says mode %q", got["mode"])
 	}
-	x.send("INFO")
+	x.send("MSET a 1 b 2 c 3", "INFO")
+	x.expect("+OK")
 	header := x.line()
 	info := make([]byte, 2)
 	if n, err := strconv.Atoi(strings.TrimLeft(header, "=$")); err == nil {
@@ -84,6 +85,9 @@ func TestClusterIsOneRedis(t *testing.T) {
 	}
 	if _, err := io.ReadFull(x.in, info); err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(string(info), "db0:keys=3,expires=0") {
+		t.Errorf("INFO tells of other keys than those of all nodes:\n%s", info)
 	}
 	if text := string(info); !strings.Contains(text, "redis_mode:standalone\r\n") || !strings.Contains(text, "cluster_enabled:0\r\n") {
 		t.Errorf("INFO says it is in a cluster:\n%s", text)
