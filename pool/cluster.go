@@ -23,7 +23,10 @@ var (
 const askAtOnce = 3
 
 // clusterNodes looks at a Redis Cluster.
-type clusterNodes struct{ asker }
+type clusterNodes struct {
+	asker
+	epoch int64 // of the view that was believed last
+}
 
 // view is how one node sees the cluster.
 type view struct {
@@ -56,6 +59,7 @@ func (c *clusterNodes) find(ctx context.Context, last *Layout) (*Layout, error) 
 	if best.err != nil {
 		return nil, best.err
 	}
+	c.epoch = best.epoch
 	layout := c.layout(ctx, best, last)
 	if len(layout.Primaries) == 0 {
 		return nil, errNoSlots
@@ -84,21 +88,22 @@ func (c *clusterNodes) candidates(last *Layout) []string {
 
 // views asks nodes, all at once.
 func (c *clusterNodes) views(ctx context.Context, addrs []string) []view {
-	views := make(chan view, len(addrs))
-	for _, addr := range addrs {
+	ask := func(addr string) func() view {
 		client, err := c.client(addr)
 		if err != nil {
-			views <- view{err: err}
-			continue
+			return func() view { return view{err: err} }
 		}
-		go func() { views <- look(ctx, client, addr) }()
+		return func() view { return look(ctx, client, addr) }
 	}
-	all := make([]view, 0, len(addrs))
-	for range addrs {
-		all = append(all, <-views)
+	var asks []func() view
+	for _, addr := range addrs {
+		asks = append(asks, ask(addr))
 	}
-	return all
+	return gather(ctx, c.asking, asks, func(ask func() view) view { return ask() }, c.recent)
 }
+
+// recent reports whether a view is of no earlier change than what was believed last.
+func (c *clusterNodes) recent(v view) bool { return v.err == nil && v.epoch >= c.epoch }
 
 func look(ctx context.Context, client *redis.Client, addr string) view {
 	pipe := client.Pipeline()

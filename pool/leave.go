@@ -2,15 +2,15 @@ package pool
 
 // Leave is told that servers are not in a group any more, or not as what they were. Of a
 // group with one primary the links to them close at once: what a demoted primary still
-// does would be lost. A cluster's nodes send away what they do not serve; only those that
-// do not answer are closed.
+// does would be lost. A cluster's nodes send away what they do not serve; only links to those
+// that do not answer are closed, at once where one has been silent for a while already.
 func (p *Pool) Leave(group *Topology, gone []Backend) {
 	for _, backend := range gone {
 		var owing []*Link
 		for key, l := range p.links {
 			switch {
 			case key.Group != group || key.Backend != backend:
-			case group.Backend.Group != Cluster, l.state != up:
+			case group.Backend.Group != Cluster, l.state != up, p.silent(l):
 				delete(p.links, key)
 				l.retire(errLeftGroup)
 			case l.q.len() > 0:

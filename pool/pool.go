@@ -245,6 +245,9 @@ func (p *Pool) watch() {
 	}
 	for key, l := range p.links {
 		stalls(l)
+		if key.Group != nil && p.silent(l) {
+			key.Group.Refresh() // it may have been replaced
+		}
 		switch {
 		case l.state == up && l.q.len() == 0 && quiet(l) > p.cfg.IdleTimeout:
 			conn := l.conn
@@ -262,6 +265,15 @@ func (p *Pool) watch() {
 	}
 	p.watchKept(now)
 	p.loop.After(time.Second, p.watch)
+}
+
+// silence is how long the server of a group may owe replies and say nothing before it is
+// asked whether it has been replaced.
+const silence = time.Second
+
+// silent reports whether a link's server may have gone without a word.
+func (p *Pool) silent(l *Link) bool {
+	return l.state == up && l.q.len() > 0 && time.Duration(p.loop.Nanos()-l.moved) >= silence
 }
 
 // suspect closes silent links, or those whose commands wait, if their backend does not

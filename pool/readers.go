@@ -6,8 +6,9 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // much is how much sooner another server must answer to be taken for the nearest one: a
@@ -41,36 +42,46 @@ func (a *asker) readers(ctx context.Context, primary Backend, replicas []string,
 	return fit[:min(1, len(fit))]
 }
 
+// fitTime is how long a server may take to say how it is.
+const fitTime = time.Second
+
 // fitness asks servers how they are, all at once; those that are fit are in the answer,
 // with how long the sooner of two answers took.
 func (a *asker) fitness(ctx context.Context, servers []Backend) map[Backend]time.Duration {
-	took := map[Backend]time.Duration{}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for _, b := range servers {
-		c, err := a.client(b.Addr)
-		if err != nil {
-			continue
-		}
-		wg.Go(func() {
-			best := time.Duration(0)
-			for range 2 { // the first may have to connect
-				begun := time.Now()
-				info, err := c.Info(ctx, "everything").Result()
-				if err != nil || !fit(info) {
-					return
-				}
-				if d := max(1, time.Since(begun)); best == 0 || d < best {
-					best = d
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			took[b] = best
-		})
+	ctx, cancel := context.WithTimeout(ctx, fitTime)
+	defer cancel()
+	type pulse struct {
+		of   Backend
+		took time.Duration // 0: it is not fit
 	}
-	wg.Wait()
+	var asks []func() pulse
+	for _, b := range servers {
+		if c, err := a.client(b.Addr); err == nil {
+			asks = append(asks, func() pulse { return pulse{b, feel(ctx, c)} })
+		}
+	}
+	took := map[Backend]time.Duration{}
+	for _, p := range gather(ctx, a.asking, asks, func(ask func() pulse) pulse { return ask() }, func(pulse) bool { return false }) {
+		if p.took > 0 {
+			took[p.of] = p.took
+		}
+	}
 	return took
+}
+
+// feel returns how long the sooner of two answers took; 0 is that the server is not fit.
+func feel(ctx context.Context, c *redis.Client) (best time.Duration) {
+	for range 2 { // the first may have to connect
+		begun := time.Now()
+		info, err := c.Info(ctx, "everything").Result()
+		if err != nil || !fit(info) {
+			return 0
+		}
+		if d := max(1, time.Since(begun)); best == 0 || d < best {
+			best = d
+		}
+	}
+	return best
 }
 
 // fit reports whether a server that answers INFO so may be read from.

@@ -3,7 +3,9 @@ package pool
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +33,7 @@ type sentinels struct {
 	own     bool            // they accept the servers' password, where they have none of their own
 	known   map[string]*sentinel
 	hearing sync.WaitGroup
+	epoch   int64 // of the opinion that was believed last
 }
 
 type sentinel struct {
@@ -147,13 +150,9 @@ func isNoAuth(err error) bool {
 
 // ask asks all sentinels at once.
 func (s *sentinels) ask(ctx context.Context) opinion {
-	opinions := make(chan opinion, len(s.known))
-	for _, k := range s.known {
-		go func() { opinions <- s.opinion(ctx, k.client) }()
-	}
+	all := slices.Collect(maps.Values(s.known))
 	best := opinion{err: errNoSentinel}
-	for range len(s.known) {
-		o := <-opinions
+	for _, o := range gather(ctx, s.asking, all, func(k *sentinel) opinion { return s.opinion(ctx, k.client) }, s.recent) {
 		switch {
 		case o.err == nil && (best.err != nil || o.epoch > best.epoch):
 			best = o
@@ -161,8 +160,14 @@ func (s *sentinels) ask(ctx context.Context) opinion {
 			best.err = o.err
 		}
 	}
+	if best.err == nil {
+		s.epoch = best.epoch
+	}
 	return best
 }
+
+// recent reports whether an opinion is of no earlier failover than what was believed last.
+func (s *sentinels) recent(o opinion) bool { return o.err == nil && o.epoch >= s.epoch }
 
 func (s *sentinels) opinion(ctx context.Context, c *redis.SentinelClient) opinion {
 	name := s.backend.Master

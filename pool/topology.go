@@ -17,6 +17,9 @@ const (
 	topologyPoll    = 10 * time.Second
 	topologySpacing = 250 * time.Millisecond
 	topologyBackoff = time.Second // at most
+
+	// topologyGrace is how much longer than the first good answer all others may take.
+	topologyGrace = 250 * time.Millisecond
 )
 
 // errLeftGroup closes links to a server that is not what it was in its group.
@@ -163,7 +166,7 @@ type finder interface {
 }
 
 func newFinder(ctx context.Context, b Backend, timeout time.Duration, refresh func()) finder {
-	asker := asker{backend: b, timeout: timeout, clients: map[string]*redis.Client{}}
+	asker := asker{backend: b, timeout: timeout, clients: map[string]*redis.Client{}, asking: new(sync.WaitGroup)}
 	switch b.Group {
 	case Sentinel:
 		return newSentinels(ctx, asker, refresh)
@@ -307,6 +310,7 @@ type asker struct {
 	backend Backend
 	timeout time.Duration
 	clients map[string]*redis.Client
+	asking  *sync.WaitGroup // questions under way
 }
 
 // options are how a server is asked.
@@ -322,7 +326,7 @@ func (a *asker) options(addr, user, password string) (*redis.Options, error) {
 	return &redis.Options{
 		Network: m.Network, Addr: addr, Username: user, Password: password, TLSConfig: secure,
 		DialTimeout: a.timeout, ReadTimeout: a.timeout, WriteTimeout: a.timeout, ContextTimeoutEnabled: true,
-		MaxRetries: -1, PoolSize: 2, Protocol: 2, DisableIdentity: true,
+		MaxRetries: -1, DialerRetries: 1, PoolSize: 2, Protocol: 2, DisableIdentity: true,
 	}, nil
 }
 
@@ -350,4 +354,34 @@ func (a *asker) keep(addrs map[string]bool) {
 	}
 }
 
-func (a *asker) close() { a.keep(nil) }
+func (a *asker) close() {
+	a.keep(nil)
+	a.asking.Wait()
+}
+
+// gather asks all of those at once and returns their answers. Once there is one that is
+// enough, those that are silent get topologyGrace only: a server that does not answer, as
+// when its machine has gone, must not hold up what the others know.
+func gather[S, A any](ctx context.Context, asking *sync.WaitGroup, all []S, ask func(S) A, enough func(A) bool) (answers []A) {
+	coming := make(chan A, len(all))
+	for _, one := range all {
+		asking.Go(func() { coming <- ask(one) })
+	}
+	var late <-chan time.Time
+	for range all {
+		select {
+		case answer := <-coming:
+			answers = append(answers, answer)
+			if late == nil && enough(answer) {
+				timer := time.NewTimer(topologyGrace)
+				defer timer.Stop()
+				late = timer.C
+			}
+		case <-late:
+			return answers
+		case <-ctx.Done():
+			return answers
+		}
+	}
+	return answers
+}

@@ -61,7 +61,7 @@ func (s *Session) newCall(id command.ID, to pool.Owner, raw []byte, slot int) *c
 	c.s, c.to, c.id, c.slot = s, to, id, slot
 	c.raw = append(c.raw[:0], raw...)
 	s.group.calls.push(c)
-	s.keep(len(raw))
+	s.keepCommand(len(raw))
 	if s.muteNow {
 		s.muteRelayed()
 	}
@@ -71,9 +71,16 @@ func (s *Session) newCall(id command.ID, to pool.Owner, raw []byte, slot int) *c
 	return c
 }
 
+// keepCommand counts n bytes more, or less, of commands that calls keep: they are no output
+// that the client has not read.
+func (s *Session) keepCommand(n int) {
+	s.group.commands += n
+	s.keep(n)
+}
+
 // popCall takes the call that is first, which is over, out of the queue.
 func (s *Session) popCall() {
-	s.keep(-len(s.group.calls.pop().raw))
+	s.keepCommand(-len(s.group.calls.pop().raw))
 }
 
 func (c *Core) takeCall() *call {
@@ -146,7 +153,7 @@ func (c *call) keep(b []byte, done int) {
 	s := c.s
 	c.reply = append(c.reply, b...)
 	s.keep(len(b))
-	if s.out.Unsent()+s.kept > s.core.Limits.MaxOutput {
+	if s.out.Unsent()+s.kept-s.group.commands > s.core.Limits.MaxOutput {
 		s.drop(errOutput)
 		return
 	}

@@ -14,6 +14,7 @@ type group struct {
 	layout   *pool.Layout   // that its links belong to
 	links    []nodeLinks    // by primary
 	calls    calls          // under way, oldest first
+	commands int            // bytes of theirs that are kept
 	way      way            // that they have gone
 	moving   bool           // some of them have been sent again
 	again    []*call        // of them, those that wait to be sent again, in order
@@ -238,7 +239,6 @@ func (s *Session) mayCall(link *pool.Link, by way) bool {
 	case s.owed() > 0 && (s.link != nil || s.group.moving): // over a link of its own, or again
 		s.pause(idleness)
 	case s.owed() > 0 && by != s.group.way && by != toReader:
-		s.pause(idleness)
 		s.pause(idleness)
 	case s.owed() >= maxOwed:
 		s.pause(fewer)

@@ -333,3 +333,24 @@ func TestScriptsWordsAreNotBelieved(t *testing.T) {
 		})
 	}
 }
+
+// TestCommandsAreNoOutput: what a client has sent, and calls keep, does not count as replies
+// that it has not read.
+func TestCommandsAreNoOutput(t *testing.T) {
+	for _, tt := range []struct{ name, send, want string }{
+		{"a pipeline to two nodes", "SET a $\r\nSET b $\r\n", "+OK|+OK|"},
+		{"a command in two parts", "MSET a $ b $\r\n", "+OK|"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := newTable(t)
+			x.core.Limits.MaxOutput = 1024
+			x.send(strings.ReplaceAll(tt.send, "$", strings.Repeat("x", 2048)))
+			x.answers(x.cluster.Addrs[0], "+OK|")
+			x.answers(x.cluster.Addrs[1], "+OK|")
+			x.says(tt.want)
+			if x.session.kept != 0 || x.session.group.commands != 0 {
+				t.Errorf("%d bytes are kept, %d of them commands", x.session.kept, x.session.group.commands)
+			}
+		})
+	}
+}

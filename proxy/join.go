@@ -26,7 +26,7 @@ func (c *call) sendParts(parts []*call) {
 	s := c.s
 	c.join.parts, c.join.left = parts, len(parts)
 	for _, p := range parts {
-		s.keep(len(p.raw))
+		s.keepCommand(len(p.raw))
 	}
 	for _, p := range parts {
 		if s.closed {
@@ -45,7 +45,8 @@ func (j *join) ended() {
 	s := w.s
 	w.reply = append(w.reply[:0], j.reply(s, j.parts)...) // a copy, since it may be one of theirs
 	for _, p := range j.parts {
-		s.keep(-len(p.reply) - len(p.raw))
+		s.keep(-len(p.reply))
+		s.keepCommand(-len(p.raw))
 		s.core.free(p)
 	}
 	s.keep(len(w.reply))

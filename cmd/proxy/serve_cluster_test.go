@@ -334,3 +334,25 @@ func TestClusterPrimaryDies(t *testing.T) {
 		}
 	}
 }
+
+// TestClusterPrimaryFallsSilent has a primary's machine go without a word: the client that
+// waits for it is told as soon as its replica has its place, long before pool.stall_timeout
+// and what a dial takes there.
+func TestClusterPrimaryFallsSilent(t *testing.T) {
+	c := testbed.NewCluster(t, 3, 1)
+	cfg := testConfig(t)
+	cfg.Pool.StallTimeout, cfg.Pool.DialTimeout = time.Hour, time.Hour
+	r := startServe(t, cfg)
+	x := talkTo(t, r.addr, r.tenantAt(t, "acme", tenant.Secret(c.URL()), limits(0, 0)))
+	x.send("SET foo 1") // the last primary's
+	x.expect("+OK")
+	c.Replicas[2].WaitSynced()
+	c.Primaries[2].Freeze()
+	t.Cleanup(c.Primaries[2].Thaw)
+	x.send("INCR foo")
+	x.expect("-ERR backend connection lost: the command may have been executed")
+	testbed.Eventually(t, 20*time.Second, "the replica is written to", func() bool {
+		x.send("INCR foo")
+		return strings.HasPrefix(x.line(), ":")
+	})
+}

@@ -1,0 +1,55 @@
+package pool
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/tenant"
+)
+
+// follow looks at a group whose servers may take far longer to answer than a test takes.
+func follow(t *testing.T, url string) *Topology {
+	t.Helper()
+	backend, err := ParseURL(tenant.Secret(url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	topologies := NewTopologies(ctx, DialConfig{Timeout: 20 * time.Second}, slog.New(slog.DiscardHandler), nil, func(*Topology, []Backend) {})
+	t.Cleanup(topologies.Wait)
+	topology := topologies.Of("id", "acme/cache", backend)
+	testbed.Eventually(t, 10*time.Second, "who is who is known", func() bool { return topology.Layout() != nil })
+	return topology
+}
+
+// TestSilentSentinelHoldsUpNothing has the machine of the primary and one of its sentinels
+// go silent: what the other sentinels say is followed though the silent one's word never comes.
+func TestSilentSentinelHoldsUpNothing(t *testing.T) {
+	primary := testbed.Redis(t)
+	replica := testbed.Replica(t, primary)
+	sentinels := testbed.Sentinels(t, 3, primary, "")
+	topology := follow(t, "redis-sentinel://"+sentinels[0].Addr+","+sentinels[1].Addr+"/"+testbed.PrimaryName+"?read_from=prefer_replica")
+	sentinels[0].Freeze()
+	t.Cleanup(sentinels[0].Thaw)
+	primary.Freeze()
+	t.Cleanup(primary.Thaw)
+	testbed.Eventually(t, 15*time.Second, "the new primary is known", func() bool {
+		return topology.Layout().Primaries[0].Addr == replica.Addr
+	})
+}
+
+// TestSilentNodeHoldsUpNothing is the same in a cluster.
+func TestSilentNodeHoldsUpNothing(t *testing.T) {
+	cluster := testbed.NewCluster(t, 3, 1)
+	topology := follow(t, "redis-cluster://"+cluster.Primaries[0].Addr)
+	slot := Slot([]byte("foo")) // of the last primary
+	cluster.Primaries[2].Freeze()
+	t.Cleanup(cluster.Primaries[2].Thaw)
+	testbed.Eventually(t, 15*time.Second, "its replica is known to have its slots", func() bool {
+		topology.Refresh()
+		l := topology.Layout()
+		return l.Primaries[l.Owner(slot)].Addr == cluster.Replicas[2].Addr
+	})
+}
