@@ -60,12 +60,10 @@ func ends(torn string, b []byte, n int) int {
 	off := 0
 	for range n {
 		var f resp.ReplyFramer
-		size, _, _ := f.Next(text[off:])
-		for done := size == 0; !done; { // an error behind attributes comes apart
-			more, ended, err := f.Next(text[off+size:])
-			size, done = size+more, ended || err != nil || more == 0
+		for done := false; !done; { // an error behind attributes comes apart
+			size, ended, err := f.Next(text[off:])
+			off, done = off+size, ended || err != nil || size == 0
 		}
-		off += size
 	}
 	return off - len(torn)
 }
