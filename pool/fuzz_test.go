@@ -235,7 +235,7 @@ func FuzzClusterLayout(f *testing.F) {
 			if len(r) < 5 {
 				break
 			}
-			slots := redis.ClusterSlot{Start: int(int16(uint16(r[0])<<8 | uint16(r[1]))), End: int(int16(uint16(r[2])<<8 | uint16(r[3])))} //nolint:gosec // any number
+			slots := redis.ClusterSlot{Start: int(int16(uint16(r[0])<<8 | uint16(r[1]))), End: int(int16(uint16(r[2])<<8 | uint16(r[3])))}
 			for i := range int(r[4]) % 4 {
 				slots.Nodes = append(slots.Nodes, redis.ClusterNode{Addr: addrs[(int(r[4])+i)%len(addrs)]})
 			}
