@@ -136,7 +136,7 @@ func (c *clusterNodes) layout(ctx context.Context, v view, last *Layout) *Layout
 	replicas := [][]string{}
 	known := map[string]bool{}
 	for _, r := range v.ranges {
-		if len(r.Nodes) == 0 || r.Start < 0 || r.End >= HashSlots {
+		if len(r.Nodes) == 0 || r.Start < 0 || r.Start > r.End || r.End >= HashSlots {
 			continue
 		}
 		addr := at(r.Nodes[0].Addr, v.from)

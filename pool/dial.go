@@ -285,6 +285,8 @@ func exchange(conn net.Conn, args ...string) ([]byte, error) {
 			return nil, errors.New("backend sent more than one reply")
 		case done && reply[0] == '-':
 			return nil, ReplyError(strings.TrimSuffix(string(reply[1:]), "\r\n"))
+		case done && (framer.Kind() == '-' || framer.Kind() == '!'):
+			return nil, errors.New("backend sent an error of a kind that Redis does not use")
 		case done:
 			return reply, nil
 		case len(reply) > maxHandshakeReply:

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 
 	"github.com/respgate/respgate/command"
@@ -25,6 +26,7 @@ const (
 	reply
 	push
 	confirmation // of one channel of a (UN)SUBSCRIBE
+	garbage      // nothing that Redis says
 )
 
 // list is one of the lists of channels that a connection is subscribed to.
@@ -94,7 +96,7 @@ func (l *Link) dataPinned(b []byte) int {
 			}
 		}
 		n, done, err := l.framer.Next(b[off:])
-		if err != nil || n > 0 && (in.part == reply && l.q.len() == 0 || in.part == push && l.pin.holder == nil) {
+		if err != nil || in.part == garbage || n > 0 && (in.part == reply && l.q.len() == 0 || in.part == push && l.pin.holder == nil) {
 			l.conn.Close(errGarbage)
 			break
 		}
@@ -153,7 +155,7 @@ func (l *Link) account(q request, piece []byte) {
 func (l *Link) confirmed(piece []byte) {
 	in := &l.pin.inbox
 	e := &in.expect[0]
-	_, count, _ := parseConfirmation(piece)
+	count, _ := parseConfirmation(piece)
 	if e.list == shards {
 		in.subs[shards] = count
 	} else {
@@ -186,25 +188,22 @@ func (l *Link) classify(b []byte) part {
 	case b[0] != '*' || l.key.Proto == 3 || !expecting && l.Subscribed() == 0:
 		return reply
 	}
-	word, whole := firstWord(b)
+	word, _, whole := firstWord(b)
 	if !whole {
 		return unknown
 	}
 	which, confirms := subscriptions[string(word)]
 	switch {
 	case confirms && expecting && which == in.expect[0].list:
-		if _, _, whole := parseConfirmation(b); !whole {
-			return unknown
-		}
-		return confirmation
+		_, what := parseConfirmation(b)
+		return what
 	case string(word) == "sunsubscribe":
 		// The slot has moved away, and the backend says so by itself.
-		_, count, whole := parseConfirmation(b)
-		if !whole {
-			return unknown
+		count, what := parseConfirmation(b)
+		if what == confirmation {
+			in.subs[shards], what = count, push
 		}
-		in.subs[shards] = count
-		return push
+		return what
 	case b[0] == '>', string(word) == "message", string(word) == "pmessage", string(word) == "smessage":
 		return push
 	}
@@ -212,51 +211,72 @@ func (l *Link) classify(b []byte) part {
 }
 
 // firstWord returns the first element of an array or a push that begins with a bulk
-// string of at most 99 bytes; "" for others. whole is false when more bytes are needed.
-func firstWord(b []byte) (word []byte, whole bool) {
-	_, rest, ok := bytes.Cut(b, []byte("\r\n"))
-	if !ok {
-		return nil, len(b) > 24
+// string of at most 99 bytes, and what follows it; "" for others. whole is false when more
+// bytes are needed.
+func firstWord(b []byte) (word, rest []byte, whole bool) {
+	_, rest, whole = cutLine(b)
+	if !whole {
+		return nil, nil, false
 	}
-	header, rest, ok := bytes.Cut(rest, []byte("\r\n"))
-	if !ok {
-		return nil, len(header) > 24
-	}
-	if len(header) < 2 || header[0] != '$' {
-		return nil, true
-	}
-	n, err := strconv.Atoi(string(header[1:]))
-	if err != nil || n < 0 || n > 99 {
-		return nil, true
-	}
-	if len(rest) < n {
-		return nil, false
-	}
-	return rest[:n], true
+	word, rest, whole, _ = cutBulk(rest, 99)
+	return word, rest, whole
 }
 
-// parseConfirmation reads the name and the count of a confirmation; whole is false
-// when more bytes are needed.
-func parseConfirmation(b []byte) (name []byte, count int, whole bool) {
-	word, _ := firstWord(b)
-	at := bytes.Index(b, word) + len(word) + 2
-	if at > len(b) {
-		return nil, 0, false
-	}
-	header, rest, ok := bytes.Cut(b[at:], []byte("\r\n"))
-	if !ok {
-		return nil, 0, false
-	}
-	if n, err := strconv.Atoi(string(header[min(1, len(header)):])); err == nil && n >= 0 {
-		if len(rest) < n+2 {
-			return nil, 0, false
+// parseConfirmation reads the count of a confirmation, whose word has come: three elements,
+// of which the second is a name or nothing. what is unknown when more bytes are needed, and
+// garbage when it is none.
+func parseConfirmation(b []byte) (count int, what part) {
+	_, rest, _ := firstWord(b)
+	header, after, whole := cutLine(rest)
+	if string(header) == "$-1" || string(header) == "_" {
+		rest = after
+	} else if whole {
+		var ok bool
+		if _, rest, whole, ok = cutBulk(rest, math.MaxInt32); whole && !ok {
+			return 0, garbage
 		}
-		name, rest = rest[:n], rest[n+2:]
 	}
-	number, _, ok := bytes.Cut(rest, []byte("\r\n"))
-	if !ok || len(number) < 2 {
-		return nil, 0, false
+	if !whole {
+		return 0, unknown
 	}
-	count, err := strconv.Atoi(string(number[1:]))
-	return name, count, err == nil
+	number, _, whole := cutLine(rest)
+	if !whole {
+		return 0, unknown
+	}
+	digits, isNumber := bytes.CutPrefix(number, []byte(":"))
+	n, err := strconv.ParseUint(string(digits), 10, 31)
+	if !isNumber || err != nil || string(b[1:3]) != "3\r" {
+		return 0, garbage
+	}
+	return int(n), confirmation
+}
+
+// cutBulk cuts off b the bulk string that it begins with; not ok is another type, or more
+// than most bytes. whole is false when more bytes are needed.
+func cutBulk(b []byte, most int) (text, rest []byte, whole, ok bool) {
+	header, rest, whole := cutLine(b)
+	if len(header) < 2 || header[0] != '$' {
+		return nil, nil, whole, false
+	}
+	n, err := strconv.Atoi(string(header[1:]))
+	switch {
+	case err != nil || n < 0 || n > most:
+		return nil, nil, true, false
+	case len(rest) < n+2:
+		return nil, nil, false, false
+	}
+	return rest[:n], rest[n+2:], true, true
+}
+
+// maxHeader is more than the lines take that announce a length, or are one.
+const maxHeader = 24
+
+// cutLine cuts off b the line that it begins with; "" where that is longer than a header.
+// whole is false when more bytes are needed.
+func cutLine(b []byte) (line, rest []byte, whole bool) {
+	line, _, whole = bytes.Cut(b[:min(len(b), maxHeader)], []byte("\r\n"))
+	if whole {
+		return line, b[len(line)+2:], true
+	}
+	return nil, nil, len(b) >= maxHeader
 }

@@ -23,7 +23,7 @@ type table struct {
 	cluster *testbed.ScriptedCluster
 }
 
-func newTable(t *testing.T) *table {
+func newTable(t testing.TB) *table {
 	t.Helper()
 	cluster := testbed.NewScriptedCluster(t, 2, func(int, []string) string { return "" })
 	st := fixed{}

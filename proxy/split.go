@@ -120,5 +120,5 @@ func joinValues(s *Session, parts []*call) []byte {
 			values[at] = elements[i]
 		}
 	}
-	return appendAggregate(nil, '*', 1, values)
+	return appendAggregate(nil, '*', values)
 }

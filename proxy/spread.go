@@ -65,16 +65,15 @@ func concat(s *Session, parts []*call) []byte {
 		return bad
 	}
 	var all [][]byte
-	kind := byte('*')
+	kind := parts[0].reply[0]
 	for _, p := range parts {
 		k, some, ok := elements(p.reply)
-		if !ok {
+		if !ok || k != kind {
 			return notUnderstood
 		}
-		kind = k
 		all = append(all, some...)
 	}
-	return appendAggregate(nil, kind, 1, all)
+	return appendAggregate(nil, kind, all)
 }
 
 var notUnderstood = []byte("-ERR the cluster's answer is not understood\r\n")
@@ -120,7 +119,7 @@ func merge(s *Session, parts []*call, of func(a, b []byte) []byte) []byte {
 	if !ok {
 		return append([]byte(nil), parts[0].reply...)
 	}
-	return appendAggregate(nil, kind, 2, all)
+	return appendAggregate(nil, kind, all)
 }
 
 // anyOK is OK where one node says so, else what the first says that has something to say.
@@ -204,7 +203,7 @@ func (o *scanning) Replies(b []byte, done int, _ bool) {
 			told = notUnderstood
 		default:
 			parts[0] = redcon.AppendBulk(nil, strconv.AppendUint(nil, o.next(cursor), 10))
-			told = appendAggregate(nil, kind, 1, parts)
+			told = appendAggregate(nil, kind, parts)
 		}
 	}
 	o.Session.Replies(told, done, false)

@@ -78,16 +78,16 @@ func (t *truth) Replies(b []byte, done int, _ bool) {
 	t.keep(-len(t.reply))
 	told := t.reply
 	switch kind, parts, ok := elements(t.reply); {
-	case !ok: // an error
+	case !ok, kind == '%' && t.about != "command|docs": // an error, or nothing that Redis says
 	case t.about == "command":
-		told = appendAggregate(nil, kind, 1, t.details(parts))
+		told = appendAggregate(nil, kind, t.details(parts))
 	case t.about == "command|count":
 		told = strconv.AppendInt([]byte{':'}, int64(len(t.details(parts))), 10)
 		told = append(told, "\r\n"...)
 	case t.about == "command|list":
-		told = appendAggregate(nil, kind, 1, t.among(parts, 1))
+		told = appendAggregate(nil, kind, t.among(parts, 1))
 	case t.about == "command|docs":
-		told = appendAggregate(nil, kind, 2, t.among(parts, 2))
+		told = appendAggregate(nil, kind, t.among(parts, 2))
 	case t.about == "command|info":
 		for i, part := range parts {
 			if one := t.details([][]byte{part}); len(one) == 1 {
@@ -98,7 +98,7 @@ func (t *truth) Replies(b []byte, done int, _ bool) {
 				parts[i] = []byte("$-1\r\n")
 			}
 		}
-		told = appendAggregate(nil, kind, 1, parts)
+		told = appendAggregate(nil, kind, parts)
 	}
 	t.Session.Replies(told, done, false)
 }
@@ -133,9 +133,9 @@ func (t *truth) details(parts [][]byte) (kept [][]byte) {
 			continue
 		}
 		if len(fields) > subcommandsAt {
-			if subKind, subs, ok := elements(fields[subcommandsAt]); ok && len(subs) > 0 {
-				fields[subcommandsAt] = appendAggregate(nil, subKind, 1, t.details(subs))
-				part = appendAggregate(nil, kind, 1, fields)
+			if subKind, subs, ok := elements(fields[subcommandsAt]); ok && subKind != '%' && len(subs) > 0 {
+				fields[subcommandsAt] = appendAggregate(nil, subKind, t.details(subs))
+				part = appendAggregate(nil, kind, fields)
 			}
 		}
 		kept = append(kept, part)
@@ -143,29 +143,37 @@ func (t *truth) details(parts [][]byte) (kept [][]byte) {
 	return kept
 }
 
-// elements splits an array, a set or a map into what is in it.
+// elements splits an array, a set or a map into what is in it. Not ok is what has more in
+// it than its header says too: what is pushed in the middle.
 func elements(b []byte) (kind byte, parts [][]byte, ok bool) {
 	end := bytes.IndexByte(b, '\n')
-	if end < 0 || b[0] != '*' && b[0] != '~' && b[0] != '%' || b[1] == '-' {
+	if end < 2 || b[0] != '*' && b[0] != '~' && b[0] != '%' {
 		return 0, nil, false
+	}
+	n, ok := resp.ParseInt(b[1 : end-1])
+	if !ok || n < 0 {
+		return 0, nil, false
+	}
+	if b[0] == '%' {
+		n *= 2
 	}
 	for rest := b[end+1:]; len(rest) > 0; {
 		var f resp.ReplyFramer
-		n, done, err := f.Next(rest)
+		size, done, err := f.Next(rest)
 		if err != nil || !done {
 			return 0, nil, false
 		}
-		parts = append(parts, rest[:n])
-		rest = rest[n:]
+		parts = append(parts, rest[:size])
+		rest = rest[size:]
 	}
-	return b[0], parts, true
+	return b[0], parts, int64(len(parts)) == n
 }
 
-// appendAggregate appends an array, a set or, with two parts to an element, a map.
-func appendAggregate(dst []byte, kind byte, size int, parts [][]byte) []byte {
+// appendAggregate appends an array, a set or, of an even number of parts, a map.
+func appendAggregate(dst []byte, kind byte, parts [][]byte) []byte {
 	n := len(parts)
 	if kind == '%' {
-		n /= size
+		n /= 2
 	}
 	dst = strconv.AppendInt(append(dst, kind), int64(n), 10)
 	dst = append(dst, "\r\n"...)

@@ -79,12 +79,14 @@ func (p *predecessor) receive() error {
 		return rootCause(err)
 	}
 	var names []offered
-	if err := json.Unmarshal(text, &names); err != nil || len(names) != len(listeners) {
+	err = json.Unmarshal(text, &names)
+	for i := range min(len(names), len(listeners)) {
+		p.listeners[names[i]] = listeners[i]
+	}
+	if err != nil || len(names) != len(listeners) || len(p.listeners) != len(listeners) {
+		clear(p.listeners)
 		closeAll(listeners)
 		return fmt.Errorf("it hands over %d listeners and describes them so: %s", len(listeners), shown(string(text)))
-	}
-	for i, name := range names {
-		p.listeners[name] = listeners[i]
 	}
 	return nil
 }
