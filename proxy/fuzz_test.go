@@ -178,7 +178,6 @@ func FuzzRewritten(f *testing.F) {
 			"docs":    func() pool.Owner { return &truth{Session: s, about: "command|docs", allowed: allowed} },
 			"info":    func() pool.Owner { return &truth{Session: s, about: "command|info", allowed: allowed} },
 			"scan":    func() pool.Owner { return &scanning{Session: s, node: 2, nodes: 4} },
-			"INFO":    func() pool.Owner { return &standalone{Session: s} },
 		} {
 			var told [2]string
 			for i, size := range []int{len(reply), int(piece) + 1} {
@@ -200,6 +199,11 @@ func FuzzRewritten(f *testing.F) {
 			}
 			if !one([]byte(told[0])) || told[0] != told[1] {
 				t.Errorf("%s of %q: %q, in pieces %q", name, reply, told[0], told[1])
+			}
+		}
+		for _, parts := range [][]*call{{{reply: reply}}, {{reply: []byte("-ERR x\r\n")}, {reply: reply}}, {{reply: reply}, {reply: reply}}} {
+			if told := joinInfo(s, parts); !one(told) {
+				t.Errorf("INFO of %q by %d nodes: %q", reply, len(parts), told)
 			}
 		}
 	})
