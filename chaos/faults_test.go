@@ -115,7 +115,11 @@ var faults = []fault{
 	},
 	{
 		name: "Sentinel: primary killed", how: "SIGKILL when its replica has all; well again when the sentinels name the new primary", path: bySentinel,
-		told: doubts, inject: func(s *site) func() { return s.pair.killPrimary() },
+		told: doubts, inject: func(s *site) func() { return s.pair.losePrimary((*testbed.Server).Kill) },
+	},
+	{
+		name: "Sentinel: primary silent", how: "SIGSTOP as its machine's end would be: its port stays open and says nothing", path: bySentinel,
+		told: doubts, inject: func(s *site) func() { return s.pair.losePrimary((*testbed.Server).Freeze) },
 	},
 	{
 		name: "Sentinel: primary demoted", how: "`SENTINEL FAILOVER` while it lives and takes no writes", path: bySentinel,

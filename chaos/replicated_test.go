@@ -24,7 +24,7 @@ type replicated struct {
 	primary   *testbed.Server
 	replica   *testbed.Server
 	sentinels []*testbed.Server
-	dead      bool // the replica was killed while it was the primary
+	dead      bool // the replica has gone while it was the primary
 }
 
 func newReplicated(t *testing.T, primary *testbed.Server) *replicated {
@@ -52,13 +52,13 @@ func (r *replicated) client() redis.UniversalClient {
 	return c
 }
 
-// killPrimary kills the primary at a moment when its replica has all that it acknowledged:
-// what is lost then is not lost by Redis.
-func (r *replicated) killPrimary() (heal func()) {
+// losePrimary has the primary go, killed or without a word, at a moment when its replica has
+// all that it acknowledged: what is lost then is not lost by Redis.
+func (r *replicated) losePrimary(how func(*testbed.Server)) (heal func()) {
 	r.t.Helper()
 	r.whole()
 	catchUp(r.t, r.primary, r.replica)
-	r.primary.Kill()
+	how(r.primary)
 	r.dead = true
 	return r.failedOver
 }
@@ -121,6 +121,7 @@ func (r *replicated) whole() {
 	r.t.Helper()
 	if r.dead {
 		r.dead = false
+		r.replica.Kill() // it may be silent only
 		r.replica.Start()
 	}
 	host, port, _ := net.SplitHostPort(r.primary.Addr)
