@@ -18,7 +18,7 @@ type clustered struct {
 	*testbed.Cluster
 	t    *testing.T
 	ctl  *redis.ClusterClient
-	dead *testbed.ClusterNode // that was killed while it was a primary
+	dead *testbed.ClusterNode // that has gone while it was a primary
 }
 
 func newClustered(t *testing.T) *clustered {
@@ -66,15 +66,15 @@ func view(asked *testbed.ClusterNode, id string) string {
 	return ""
 }
 
-// killPrimary kills the primary of the first worker's list, at a moment when its replica has
-// all that it acknowledged.
-func (c *clustered) killPrimary() (heal func()) {
+// losePrimary has the primary of the first worker's list go, killed or without a word, at a
+// moment when its replica has all that it acknowledged.
+func (c *clustered) losePrimary(how func(*testbed.Server)) (heal func()) {
 	c.t.Helper()
 	c.whole()
 	primary := c.OwnerOf(c.slotOf("list:0"))
 	replica := c.replicaOf(primary)
 	catchUp(c.t, primary.Server, replica.Server)
-	primary.Kill()
+	how(primary.Server)
 	c.dead = primary
 	return func() {
 		testbed.Eventually(c.t, failoverTime, "all know that the replica is a primary", func() bool {
@@ -103,6 +103,7 @@ func (c *clustered) whole() {
 	if c.dead == nil {
 		return
 	}
+	c.dead.Kill() // it may be silent only
 	c.dead.Start()
 	testbed.Eventually(c.t, failoverTime, "all know that the former primary is a replica", func() bool {
 		for _, node := range c.Nodes() {

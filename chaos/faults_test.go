@@ -127,7 +127,11 @@ var faults = []fault{
 	},
 	{
 		name: "Cluster: primary killed", how: "SIGKILL when its replica has all; well again when every node knows the new primary", path: inCluster,
-		told: doubts, inject: func(s *site) func() { return s.nodes.killPrimary() },
+		told: doubts, inject: func(s *site) func() { return s.nodes.losePrimary((*testbed.Server).Kill) },
+	},
+	{
+		name: "Cluster: primary silent", how: "SIGSTOP as its machine's end would be: its port stays open and says nothing", path: inCluster,
+		told: doubts, inject: func(s *site) func() { return s.nodes.losePrimary((*testbed.Server).Freeze) },
 	},
 	{
 		name: "Cluster: slots move", how: "four slots with the keys in use, as redis-cli --cluster reshard does", path: inCluster,

@@ -27,7 +27,7 @@ func (p *Pool) Leave(group *Topology, gone []Backend) {
 			}
 		}
 		if len(owing) > 0 {
-			p.suspect(backend, owing)
+			p.suspect(backend, owing, silence)
 		}
 	}
 }

@@ -261,7 +261,7 @@ func (p *Pool) watch() {
 		stalls(l)
 	}
 	for backend, links := range silent {
-		p.suspect(backend, links)
+		p.suspect(backend, links, p.cfg.StallTimeout+p.cfg.Dial.Timeout)
 	}
 	p.watchKept(now)
 	p.loop.After(time.Second, p.watch)
@@ -277,14 +277,17 @@ func (p *Pool) silent(l *Link) bool {
 }
 
 // suspect closes silent links, or those whose commands wait, if their backend does not
-// answer elsewhere either.
-func (p *Pool) suspect(backend Backend, links []*Link) {
+// answer elsewhere either, within the time that dialling may take, or patience where that is
+// less.
+func (p *Pool) suspect(backend Backend, links []*Link, patience time.Duration) {
 	conns := make([]Conn, 0, len(links))
 	for _, l := range links {
 		conns = append(conns, l.conn)
 	}
 	go func() {
-		nc, _, err := p.dialer.Dial(p.ctx, links[0].key.Label, backend, 0, 2, 1)
+		ctx, cancel := context.WithTimeout(p.ctx, patience)
+		defer cancel()
+		nc, _, err := p.dialer.Dial(ctx, links[0].key.Label, backend, 0, 2, 1)
 		var alive ReplyError // BUSY and LOADING are signs of life
 		if err == nil {
 			_ = nc.Close()

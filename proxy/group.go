@@ -240,6 +240,8 @@ func (s *Session) mayCall(link *pool.Link, by way) bool {
 		s.pause(idleness)
 	case s.owed() > 0 && by != s.group.way && by != toReader:
 		s.pause(idleness)
+	case s.owed() > 0 && s.kept > readAhead: // a slow server's reply holds up too many others
+		s.pause(idleness)
 	case s.owed() >= maxOwed:
 		s.pause(fewer)
 	case link != nil && link.Full():
