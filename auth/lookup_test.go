@@ -286,6 +286,7 @@ func TestRevokedBetweenLookupAndPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := makeKey()
 		w := newWorld(t, Config{}, newFakeStore(k.grant))
+		synctest.Wait() // the first poll is over, and cannot see the revocation
 		w.store.with(func() {
 			w.store.answered = func(context.Context, string) {
 				w.store.with(func() { w.store.answered = nil })
