@@ -19,7 +19,7 @@ build: ## build bin/respgate
 
 test: ## install what this machine lacks, then run every test with -race
 	@scripts/need redis-server redis-cli redis-benchmark promtool curl gcc prlimit libnss-wrapper
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 18m ./...
 
 conformance: build ## have the clients that people use do what they do, through respgate
 	@scripts/need redis-server redis-cli gcc libhiredis-dev node npm python3-redis python3-rq ruby ruby-redis sidekiq
