@@ -3,11 +3,13 @@ package pool
 // Leave is told that servers are not in a group any more, or not as what they were. Of a
 // group with one primary the links to them close at once: what a demoted primary still
 // does would be lost. A cluster's nodes send away what they do not serve; only links to those
-// that do not answer are closed, at once where one has been silent for a while already.
+// that do not answer are closed: all at once where one has been silent for a while already, or cannot be had.
 func (p *Pool) Leave(group *Topology, gone []Backend) {
 	for _, backend := range gone {
 		var owing []*Link
+		silent := false
 		for key, l := range p.links {
+			silent = silent || key.Group == group && key.Backend == backend && (l.state == dialing || l.state == broken || p.silent(l))
 			switch {
 			case key.Group != group || key.Backend != backend:
 			case group.Backend.Group != Cluster, l.state != up, p.silent(l):
@@ -19,7 +21,7 @@ func (p *Pool) Leave(group *Topology, gone []Backend) {
 		}
 		for l := range p.pinned {
 			if l.key.Group == group && l.key.Backend == backend {
-				if group.Backend.Group != Cluster || l.pin.holder == nil {
+				if group.Backend.Group != Cluster || silent || l.pin.holder == nil {
 					l.conn.Close(errLeftGroup)
 				} else {
 					owing = append(owing, l)

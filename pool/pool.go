@@ -273,7 +273,10 @@ const silence = time.Second
 
 // silent reports whether a link's server may have gone without a word.
 func (p *Pool) silent(l *Link) bool {
-	return l.state == up && l.q.len() > 0 && time.Duration(p.loop.Nanos()-l.moved) >= silence
+	if l.state != up && l.state != dialing || l.q.len() == 0 {
+		return false
+	}
+	return time.Duration(p.loop.Nanos()-l.q.at(l.q.head).at) >= silence
 }
 
 // suspect closes silent links, or those whose commands wait, if their backend does not
