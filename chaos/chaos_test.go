@@ -69,7 +69,6 @@ func TestFaults(t *testing.T) {
 
 // run has the fault come so often, and tells how it went.
 func (f fault) run(t *testing.T, runs int, limit time.Duration) row {
-	limit = max(limit, f.within)
 	s := newSite(t, f.path)
 	r := row{}
 	for range runs {

@@ -29,7 +29,6 @@ type fault struct {
 	hold      time.Duration               // and then this long
 	inject    func(s *site) (heal func()) // heal returns when what was broken is well again
 	well      func(s *site) bool          // what must hold after that too; nil is nothing
-	within    time.Duration               // how long clients may take then; 0 is as long as for all
 }
 
 // faults are what breaks between the proxy and Redis. The times are short against what real
@@ -133,7 +132,6 @@ var faults = []fault{
 	{
 		name: "Cluster: primary silent", how: "SIGSTOP as its machine's end would be: its port stays open and says nothing", path: inCluster,
 		told: doubts, inject: func(s *site) func() { return s.nodes.losePrimary((*testbed.Server).Freeze) },
-		within: 5 * time.Second, // who is subscribed there, or waits, is told by nobody: docs/CHAOS.md
 	},
 	{
 		name: "Cluster: slots move", how: "four slots with the keys in use, as redis-cli --cluster reshard does", path: inCluster,
