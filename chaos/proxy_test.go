@@ -60,27 +60,8 @@ type proxy struct {
 	binary, config string
 	dir            string // with nothing but the store in it
 	addr, http     string
-	log            logBuffer
+	log            testbed.Buffer
 	ended          chan struct{}
-}
-
-// logBuffer can be read while it is written.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *logBuffer) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
 }
 
 // startProxy starts one by the command that before begins, such as "env", "LD_PRELOAD=…".

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"math/big"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +25,7 @@ func TestSilentHandshakesLeaveTheGate(t *testing.T) {
 	l := startLoop(t)
 	ended := make(chan error, 64)
 	gate := NewGate(1, func(err error) { ended <- err })
-	hello := firstFlight(t)
+	hello := testbed.ClientHello(t)
 	for i := range 40 {
 		client, server := tcpPair(t)
 		attachEcho(l, tls.Server(gate.Transport(server), serverConfig(t)))
@@ -43,20 +42,6 @@ func TestSilentHandshakesLeaveTheGate(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("the gate was told of %v, want nil", err)
 	}
-}
-
-// firstFlight is what a client sends first.
-func firstFlight(t *testing.T) []byte {
-	t.Helper()
-	ours, theirs := net.Pipe()
-	defer ours.Close()
-	go func() { _ = tls.Client(theirs, &tls.Config{InsecureSkipVerify: true}).Handshake() }()
-	b := make([]byte, 16<<10)
-	n, err := ours.Read(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b[:n]
 }
 
 func TestHandshakeIsNotTooLong(t *testing.T) {

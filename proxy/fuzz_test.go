@@ -102,7 +102,7 @@ func FuzzSession(f *testing.F) {
 	answers := []string{"+backend\r\n", "$3\r\nabc\r\n", "-ERR x\r\n", "*2\r\n:1\r\n$-1\r\n", ":1\r\n", "*0\r\n"}
 	f.Fuzz(func(t *testing.T, before, after []byte, piece uint8) {
 		if len(before)+len(after) > 8<<10 { // what a client may say of itself before has bounds that a cut shows earlier
-			t.Skip()
+			return
 		}
 		in := string(before) + "AUTH " + key + "\r\n" + string(after)
 		var told [2]string
@@ -169,7 +169,7 @@ func FuzzRewritten(f *testing.F) {
 	allowed := func(name string) bool { return runs(s.principal.Commands, name) }
 	f.Fuzz(func(t *testing.T, reply []byte, piece uint8) {
 		if !one(reply) {
-			t.Skip()
+			return
 		}
 		for name, owner := range map[string]func() pool.Owner{
 			"command": func() pool.Owner { return &truth{Session: s, about: "command", allowed: allowed} },
@@ -239,7 +239,7 @@ func FuzzSplit(f *testing.F) {
 		name := names[int(which)%len(names)]
 		keys := strings.Split(text, " ")
 		if len(keys) > 100 {
-			t.Skip()
+			return
 		}
 		args := []string{name}
 		for i, k := range keys {
@@ -317,7 +317,7 @@ func FuzzNodes(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, which uint8, a, b, c []byte) {
 		if !one(a) || !one(b) || !one(c) {
-			t.Skip()
+			return
 		}
 		line := lines[int(which)%len(lines)]
 		x.send(line + "\r\n")

@@ -43,7 +43,7 @@ func testConfig(t testing.TB) Config {
 type running struct {
 	addr, http string
 	store      *store.Store
-	log        *logBuffer
+	log        *testbed.Buffer
 	stop       func() error // ends it and returns what serve returned
 }
 
@@ -56,7 +56,7 @@ func startServe(t testing.TB, cfg Config) *running {
 // startServeFrom is startServe with a configuration that may be read again.
 func startServeFrom(t testing.TB, cfg Config, from *origin) *running {
 	t.Helper()
-	r := &running{log: &logBuffer{}}
+	r := &running{log: &testbed.Buffer{}}
 	var err error
 	if r.store, err = openStore(t.Context(), cfg, nil); err != nil {
 		t.Fatal(err)
@@ -122,24 +122,6 @@ func (r *running) key(t testing.TB, org string, change func(*tenant.Key)) string
 
 // keyID is the id in a key's text.
 func keyID(key string) string { return key[3:15] }
-
-// logBuffer is a log that can be read while it is written.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
 
 // talk sends input and returns all that comes back until the other side closes,
 // with '|' for line ends.
@@ -209,7 +191,7 @@ type process struct {
 	binary     string
 	config     string
 	addr, http string
-	log        *logBuffer
+	log        *testbed.Buffer
 	ended      chan struct{}
 }
 
@@ -220,7 +202,7 @@ func startProcess(t testing.TB, before, settings string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, binary: binary, addr: testbed.FreeAddr(t), http: testbed.FreeAddr(t), log: &logBuffer{}, ended: make(chan struct{})}
+	p := &process{t: t, binary: binary, addr: testbed.FreeAddr(t), http: testbed.FreeAddr(t), log: &testbed.Buffer{}, ended: make(chan struct{})}
 	dir := t.TempDir()
 	p.config = filepath.Join(dir, "respgate.yaml")
 	text := fmt.Sprintf("listen: %s\nhttp: {listen: %s}\nstore: {dsn: \"file:%s/respgate.db\"}\n%s", p.addr, p.http, dir, settings)
@@ -262,7 +244,7 @@ func (p *process) launch(before string) {
 func (p *process) successor(config string) *process {
 	p.t.Helper()
 	next := *p
-	next.log, next.ended = &logBuffer{}, make(chan struct{})
+	next.log, next.ended = &testbed.Buffer{}, make(chan struct{})
 	if config != "" {
 		next.config = config
 	}

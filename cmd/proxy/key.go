@@ -300,7 +300,7 @@ func (a *app) keyRotate() *cobra.Command {
 func (a *app) keySet() *cobra.Command {
 	var flags keyFlags
 	var reset, all bool
-	c := &cobra.Command{Use: "set ID", Short: "Change a key, or refill its limit: it counts at once", Args: func(_ *cobra.Command, args []string) error {
+	c := &cobra.Command{Use: "set ID", Short: "Change a key, or refill its limit: running proxies follow within two seconds", Args: func(_ *cobra.Command, args []string) error {
 		if all && len(args) == 0 {
 			return nil
 		}

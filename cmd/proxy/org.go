@@ -74,7 +74,7 @@ func (a *app) orgShow() *cobra.Command {
 
 func (a *app) orgSet() *cobra.Command {
 	var name, rename, allowed string
-	c := &cobra.Command{Use: "set --name NAME", Short: "Change an organization: it counts at once", Args: cobra.NoArgs}
+	c := &cobra.Command{Use: "set --name NAME", Short: "Change an organization: running proxies follow within two seconds", Args: cobra.NoArgs}
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if setFlags(cmd, "rename", "max-connections") == 0 {
 			return errors.New("nothing to change: see respgate org set --help")

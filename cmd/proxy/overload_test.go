@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/respgate/respgate/metrics"
+
+	"github.com/respgate/respgate/internal/testbed"
 )
 
 // failing is a listener that has no descriptors for a while.
@@ -44,7 +46,7 @@ func TestAcceptWaitsForDescriptors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &logBuffer{}
+	log := &testbed.Buffer{}
 	d := &dataPlane{log: slog.New(slog.NewTextHandler(log, nil)), metrics: m}
 	var at []time.Time
 	const failures = 5

@@ -87,7 +87,7 @@ func TestCertificateFilesSettle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &logBuffer{}
+	log := &testbed.Buffer{}
 	certs, err := loadCertificates(cfg, m, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)

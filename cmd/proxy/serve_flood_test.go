@@ -12,20 +12,6 @@ import (
 	"github.com/respgate/respgate/internal/testbed"
 )
 
-// clientHello is what a client sends first.
-func clientHello(t testing.TB) []byte {
-	t.Helper()
-	ours, theirs := net.Pipe()
-	defer ours.Close()
-	go func() { _ = tls.Client(theirs, &tls.Config{InsecureSkipVerify: true}).Handshake() }()
-	b := make([]byte, 16<<10)
-	n, err := ours.Read(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b[:n]
-}
-
 // TestHandshakeFlood: while hundreds of handshakes hang in every state and others are made
 // as fast as they can be, clients that are connected get all their answers, new ones get
 // in, and what hangs is closed when its time is over.
@@ -41,7 +27,7 @@ func TestHandshakeFlood(t *testing.T) {
 	config := ca.client()
 	before := []session{login(t, r.addr, nil, key), login(t, cfg.TLS.Listen, config, key)}
 
-	hello := clientHello(t)
+	hello := testbed.ClientHello(t)
 	states := [][]byte{nil, hello[:1], hello[:len(hello)/2], hello, append(hello[:len(hello):len(hello)], 22, 3, 3), {22, 3, 1, 255}, {128, 200, 1}}
 	var halfOpen []net.Conn
 	for i := range 500 {

@@ -3,7 +3,6 @@
 package testbed
 
 import (
-	"bytes"
 	"context"
 	"math/rand/v2"
 	"net"
@@ -11,7 +10,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -84,27 +82,8 @@ type Server struct {
 	conf string // a sentinel's configuration, which it rewrites; "" is none
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process is gone
-	out  output
+	out  Buffer
 	own  *redis.Client // the testbed's own, of a cluster's node
-}
-
-// output keeps what a server prints.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }
 
 // Redis starts a redis-server with further arguments, such as "--requirepass",
