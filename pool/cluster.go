@@ -88,16 +88,10 @@ func (c *clusterNodes) candidates(last *Layout) []string {
 
 // views asks nodes, all at once.
 func (c *clusterNodes) views(ctx context.Context, addrs []string) []view {
-	ask := func(addr string) func() view {
-		client, err := c.client(addr)
-		if err != nil {
-			return func() view { return view{err: err} }
-		}
-		return func() view { return look(ctx, client, addr) }
-	}
 	var asks []func() view
 	for _, addr := range addrs {
-		asks = append(asks, ask(addr))
+		client := c.client(addr)
+		asks = append(asks, func() view { return look(ctx, client, addr) })
 	}
 	return gather(ctx, c.asking, asks, func(ask func() view) view { return ask() }, c.recent)
 }

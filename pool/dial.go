@@ -144,17 +144,23 @@ const deadAfter = 30 * time.Second
 
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: deadAfter / 2, Interval: deadAfter / 6, Count: 3}
 
+// connect connects to the server, and does the TLS handshake where it speaks TLS.
+func (b Backend) connect(ctx context.Context) (net.Conn, error) {
+	conn, err := (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext(ctx, b.Network, b.Addr)
+	if err != nil {
+		return nil, err
+	}
+	_ = loop.GiveUpAfter(conn, deadAfter) // without it the kernel takes longer
+	return b.TLS.secure(ctx, conn)
+}
+
 func (d *Dialer) try(ctx context.Context, b Backend, db, proto int) (net.Conn, Hello, error) {
 	if b.Group != Single {
 		return nil, Hello{}, errNoPrimary
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Load().Timeout)
 	defer cancel()
-	conn, err := (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext(ctx, b.Network, b.Addr)
-	if err == nil {
-		_ = loop.GiveUpAfter(conn, deadAfter) // without it the kernel takes longer
-		conn, err = b.TLS.secure(ctx, conn)
-	}
+	conn, err := b.connect(ctx)
 	if err != nil {
 		return nil, Hello{}, err
 	}

@@ -56,9 +56,8 @@ func (a *asker) fitness(ctx context.Context, servers []Backend) map[Backend]time
 	}
 	var asks []func() pulse
 	for _, b := range servers {
-		if c, err := a.client(b.Addr); err == nil {
-			asks = append(asks, func() pulse { return pulse{b, feel(ctx, c)} })
-		}
+		c := a.client(b.Addr)
+		asks = append(asks, func() pulse { return pulse{b, feel(ctx, c)} })
 	}
 	took := map[Backend]time.Duration{}
 	for _, p := range gather(ctx, a.asking, asks, func(ask func() pulse) pulse { return ask() }, func(pulse) bool { return false }) {
@@ -99,11 +98,7 @@ func (r *replicated) find(ctx context.Context, last *Layout) (*Layout, error) {
 	primary := r.backend
 	primary.Group, primary.ReadFrom = Single, Primary
 	layout := &Layout{Primaries: []Backend{primary}, Readers: [][]Backend{nil}}
-	c, err := r.client(primary.Addr)
-	if err != nil {
-		return nil, err
-	}
-	replicas, err := replicasOf(c.Do(ctx, "ROLE").Slice())
+	replicas, err := replicasOf(r.client(primary.Addr).Do(ctx, "ROLE").Slice())
 	if err != nil {
 		if last == nil {
 			return layout, nil // its links say what is wrong

@@ -10,8 +10,8 @@ func (d *Dialer) SetConfig(cfg DialConfig) {
 	d.gates.cfg.Store(&cfg)
 }
 
-// SetConfig changes how groups are asked that are looked at for the first time from now on.
-// It is safe for concurrent use.
+// SetConfig changes how groups are asked from the next look on. It is safe for concurrent
+// use.
 func (t *Topologies) SetConfig(cfg DialConfig) { t.dial.Store(&cfg) }
 
 // SetMax changes the bounds. Links beyond them are not closed, but fewer are opened; who

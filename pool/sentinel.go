@@ -29,8 +29,9 @@ var (
 type sentinels struct {
 	asker
 	ctx     context.Context // ends listening
-	refresh func()          // something has happened
-	own     bool            // they accept the servers' password, where they have none of their own
+	stop    context.CancelFunc
+	refresh func() // something has happened
+	own     bool   // they accept the servers' password, where they have none of their own
 	known   map[string]*sentinel
 	hearing sync.WaitGroup
 	epoch   int64 // of the opinion that was believed last
@@ -42,7 +43,8 @@ type sentinel struct {
 }
 
 func newSentinels(ctx context.Context, a asker, refresh func()) *sentinels {
-	s := &sentinels{asker: a, ctx: ctx, refresh: refresh, known: map[string]*sentinel{}}
+	s := &sentinels{asker: a, refresh: refresh, known: map[string]*sentinel{}}
+	s.ctx, s.stop = context.WithCancel(ctx)
 	for addr := range strings.SplitSeq(a.backend.Addr, ",") {
 		s.meet(addr)
 	}
@@ -58,18 +60,16 @@ func (s *sentinels) meet(addr string) {
 	if s.own {
 		user, password = s.backend.Username, s.backend.Password
 	}
-	options, err := s.options(addr, user, password.Reveal())
-	if err != nil {
-		return // find says so
-	}
-	k := &sentinel{client: redis.NewSentinelClient(options)}
-	k.events = k.client.Subscribe(s.ctx, "+switch-master", "+sdown", "-sdown", "+odown", "-odown", "+slave", "+reboot")
+	k := &sentinel{client: redis.NewSentinelClient(s.options(addr, user, password.Reveal()))}
+	k.events = k.client.Subscribe(s.ctx)
 	s.known[addr] = k
 	s.hearing.Go(func() { s.hear(k.events) })
 }
 
 // hear looks at the group whenever a sentinel tells of something.
 func (s *sentinels) hear(events *redis.PubSub) {
+	// When this fails, Receive tries it again.
+	_ = events.Subscribe(s.ctx, "+switch-master", "+sdown", "-sdown", "+odown", "-odown", "+slave", "+reboot")
 	for {
 		switch message, err := events.Receive(s.ctx); m := message.(type) {
 		case nil:
@@ -110,9 +110,6 @@ type opinion struct {
 
 // find implements finder.
 func (s *sentinels) find(ctx context.Context, last *Layout) (*Layout, error) {
-	if _, err := s.options("", "", ""); err != nil {
-		return nil, err
-	}
 	best := s.ask(ctx)
 	if best.err != nil && isNoAuth(best.err) && s.backend.SentinelPassword == "" && s.backend.Password != "" {
 		s.own = !s.own
@@ -213,6 +210,7 @@ func (s *sentinels) forget() {
 }
 
 func (s *sentinels) close() {
+	s.stop()
 	s.forget()
 	s.asker.close()
 }

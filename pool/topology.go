@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,10 +183,8 @@ func (d *Dialer) Find(ctx context.Context, b Backend) (*Layout, error) {
 	if b.Group == Single {
 		return &Layout{Primaries: []Backend{b}, Readers: [][]Backend{nil}}, nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
 	f := newFinder(ctx, b, d.cfg.Load().Timeout, func() {})
 	defer f.close()
-	defer cancel()
 	layout, err := f.find(ctx, nil)
 	return layout, asReply(err)
 }
@@ -201,7 +200,8 @@ func asReply(err error) error {
 
 // run looks at the group, again and again.
 func (t *Topology) run(ctx context.Context) {
-	f := newFinder(ctx, t.Backend, t.topologies.dial.Load().Timeout, t.Refresh)
+	timeout := t.topologies.dial.Load().Timeout
+	f := newFinder(ctx, t.Backend, timeout, t.Refresh)
 	defer func() {
 		f.close()
 		t.ended.Store(true)
@@ -210,6 +210,10 @@ func (t *Topology) run(ctx context.Context) {
 	idle := time.Now()
 	wait := topologySpacing
 	for {
+		if now := t.topologies.dial.Load().Timeout; now != timeout {
+			f.close()
+			timeout, f = now, newFinder(ctx, t.Backend, now, t.Refresh)
+		}
 		layout, err := f.find(ctx, t.layout.Load())
 		if ctx.Err() != nil {
 			return
@@ -313,35 +317,32 @@ type asker struct {
 	asking  *sync.WaitGroup // questions under way
 }
 
-// options are how a server is asked.
-func (a *asker) options(addr, user, password string) (*redis.Options, error) {
+// options are how a server is asked. Each connection reads the files for TLS anew.
+func (a *asker) options(addr, user, password string) *redis.Options {
 	m := a.backend.member(addr, AnyRole)
 	if a.backend.Group == Replicated && addr == a.backend.Addr {
 		m = a.backend
 	}
-	secure, err := m.TLS.Config()
-	if err != nil {
-		return nil, &filesError{err}
+	connect := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, a.timeout)
+		defer cancel()
+		return m.connect(ctx)
 	}
 	return &redis.Options{
-		Network: m.Network, Addr: addr, Username: user, Password: password, TLSConfig: secure,
+		Addr: addr, Dialer: connect, Username: user, Password: password,
 		DialTimeout: a.timeout, ReadTimeout: a.timeout, WriteTimeout: a.timeout, ContextTimeoutEnabled: true,
 		MaxRetries: -1, DialerRetries: 1, PoolSize: 2, Protocol: 2, DisableIdentity: true,
-	}, nil
+	}
 }
 
 // client returns a client of the server at addr.
-func (a *asker) client(addr string) (*redis.Client, error) {
-	if c := a.clients[addr]; c != nil {
-		return c, nil
+func (a *asker) client(addr string) *redis.Client {
+	c := a.clients[addr]
+	if c == nil {
+		c = redis.NewClient(a.options(addr, a.backend.Username, a.backend.Password.Reveal()))
+		a.clients[addr] = c
 	}
-	options, err := a.options(addr, a.backend.Username, a.backend.Password.Reveal())
-	if err != nil {
-		return nil, err
-	}
-	c := redis.NewClient(options)
-	a.clients[addr] = c
-	return c, nil
+	return c
 }
 
 // keep closes the clients of servers other than those.

@@ -9,6 +9,49 @@ import (
 	"github.com/respgate/respgate/tenant"
 )
 
+// looks are how looking at groups has ended.
+type looks chan string
+
+func (l looks) TopologyResult(_, result string) {
+	select {
+	case l <- result:
+	default: // the test has ended
+	}
+}
+
+// TestTopologyTakesUpItsTimeout: how long a server may take to answer can be changed while
+// its group is looked at.
+func TestTopologyTakesUpItsTimeout(t *testing.T) {
+	server := testbed.Redis(t)
+	backend, err := ParseURL(tenant.Secret("redis://" + server.Addr + "?read_from=prefer_replica"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(looks, 1000)
+	topologies := NewTopologies(t.Context(), DialConfig{Timeout: time.Hour}, slog.New(slog.DiscardHandler), seen, func(*Topology, []Backend) {})
+	t.Cleanup(topologies.Wait)
+	topology := topologies.Of("id", "acme/cache", backend)
+	await := func(want string) {
+		t.Helper()
+		testbed.Eventually(t, 20*time.Second, "a look ends: "+want, func() bool {
+			topology.Refresh()
+			select {
+			case got := <-seen:
+				return got == want
+			default:
+				return false
+			}
+		})
+	}
+	await("changed")
+	topologies.SetConfig(DialConfig{Timeout: 200 * time.Millisecond})
+	await("ok")
+	await("ok") // this one has begun since
+	server.Freeze()
+	t.Cleanup(server.Thaw)
+	await("error")
+}
+
 // follow looks at a group whose servers may take far longer to answer than a test takes.
 func follow(t *testing.T, url string) *Topology {
 	t.Helper()
@@ -38,6 +81,18 @@ func TestSilentSentinelHoldsUpNothing(t *testing.T) {
 	testbed.Eventually(t, 15*time.Second, "the new primary is known", func() bool {
 		return topology.Layout().Primaries[0].Addr == replica.Addr
 	})
+}
+
+// TestSilentSentinelHoldsUpNoBeginning is the same for a sentinel that has been silent ever since.
+func TestSilentSentinelHoldsUpNoBeginning(t *testing.T) {
+	primary := testbed.Redis(t)
+	sentinels := testbed.Sentinels(t, 2, primary, "")
+	sentinels[0].Freeze()
+	topology := follow(t, "redis-sentinel://"+sentinels[0].Addr+","+sentinels[1].Addr+"/"+testbed.PrimaryName)
+	t.Cleanup(sentinels[0].Thaw)
+	if got := topology.Layout().Primaries[0].Addr; got != primary.Addr {
+		t.Errorf("the primary is %s, want %s", got, primary.Addr)
+	}
 }
 
 // TestSilentNodeHoldsUpNothing is the same in a cluster.

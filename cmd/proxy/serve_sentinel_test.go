@@ -17,7 +17,11 @@ func sentinelURL(sentinels []*testbed.Server, auth, options string) tenant.Secre
 	for _, s := range sentinels {
 		addrs = append(addrs, s.Addr)
 	}
-	return tenant.Secret("redis-sentinel://" + auth + strings.Join(addrs, ",") + "/" + testbed.PrimaryName + "/0" + options)
+	scheme := "redis-sentinel://"
+	if sentinels[0].TLS != nil {
+		scheme = "rediss-sentinel://"
+	}
+	return tenant.Secret(scheme + auth + strings.Join(addrs, ",") + "/" + testbed.PrimaryName + "/0" + options)
 }
 
 // TestSentinelFailover kills the primary under load: writers that wait for each reply go

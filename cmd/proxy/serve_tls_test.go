@@ -161,9 +161,8 @@ func TestTLSToBackends(t *testing.T) {
 	file := filesIn(t, t.TempDir())
 	certPEM, keyPEM := ca.pair()
 	cert, key, caFile, otherFile := file("cert.pem", certPEM), file("key.pem", keyPEM), file("ca.pem", ca.pem), file("other.pem", other.pem)
-	addr := testbed.FreeAddr(t)
-	_, port, _ := net.SplitHostPort(addr)
-	plain := testbed.Redis(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", caFile, "--tls-auth-clients", "yes")
+	plain := testbed.Redis(t)
+	addr := testbed.Redis(t, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", caFile, "--tls-auth-clients", "yes").Addr
 	cfg := testConfig(t)
 	cfg.Pool.DialAttempts = 1
 	r := startServe(t, cfg)

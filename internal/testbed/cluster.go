@@ -141,11 +141,14 @@ func (c *Cluster) URL() string {
 	for _, p := range c.Primaries {
 		addrs = append(addrs, p.Addr)
 	}
-	auth := ""
+	scheme, auth := "redis-cluster://", ""
+	if c.Primaries[0].TLS != nil {
+		scheme = "rediss-cluster://"
+	}
 	if p := c.Primaries[0].Password; p != "" {
 		auth = ":" + p + "@"
 	}
-	return "redis-cluster://" + auth + strings.Join(addrs, ",")
+	return scheme + auth + strings.Join(addrs, ",")
 }
 
 // MigrateSlot moves a slot with its keys from one primary to another, as redis-cli

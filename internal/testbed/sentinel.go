@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -13,19 +15,26 @@ const PrimaryName = "mymaster"
 
 // Sentinels starts n sentinels that watch primary and agree by majority that it is down
 // when it has been silent for half a second. password, unless "", is what their own clients
-// need. They are killed when the test ends.
+// need. They speak TLS as primary does. They are killed when the test ends.
 func Sentinels(tb testing.TB, n int, primary *Server, password string) []*Server {
 	tb.Helper()
 	host, port, _ := net.SplitHostPort(primary.Addr)
 	sentinels := make([]*Server, n)
 	for i := range sentinels {
-		s := &Server{tb: tb, Addr: FreeAddr(tb), Password: password, dir: tb.TempDir()}
+		s := &Server{tb: tb, Addr: FreeAddr(tb), Password: password, TLS: primary.TLS, dir: tb.TempDir()}
 		s.conf = filepath.Join(s.dir, "sentinel.conf")
 		_, own, _ := net.SplitHostPort(s.Addr)
-		conf := fmt.Sprintf("bind 127.0.0.1\nport %s\ndir %s\nsentinel monitor %s %s %s %d\n", own, s.dir, PrimaryName, host, port, n/2+1)
+		ports := "port " + own
+		if s.TLS != nil {
+			ports = "port 0\ntls-port " + own
+		}
+		conf := fmt.Sprintf("bind 127.0.0.1\n%s\ndir %s\nsentinel monitor %s %s %s %d\n", ports, s.dir, PrimaryName, host, port, n/2+1)
 		conf += fmt.Sprintf("sentinel down-after-milliseconds %[1]s 500\nsentinel failover-timeout %[1]s 3000\n", PrimaryName)
 		if primary.Password != "" {
 			conf += fmt.Sprintf("sentinel auth-pass %s %s\n", PrimaryName, primary.Password)
+		}
+		for option := range slices.Chunk(tlsArguments(primary.args), 2) {
+			conf += strings.TrimPrefix(strings.Join(option, " "), "--") + "\n"
 		}
 		if password != "" {
 			conf += fmt.Sprintf("requirepass %[1]s\nsentinel sentinel-pass %[1]s\n", password)

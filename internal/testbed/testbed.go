@@ -4,10 +4,12 @@ package testbed
 
 import (
 	"context"
+	"crypto/tls"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -74,7 +76,8 @@ func Eventually(tb testing.TB, timeout time.Duration, what string, cond func() b
 // Server is a redis-server. It keeps no data on disk.
 type Server struct {
 	Addr     string
-	Password string // what --requirepass was given, if anything
+	Password string      // what --requirepass was given, if anything
+	TLS      *tls.Config // what its clients need, where it speaks TLS; nil is plain text
 
 	tb   testing.TB
 	dir  string // what it keeps, for as long as the test runs
@@ -87,18 +90,20 @@ type Server struct {
 }
 
 // Redis starts a redis-server with further arguments, such as "--requirepass",
-// "x", and waits until it answers. It is killed when the test ends.
+// "x", and waits until it answers. With "--tls-cert-file", "--tls-key-file" and
+// "--tls-ca-cert-file" it speaks TLS only. It is killed when the test ends.
 func Redis(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 	return start(tb, FreeAddr(tb), args...)
 }
 
 // Replica starts a redis-server that follows primary, and waits until it has what
-// primary has. It has primary's password, and further arguments of its own.
+// primary has. It has primary's password and speaks TLS as that does, and has further
+// arguments of its own.
 func Replica(tb testing.TB, primary *Server, args ...string) *Server {
 	tb.Helper()
 	host, port, _ := net.SplitHostPort(primary.Addr)
-	args = append([]string{"--replicaof", host, port}, args...)
+	args = slices.Concat([]string{"--replicaof", host, port}, tlsArguments(primary.args), args)
 	if primary.Password != "" {
 		args = append([]string{"--requirepass", primary.Password, "--masterauth", primary.Password}, args...)
 	}
@@ -119,7 +124,7 @@ func (s *Server) WaitSynced() {
 
 func start(tb testing.TB, addr string, args ...string) *Server {
 	tb.Helper()
-	s := &Server{tb: tb, args: args, Addr: addr, dir: tb.TempDir()}
+	s := &Server{tb: tb, args: args, Addr: addr, TLS: clientTLS(tb, args), dir: tb.TempDir()}
 	for i, a := range args {
 		if a == "--requirepass" && i+1 < len(args) {
 			s.Password = args[i+1]
@@ -134,8 +139,12 @@ func start(tb testing.TB, addr string, args ...string) *Server {
 func (s *Server) Start() {
 	s.tb.Helper()
 	_, port, _ := net.SplitHostPort(s.Addr)
-	args := append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", s.dir,
-		"--repl-diskless-sync-delay", "0"}, s.args...)
+	ports := []string{"--port", port}
+	if s.TLS != nil {
+		ports = []string{"--port", "0", "--tls-port", port}
+	}
+	args := slices.Concat(ports, []string{"--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.dir,
+		"--repl-diskless-sync-delay", "0"}, s.args)
 	if s.conf != "" {
 		args = []string{s.conf, "--sentinel"}
 	}
@@ -160,7 +169,7 @@ func (s *Server) Start() {
 
 // Client returns a client of the server itself, closed when the test ends.
 func (s *Server) Client() *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: s.Addr, Password: s.Password, MaxRetries: -1})
+	c := redis.NewClient(&redis.Options{Addr: s.Addr, Password: s.Password, TLSConfig: s.TLS, MaxRetries: -1})
 	s.tb.Cleanup(func() { _ = c.Close() })
 	return c
 }
