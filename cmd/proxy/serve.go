@@ -158,10 +158,10 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	}
 	data.start()
 	defer data.stop()
-	if s.listeners.from != nil && !waitUntil(ctx, func() bool { reachable, _, _ := service.Status(); return reachable }) {
-		return nil // the predecessor serves on
-	}
 	s.health.SetState(health.Ready)
+	if !waitUntil(ctx, func() bool { ready, _ := s.health.Ready(ctx); return ready }) {
+		return nil // a predecessor serves on
+	}
 	startHTTP()
 	s.accept(ctx, data, stopHTTP, started)
 	s.drain(data)
