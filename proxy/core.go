@@ -75,7 +75,8 @@ type Core struct {
 	meters   map[string]*meter
 	sessions map[*Session]struct{}
 	holds    map[string]*hold // by instance
-	after    *resp.Limits     // once authenticated
+	lack     map[pool.Backend]lack
+	after    *resp.Limits // once authenticated
 	awaiting map[*pool.Topology][]func()
 	denied   rate.Sometimes // the log tells of retries that are not made
 	spare    []*call        // for the next ones

@@ -156,7 +156,7 @@ func (s *Session) hello(it *item) {
 // greet answers HELLO with what the backend says of itself, after a call of done, or
 // refuses it and calls undo.
 func (s *Session) greet(id command.ID, proto int, done, undo func()) {
-	s.onLink(id, s.db, proto, undo, func(l *pool.Link) {
+	s.onLink(id, s.db, proto, func(*pool.Error) { undo() }, func(l *pool.Link) {
 		done()
 		if proto != s.proto {
 			s.releaseLinks()
@@ -181,13 +181,16 @@ func (s *Session) greet(id command.ID, proto int, done, undo func()) {
 
 // onLink calls then once the link for db and proto is up, or refuses the command
 // with the reason why it cannot be and calls undo. Nothing else is looked at meanwhile.
-func (s *Session) onLink(id command.ID, db, proto int, undo func(), then func(*pool.Link)) {
+func (s *Session) onLink(id command.ID, db, proto int, undo func(*pool.Error), then func(*pool.Link)) {
 	key := s.key(db, pool.Plain)
 	key.Proto = proto
 	l := s.core.Links.Shared(key)
+	refuse := func(err *pool.Error) {
+		s.refuse(id, unservedBy(err), err.Error())
+		undo(err)
+	}
 	if l == nil {
-		s.refuse(id, backendUnavailable, pool.ErrBusy.Error())
-		undo()
+		refuse(pool.ErrBusy)
 		return
 	}
 	l.Acquire()
@@ -199,13 +202,11 @@ func (s *Session) onLink(id command.ID, db, proto int, undo func(), then func(*p
 		case s.closed:
 			return
 		case s.principal.Route != route:
-			s.refuse(id, backendUnavailable, movedAway)
-			undo()
+			refuse(&pool.Error{Reason: movedAway})
 		case err == nil:
 			then(l)
 		default:
-			s.refuse(id, unservedBy(err), err.Error())
-			undo()
+			refuse(err)
 		}
 		s.resume()
 	})

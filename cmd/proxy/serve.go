@@ -158,14 +158,23 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	}
 	data.start()
 	defer data.stop()
-	s.health.SetState(health.Ready)
-	if !waitUntil(ctx, func() bool { ready, _ := s.health.Ready(ctx); return ready }) {
+	if !s.becomeReady(ctx) {
 		return nil // a predecessor serves on
 	}
 	startHTTP()
 	s.accept(ctx, data, stopHTTP, started)
 	s.drain(data)
 	return nil
+}
+
+// becomeReady returns true once /health/ready says so too: the store may have opened and not
+// have told yet what has changed in it. False is that ctx has ended before.
+func (s *server) becomeReady(ctx context.Context) bool {
+	s.health.SetState(health.Ready)
+	return waitUntil(ctx, func() bool {
+		ready, _ := s.health.Ready(ctx)
+		return ready
+	})
 }
 
 // openStore opens the store. While it is away the proxy waits for it, not ready;

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os/exec"
 	"strings"
@@ -37,16 +38,30 @@ func TestRedisBenchmark(t *testing.T) {
 }
 
 // TestRefusedDatabases has a client try databases that there are not: its backend is not
-// dialled for each.
+// dialled for each, also where another client has all links that could be asked on.
 func TestRefusedDatabases(t *testing.T) {
-	r := startServe(t, testConfig(t))
-	key := r.tenant(t, "acme", testbed.Redis(t).Addr, limits(0, 0))
-	const n = 500
-	got := talk(t, r.addr, "AUTH "+key+"\r\n"+strings.Repeat("SELECT 99\r\n", n)+"QUIT\r\n")
-	if refused := strings.Count(got, "-ERR DB index is out of range|"); refused != n {
-		t.Errorf("%d of %d were refused: %.200s", refused, n, got)
-	}
-	if dials := r.metric(t, "redis_connection_attempts_total"); dials > 5 {
-		t.Errorf("the backend was dialled %v times", dials)
+	for _, c := range []struct{ name, before string }{{"links to be had", "PING"}, {"all links taken", "WATCH k"}} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := testConfig(t)
+			cfg.Loops, cfg.Pool.PinnedMax = 1, 1
+			r := startServe(t, cfg)
+			key := r.tenant(t, "acme", testbed.Redis(t).Addr, limits(0, 0))
+			other := talkTo(t, r.addr, key)
+			other.send(c.before, "PING")
+			other.line()
+			other.expect("+PONG")
+			const n = 200
+			input := ""
+			for i := range n {
+				input += fmt.Sprintf("SELECT %d\r\n", 99+i)
+			}
+			got := talk(t, r.addr, "AUTH "+key+"\r\n"+input+"SELECT 15\r\nQUIT\r\n")
+			if refused := strings.Count(got, "-ERR DB index is out of range|"); refused != n || !strings.HasSuffix(got, "|+OK|+OK|") {
+				t.Errorf("%d of %d were refused: %.200s", refused, n, got)
+			}
+			if dials := r.metric(t, "redis_connection_attempts_total"); dials > n/10 {
+				t.Errorf("the backend was dialled %v times", dials)
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,8 +34,8 @@ func secureGroups(t *testing.T) []secureGroup {
 		"--tls-ca-cert-file", file("ca.pem", ca.pem), "--tls-replication", "yes", "--tls-cluster", "yes", "--tls-auth-clients"}
 	g.options = "?ca_file=" + g.caFile
 	open, mutual := g, g
-	open.name, open.args = "by password", append(g.args[:len(g.args):len(g.args)], "no")
-	mutual.name, mutual.args = "by certificate too", append(g.args[:len(g.args):len(g.args)], "yes")
+	open.name, open.args = "by password", slices.Concat(g.args, []string{"no"})
+	mutual.name, mutual.args = "by certificate too", slices.Concat(g.args, []string{"yes"})
 	mutual.options += "&cert_file=" + file("ours.pem", oursPEM) + "&key_file=" + file("ours.key", oursKeyPEM)
 	return []secureGroup{open, mutual}
 }
