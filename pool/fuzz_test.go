@@ -42,7 +42,7 @@ func (h *hearer) hear(kind string, b []byte, done int, partial bool) {
 }
 
 func (h *hearer) Replies(b []byte, done int, partial bool) {
-	if nl := bytes.LastIndexByte(b, '\n'); done > 0 && partial && nl >= 0 {
+	if done > 0 && partial {
 		// What ends here and what begins come in one piece.
 		end := ends(h.torn, b, done)
 		h.hear("", b[:end], done, false)
