@@ -22,6 +22,7 @@ type group struct {
 	channels map[string]*shard // shard channels that are subscribed to
 	pushed   []byte            // messages on them that came in the middle of something else
 	queued   [][]byte          // what is in a transaction that has no key yet
+	opening  *opening          // of the transaction, until its first key has been found
 	at       int               // the primary that a link of its own is to, or is to be
 	slot     int               // of the open transaction; -1 is none yet
 }

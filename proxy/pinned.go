@@ -37,6 +37,8 @@ type pinned struct {
 	asking    bool // the backend is being asked to unblock it
 	spoilt    bool // the link is not for others any more
 	selected  bool // the transaction has a SELECT in it
+	asks      bool // commands outside transactions go behind ASKING: watched keys are on their way to the node
+	hosts     int  // 1 + the slot that the node has, as another has said, whatever the layout says; 0 is none
 	probing   bool // the database is being asked for
 }
 
@@ -125,6 +127,7 @@ func (s *Session) turnedDown(r role) {
 func (s *Session) sendPinned(it *item, r role) {
 	p := &s.pin
 	owner, raw := pool.Owner(s), it.frame.Raw
+	outside, binds := p.tx == none, !p.bound()
 	if r != exec && !it.id.ArityOK(it.frame.Args) {
 		r = onShared // it does nothing; the backend says why. A wrong EXEC discards.
 	}
@@ -146,7 +149,7 @@ func (s *Session) sendPinned(it *item, r role) {
 			db, _ := strconv.Atoi(string(it.frame.Sub))
 			owner = &selecting{s, db}
 		}
-		p.selected = p.selected || p.tx != none
+		p.selected = p.selected || p.tx != none && !s.clustered() // a cluster has one database
 	case waits:
 		if name := it.id.Info().Name; p.tx == none && (name == "wait" || name == "waitaof") {
 			// WAIT is about the writes before the connection's last command: this makes
@@ -193,12 +196,20 @@ func (s *Session) sendPinned(it *item, r role) {
 	}
 	switch {
 	case !s.clustered():
-	case r == waits && p.tx == none && it.id.Info().Class != command.Script:
-		owner = s.newChase(it, owner)
+	case s.group.opening != nil:
+		owner = s.group.opening.add(it, r, moved{owner, s.group.topology}, raw)
+	case r == waits && outside && it.id.Info().Class != command.Script, r == watch && outside && binds:
+		owner = s.newChase(it, owner, r == watch)
 	default:
 		owner = moved{owner, s.group.topology}
 	}
+	if p.asks && outside {
+		_, _ = p.link.Send(unheard{}, askingCommand, command.Other, s.core.Clock.Nanos())
+	}
 	s.send(p.link, owner, raw, it.id)
+	if s.clustered() && r == watch && outside && binds && s.owed() > 0 {
+		s.pause(idleness) // the node may not have the keys: what follows is for the one that has
+	}
 	switch {
 	case p.tx != none && r != multi:
 		p.queued++

@@ -11,6 +11,9 @@ import (
 	"github.com/respgate/respgate/resp"
 )
 
+// badDatabase is Redis's complaint about a database that there is not.
+const badDatabase = "ERR DB index is out of range"
+
 // selectDB serves SELECT: the backend has to accept the database.
 func (s *Session) selectDB(it *item) {
 	db, ok := resp.ParseInt(it.frame.Sub)
@@ -20,9 +23,9 @@ func (s *Session) selectDB(it *item) {
 	case db < math.MinInt32, db > math.MaxInt32:
 		s.refuse(it.id, badRequest, "ERR value is out of range, value must between -2147483648 and 2147483647")
 	case db < 0:
-		s.refuse(it.id, badRequest, "ERR DB index is out of range")
+		s.refuse(it.id, badRequest, badDatabase)
 	case s.clustered() && db != 0:
-		s.refuse(it.id, badRequest, "ERR DB index is out of range")
+		s.refuse(it.id, badRequest, badDatabase)
 	case int(db) == s.db:
 		s.say([]byte("+OK\r\n"))
 	case s.core.Links.Connected(s.key(int(db), pool.Plain)):
