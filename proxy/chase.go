@@ -25,6 +25,27 @@ func (s *Session) newChase(it *item, owner pool.Owner, binds bool) *chase {
 	return &chase{moved: moved{owner, s.group.topology}, s: s, id: it.id, raw: bytes.Clone(it.frame.Raw), binds: binds}
 }
 
+// sendToNode sends a command over the session's own link to a node of a cluster, which may not
+// have the keys: outside a transaction, or in one; and it may be the first to bind the session.
+func (s *Session) sendToNode(it *item, r role, owner pool.Owner, raw []byte, outside, binds bool) {
+	l := s.pin.link
+	switch o := s.group.opening; {
+	case o != nil:
+		owner = o.add(it, r, moved{owner, s.group.topology}, raw)
+	case r == waits && outside && it.id.Info().Class != command.Script, binds && r == watch:
+		owner = s.newChase(it, owner, binds)
+	default:
+		owner = moved{owner, s.group.topology}
+	}
+	if s.pin.asks && outside {
+		_, _ = l.Send(unheard{}, askingCommand, command.Other, s.core.Clock.Nanos())
+	}
+	s.send(l, owner, raw, it.id)
+	if binds && s.owed() > 0 {
+		s.pause(idleness) // what follows is for the node that has the keys
+	}
+}
+
 // Replies implements pool.Owner.
 func (c *chase) Replies(b []byte, done int, partial bool) {
 	s := c.s
@@ -70,8 +91,16 @@ func (s *Session) named(words []byte, from pool.Backend) (pool.Backend, metrics.
 		s.group.topology.Moved(slotMoved(words), member.Addr)
 	}
 	s.group.topology.Refresh()
+	s.noteStray(member)
 	s.meter.tenant.Retry(why)
 	return member, why
+}
+
+// noteStray remembers a server that the layout does not have, or not yet: WAIT asks it too.
+func (s *Session) noteStray(member pool.Backend) {
+	if l := s.group.layout; l != nil && !slices.Contains(l.Primaries, member) && !slices.Contains(s.group.strays, member) {
+		s.group.strays = append(s.group.strays, member)
+	}
 }
 
 // borrowAt gets the session, which waits, a link of its own to a member of the group, and

@@ -14,7 +14,7 @@ const crossSlot = "CROSSSLOT Keys in request don't hash to the same slot"
 const noCluster = "ERR This instance has cluster support disabled"
 
 // notInCluster are commands that only tell the truth on one server.
-var notInCluster = []string{"wait", "waitaof", "client|tracking", "client|no-touch", "client|caching"}
+var notInCluster = []string{"waitaof", "client|tracking", "client|no-touch", "client|caching"}
 
 // place is how a cluster serves a command, other than by its keys.
 type place struct {
@@ -76,11 +76,10 @@ func (s *Session) relayCluster(it *item, r role) bool {
 		s.refuse(it.id, badRequest, crossSlot)
 		s.turnedDown(r)
 		return true
+	case place.spread != nil:
+		return place.spread(s, it, r)
 	case r > onScripts:
 		return s.relayToOwner(it, r, slot)
-	}
-	if place.spread != nil {
-		return place.spread(s, it, r)
 	}
 	node := s.group.at
 	if slot >= 0 {

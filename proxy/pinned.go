@@ -127,7 +127,7 @@ func (s *Session) turnedDown(r role) {
 func (s *Session) sendPinned(it *item, r role) {
 	p := &s.pin
 	owner, raw := pool.Owner(s), it.frame.Raw
-	outside, binds := p.tx == none, !p.bound()
+	outside, binds := p.tx == none, r == watch && p.tx == none && !p.bound()
 	if r != exec && !it.id.ArityOK(it.frame.Args) {
 		r = onShared // it does nothing; the backend says why. A wrong EXEC discards.
 	}
@@ -194,21 +194,10 @@ func (s *Session) sendPinned(it *item, r role) {
 		}
 		return
 	}
-	switch {
-	case !s.clustered():
-	case s.group.opening != nil:
-		owner = s.group.opening.add(it, r, moved{owner, s.group.topology}, raw)
-	case r == waits && outside && it.id.Info().Class != command.Script, r == watch && outside && binds:
-		owner = s.newChase(it, owner, r == watch)
-	default:
-		owner = moved{owner, s.group.topology}
-	}
-	if p.asks && outside {
-		_, _ = p.link.Send(unheard{}, askingCommand, command.Other, s.core.Clock.Nanos())
-	}
-	s.send(p.link, owner, raw, it.id)
-	if s.clustered() && r == watch && outside && binds && s.owed() > 0 {
-		s.pause(idleness) // the node may not have the keys: what follows is for the one that has
+	if s.clustered() {
+		s.sendToNode(it, r, owner, raw, outside, binds)
+	} else {
+		s.send(p.link, owner, raw, it.id)
 	}
 	switch {
 	case p.tx != none && r != multi:
