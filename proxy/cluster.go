@@ -189,7 +189,12 @@ func (s *Session) relayListening(it *item) bool {
 // slot.
 func (s *Session) relayInside(it *item, r role, slot int, same bool) bool {
 	g := &s.group
-	if g.opening != nil && g.opening.full(it.frame.Raw) {
+	switch o := g.opening; {
+	case o == nil:
+	case o.vain: // it goes on at another node
+		s.pause(someone)
+		return false
+	case o.full(it.frame.Raw):
 		s.pause(idleness)
 		return false
 	}
