@@ -128,7 +128,7 @@ func (s *Session) flags() string {
 
 // blocked reports whether the session waits for a command that blocks.
 func (s *Session) blocked() bool {
-	return s.pin.link != nil && s.done < s.pin.blocking
+	return s.pin.link != nil && s.done < s.pin.blocking || s.group.acks != nil
 }
 
 // clientList serves CLIENT LIST [TYPE type] [ID id ...].
@@ -329,6 +329,11 @@ const askAgain = 5 * time.Millisecond
 // the reply has come: else another client's wait there could be ended. Where the backend
 // cannot be asked, or refuses, a session that must end is dropped.
 func (s *Session) askToUnblock(reason []string, must bool, then func(reply []byte)) {
+	if w := s.group.acks; w != nil {
+		w.unblock(reason)
+		then([]byte(":1\r\n"))
+		return
+	}
 	id := s.pin.link.Hello().ID
 	link := s.core.Links.Shared(s.keyTo(s.pin.link.Key().Backend, s.db, pool.Plain)) // to the same server
 	if link == nil || id == 0 {

@@ -14,7 +14,7 @@ const crossSlot = "CROSSSLOT Keys in request don't hash to the same slot"
 const noCluster = "ERR This instance has cluster support disabled"
 
 // notInCluster are commands that only tell the truth on one server.
-var notInCluster = []string{"wait", "waitaof", "client|tracking", "client|no-touch", "client|caching"}
+var notInCluster = []string{"waitaof", "client|tracking", "client|no-touch", "client|caching"}
 
 // place is how a cluster serves a command, other than by its keys.
 type place struct {
@@ -45,12 +45,9 @@ func (s *Session) relayCluster(it *item, r role) bool {
 	}
 	place := &places[it.id]
 	switch {
-	case place.refused:
+	case place.refused && p.tx == none:
 		s.refuse(it.id, unsupported, "the '", it.id.Info().Name, "' command is not supported for a cluster")
 		s.turnedDown(r)
-		return true
-	case place.cluster && p.tx == none:
-		s.refuse(it.id, badRequest, noCluster)
 		return true
 	case !it.id.ArityOK(it.frame.Args) && p.tx == none && r != exec: // which ends what is watched at the node
 		s.wrongArity(it)
@@ -70,17 +67,19 @@ func (s *Session) relayCluster(it *item, r role) bool {
 		return s.relayInside(it, r, slot, same)
 	case p.listening && s.proto == 2 && r != listen && r != unlisten:
 		return s.relayListening(it)
+	case place.cluster:
+		s.refuse(it.id, badRequest, noCluster)
+		return true
 	case !same && place.split.join != nil:
 		return s.split(it, place.split)
 	case !same:
 		s.refuse(it.id, badRequest, crossSlot)
 		s.turnedDown(r)
 		return true
+	case place.spread != nil:
+		return place.spread(s, it, r)
 	case r > onScripts:
 		return s.relayToOwner(it, r, slot)
-	}
-	if place.spread != nil {
-		return place.spread(s, it, r)
 	}
 	node := s.group.at
 	if slot >= 0 {
@@ -141,7 +140,7 @@ func (s *Session) relayToOwner(it *item, r role, slot int) bool {
 	p := &s.pin
 	node := s.group.at
 	if slot >= 0 {
-		if node = s.group.layout.Owner(slot); node < 0 {
+		if node = s.nodeOf(slot); node < 0 {
 			s.unowned(it, r)
 			return true
 		}
@@ -163,6 +162,15 @@ func (s *Session) relayToOwner(it *item, r role, slot int) bool {
 	return s.relayPinned(it, r)
 }
 
+// nodeOf is the primary that has a slot, -1 is none. What the session's own link was sent to is
+// right, whatever the layout says.
+func (s *Session) nodeOf(slot int) int {
+	if s.pin.hosts == slot+1 {
+		return s.group.at
+	}
+	return s.group.layout.Owner(slot)
+}
+
 // relayListening serves a command of a RESP2 client that is subscribed. A node would say
 // first that it does not have the keys.
 func (s *Session) relayListening(it *item) bool {
@@ -181,12 +189,22 @@ func (s *Session) relayListening(it *item) bool {
 // slot.
 func (s *Session) relayInside(it *item, r role, slot int, same bool) bool {
 	g := &s.group
+	switch o := g.opening; {
+	case o == nil:
+	case o.vain: // it goes on at another node
+		s.pause(someone)
+		return false
+	case o.full(it.frame.Raw):
+		s.pause(idleness)
+		return false
+	}
 	switch {
-	case places[it.id].spread != nil || places[it.id].cluster:
-		s.refuseInTransaction(it, r)
+	case places[it.id].spread != nil, places[it.id].refused:
+		s.refuseSpread(it, r)
 		return true
 	case slot < 0:
-	case !same, g.slot >= 0 && slot != g.slot, g.slot < 0 && g.layout.Owner(slot) != g.at:
+		it.frame.Raw = standIn(it, r)
+	case !same, g.slot >= 0 && slot != g.slot, g.slot < 0 && s.nodeOf(slot) != g.at:
 		s.refuse(it.id, badRequest, crossSlot)
 		s.turnedDown(r)
 		return true
@@ -194,6 +212,13 @@ func (s *Session) relayInside(it *item, r role, slot int, same bool) bool {
 		g.slot = slot
 	}
 	return s.relayPinned(it, r)
+}
+
+// refuseSpread refuses in a transaction what asks several servers: what they hold could not be
+// seen, or changed, in one moment.
+func (s *Session) refuseSpread(it *item, r role) {
+	s.refuse(it.id, unsupported, "the '", it.id.Info().Name, "' command asks all servers of a cluster, and a transaction runs on one of them")
+	s.turnedDown(r)
 }
 
 // moved makes what a node says of a slot that it does not have, or not any more, an error

@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"bytes"
+
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/resp"
 )
 
 // maxQueued bounds the bytes of the commands that wait for a transaction's first key.
@@ -41,7 +44,9 @@ func (s *Session) queue(it *item, r role) bool {
 	case r == exec && len(g.queued) == 0:
 		s.endQueue()
 		s.say([]byte("*0\r\n"))
-	case places[it.id].spread != nil, places[it.id].cluster, r == listen, r == unlisten, r == tells, r == monitor:
+	case places[it.id].spread != nil, places[it.id].refused:
+		s.refuseSpread(it, r)
+	case r == listen, r == unlisten, r == tells, r == monitor:
 		s.refuseInTransaction(it, r)
 	case !same:
 		s.refuse(it.id, badRequest, crossSlot)
@@ -52,7 +57,7 @@ func (s *Session) queue(it *item, r role) bool {
 			p.poisoned = true
 			break
 		}
-		g.queued = append(g.queued, append([]byte(nil), it.frame.Raw...))
+		g.queued = append(g.queued, bytes.Clone(standIn(it, r)))
 		s.say([]byte("+QUEUED\r\n"))
 	default:
 		return s.open(it, r, slot)
@@ -114,6 +119,9 @@ func (s *Session) open(it *item, r role, slot int) bool {
 			p.tx, g.queued = pending, queued
 			p.err = pool.Refused(reply)
 		default:
+			if slot >= 0 {
+				g.opening = &opening{s: s, queued: queued}
+			}
 			for _, raw := range queued {
 				_, _ = l.Send(unheard{}, raw, command.Other, s.core.Clock.Nanos()) // what is refused dooms the transaction there
 			}
@@ -123,3 +131,24 @@ func (s *Session) open(it *item, r role, slot int) bool {
 	l.Ask(then, "MULTI")
 	return false
 }
+
+// standIn is what a transaction's node is sent for a command without keys: the command, or, of
+// one that a server in no cluster and with one database can only answer with an error, a
+// script that says this error.
+func standIn(it *item, r role) []byte {
+	switch {
+	case !it.id.ArityOK(it.frame.Args):
+	case places[it.id].cluster:
+		return inNoCluster
+	case r == selects:
+		if db, ok := resp.ParseInt(it.frame.Sub); ok && db != 0 && db == int64(int32(db)) { //nolint:gosec // whether it fits
+			return noDatabase
+		}
+	}
+	return it.frame.Raw
+}
+
+var (
+	inNoCluster = resp.AppendCommand(nil, "EVAL", "return redis.error_reply(ARGV[1])", "0", noCluster)
+	noDatabase  = resp.AppendCommand(nil, "EVAL", "return redis.error_reply(ARGV[1])", "0", noSuchDB)
+)

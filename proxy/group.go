@@ -22,6 +22,9 @@ type group struct {
 	channels map[string]*shard // shard channels that are subscribed to
 	pushed   []byte            // messages on them that came in the middle of something else
 	queued   [][]byte          // what is in a transaction that has no key yet
+	opening  *opening          // of the transaction, until its first key has been found
+	acks     *acks             // of a WAIT that is under way
+	strays   []pool.Backend    // that commands have been sent to and that the layout did not have
 	at       int               // the primary that a link of its own is to, or is to be
 	slot     int               // of the open transaction; -1 is none yet
 }
@@ -64,6 +67,9 @@ func (s *Session) quit() {
 		c.s = nil // what is answered yet is nobody's
 	}
 	s.leaveShards()
+	if w := s.group.acks; w != nil {
+		w.release()
+	}
 	s.group.topology.Release()
 	s.group = group{}
 }
@@ -141,6 +147,7 @@ func (s *Session) located(l *pool.Layout) bool {
 		return true
 	}
 	s.releaseLinks()
+	s.group.strays = slices.DeleteFunc(s.group.strays, func(b pool.Backend) bool { return slices.Contains(l.Primaries, b) })
 	s.group.layout = l
 	s.group.links = make([]nodeLinks, len(l.Primaries))
 	s.group.at = -1

@@ -25,6 +25,8 @@ func (s *Session) serveHere(it *item, r role) bool {
 		s.answer(it)
 	case r == selects && p.link != nil && !s.clustered():
 		return s.relayPinned(it, r)
+	case r == selects && s.clustered() && p.tx != none && p.tx != refused:
+		return s.relayGrouped(it, r)
 	case (p.link != nil || s.group.topology != nil) && s.owed() > 0:
 		s.pause(idleness)
 		return false

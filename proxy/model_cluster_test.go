@@ -50,9 +50,6 @@ SETRANGE K -1 x
 OBJECT ENCODING L
 EVAL return{KEYS[1],ARGV[1],redis.call('get',KEYS[1])} 1 K V
 EVAL return{redis.call('incrby',KEYS[1],ARGV[1]),redis.call('get',KEYS[1])} 1 K N
-SELECT 0
-SELECT 1
-SELECT x
 `
 
 // noSlot is what they say without keys.
@@ -65,6 +62,10 @@ GET
 SET T
 MSET T V T
 HSET TH f
+SELECT 0
+SELECT 1
+SELECT x
+CLUSTER INFO
 `
 
 // oneSlot is what they say of keys of one slot, which a transaction has to be of.
@@ -145,6 +146,7 @@ var clustered = language{
 	func(line string) bool {
 		return !slices.Contains(lines(noSlot, oneSlot, bound), line)
 	},
+	nil,
 }
 
 func lines(of ...string) []string {
@@ -195,6 +197,33 @@ func TestMovingClusterModel(t *testing.T) {
 	}
 	if moves == 0 {
 		t.Error("no slot has moved")
+	}
+	t.Logf("%d slots have moved", moves)
+}
+
+// TestMovedClusterModel is TestClusterModel with slots that transactions and watched keys are
+// in: they move between two programs, and the proxy is not told.
+func TestMovedClusterModel(t *testing.T) {
+	c := testbed.NewCluster(t, 3, 0)
+	st := fixed{}
+	key := st.grantAt("acme", tenant.Secret(c.URL()), 0, "+@all")
+	direct := testbed.Redis(t, "--databases", "1")
+	var mu sync.Mutex
+	programs, moves := 0, 0
+	l := clustered
+	l.ahead = func(worker int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if programs++; programs%3 > 0 {
+			return
+		}
+		moves++
+		slot := pool.Slot(fmt.Appendf(nil, "w%d:", worker))
+		from := c.OwnerOf(slot)
+		c.MigrateSlot(slot, from, c.Primaries[(slices.Index(c.Primaries, from)+1)%len(c.Primaries)], nil)
+	}
+	if d := l.compare(t, count(t, 300), true, direct.Addr, startProxy(t, st), []string{"AUTH", key}); d != "" {
+		t.Error(d)
 	}
 	t.Logf("%d slots have moved", moves)
 }

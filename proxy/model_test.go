@@ -115,11 +115,12 @@ HSET Hx f`, "\n")
 type language struct {
 	words [][]string             // a program is made of one of these
 	apart func(line string) bool // which of them are not said inside a transaction
+	ahead func(worker int)       // called before each program of a worker, who has keys of its own; nil is nothing
 }
 
 // ordinary is the language of programs for one server. Subscriptions inside a transaction
 // are refused here, since Redis answers them with a broken array.
-var ordinary = language{[][]string{vocabulary}, func(line string) bool { return strings.Contains(line, "SUBSCRIBE") }}
+var ordinary = language{[][]string{vocabulary}, func(line string) bool { return strings.Contains(line, "SUBSCRIBE") }, nil}
 
 // newProgram makes a program of its own keys from a seed.
 func (l language) newProgram(seed uint64, prefix string) program {
@@ -288,6 +289,9 @@ func (l language) compare(t *testing.T, n int, paced bool, direct, behind string
 			for i := w; i < n; i += workers {
 				p := l.newProgram(base+uint64(i), fmt.Sprintf("w%d:", w))
 				p.slow = p.slow && paced
+				if l.ahead != nil {
+					l.ahead(w)
+				}
 				want, err := p.run(direct)
 				got, err2 := p.run(behind, first...)
 				mu.Lock()

@@ -37,6 +37,8 @@ type pinned struct {
 	asking    bool // the backend is being asked to unblock it
 	spoilt    bool // the link is not for others any more
 	selected  bool // the transaction has a SELECT in it
+	asks      bool // commands outside transactions go behind ASKING: watched keys are on their way to the node
+	hosts     int  // 1 + the slot that the node has, as another has said, whatever the layout says; 0 is none
 	probing   bool // the database is being asked for
 }
 
@@ -125,6 +127,7 @@ func (s *Session) turnedDown(r role) {
 func (s *Session) sendPinned(it *item, r role) {
 	p := &s.pin
 	owner, raw := pool.Owner(s), it.frame.Raw
+	outside, binds := p.tx == none, r == watch && p.tx == none && !p.bound()
 	if r != exec && !it.id.ArityOK(it.frame.Args) {
 		r = onShared // it does nothing; the backend says why. A wrong EXEC discards.
 	}
@@ -146,7 +149,7 @@ func (s *Session) sendPinned(it *item, r role) {
 			db, _ := strconv.Atoi(string(it.frame.Sub))
 			owner = &selecting{s, db}
 		}
-		p.selected = p.selected || p.tx != none
+		p.selected = p.selected || p.tx != none && !s.clustered() // a cluster has one database
 	case waits:
 		if name := it.id.Info().Name; p.tx == none && (name == "wait" || name == "waitaof") {
 			// WAIT is about the writes before the connection's last command: this makes
@@ -191,14 +194,11 @@ func (s *Session) sendPinned(it *item, r role) {
 		}
 		return
 	}
-	switch {
-	case !s.clustered():
-	case r == waits && p.tx == none && it.id.Info().Class != command.Script:
-		owner = s.newChase(it, owner)
-	default:
-		owner = moved{owner, s.group.topology}
+	if s.clustered() {
+		s.sendToNode(it, r, owner, raw, outside, binds)
+	} else {
+		s.send(p.link, owner, raw, it.id)
 	}
-	s.send(p.link, owner, raw, it.id)
 	switch {
 	case p.tx != none && r != multi:
 		p.queued++

@@ -221,6 +221,7 @@ func (c *call) follow(words []byte) bool {
 	if why == metrics.RetryMoved {
 		s.group.topology.Moved(c.slot, member.Addr)
 	}
+	s.noteStray(member)
 	c.dropReply()
 	if c.tries++; c.tries > maxTries {
 		c.fail(tooManyMoves)

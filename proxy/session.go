@@ -183,7 +183,7 @@ func (s *Session) refresh() {
 	switch p := s.handle.Principal(); {
 	case p == s.principal:
 	case p == nil, !p.AllowFrom.Allow(s.addr.Addr()):
-		if s.heldUp || s.pin.link != nil && s.owed() > 0 {
+		if s.heldUp || (s.pin.link != nil || s.group.acks != nil) && s.owed() > 0 {
 			s.drop(errEnded) // what it waits for may never come
 			return
 		}

@@ -38,6 +38,7 @@ var spreads = map[string]func(*Session, *item, role) bool{
 	"randomkey":            onAll(anyValue),
 	"scan":                 (*Session).scan,
 	"info":                 onAll(joinInfo),
+	"wait":                 (*Session).waitAtAll,
 }
 
 // onAll sends a command to all primaries, and joins their replies.
