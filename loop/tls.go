@@ -100,26 +100,28 @@ func (c *Conn) shake() {
 	})
 }
 
-// takeOver has the loop serve the socket after a handshake that ended with err. What came
-// with its end is looked at later in the turn. After one that failed the connection
-// lingers, so that the alert is not destroyed by a reset.
+// takeOver has the loop serve the socket after a handshake that ended with err. After one
+// that failed the connection lingers, so that the alert is not destroyed by a reset.
 func (c *Conn) takeOver(err error) {
 	if c.state > draining {
 		return
 	}
-	if unwatched := c.loop.poll.add(c.fd); unwatched != nil {
-		c.Close(cmp.Or(err, unwatched))
+	client := c.sec.wire.RemoteAddr()
+	if unowned := c.own(c.sec.wire.Conn); unowned != nil {
+		c.Close(cmp.Or(err, unowned))
 		return
 	}
-	c.sec.shaking, c.readable = false, true
-	client := c.sec.wire.RemoteAddr()
-	_ = c.sec.wire.Conn.Close() // c.fd is a duplicate
-	c.sec.wire.Conn, c.sec.wire.conn = nil, c
+	c.sec.shaking = false
 	if err != nil {
 		c.loop.log.Debug("TLS handshake failed", "client", client, "error", err)
 		c.Close(err)
 		return
 	}
+	c.begin()
+}
+
+// begin goes on after the handshake. What came with its end is looked at later in the turn.
+func (c *Conn) begin() {
 	c.tellCertificate()
 	c.queue()
 	c.markDirty()
