@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/respgate/respgate/admin"
+	"github.com/respgate/respgate/metrics"
 )
 
 // httpStopTimeout bounds how long the HTTP side finishes what it was asked.
@@ -37,19 +38,47 @@ func (h *swapHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(*h.current.Load()).ServeHTTP(w, r)
 }
 
+// httpConns are the connections over HTTP: most at once. It is safe for concurrent use.
+type httpConns struct {
+	*server
+	most     int64
+	open     atomic.Int64
+	refusing spell
+}
+
+// follow is told what becomes of a connection, and closes those beyond the bound.
+func (c *httpConns) follow(nc net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if c.open.Add(1) <= c.most {
+			c.refusing.ends()
+			return
+		}
+		c.metrics.Refused(metrics.RefusedHTTP)
+		if c.refusing.begins(time.Now()) {
+			c.log.Warn("HTTP connections are refused: too many are open", "connections", c.most)
+		}
+		_ = nc.Close()
+	case http.StateClosed, http.StateHijacked:
+		c.open.Add(-1)
+	}
+}
+
+// ServeHTTP implements http.Handler. When half of the connections are in use, none is kept
+// for a next request: who keeps many would keep others out.
+func (c *httpConns) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if c.open.Load() > c.most/2 {
+		w.Header().Set("Connection", "close")
+	}
+	c.handler.ServeHTTP(w, r)
+}
+
 // serveHTTP returns what starts the HTTP side and what stops it, each of which may be called
 // more than once.
 func (s *server) serveHTTP() (start, stop func()) {
-	srv := admin.NewServer(&s.handler, s.log)
-	var open atomic.Int64
-	srv.ConnState = func(_ net.Conn, state http.ConnState) {
-		switch state {
-		case http.StateNew:
-			open.Add(1)
-		case http.StateClosed, http.StateHijacked:
-			open.Add(-1)
-		}
-	}
+	conns := &httpConns{server: s, most: int64(s.has.httpConnections())}
+	srv := admin.NewServer(conns, s.log)
+	srv.ConnState = conns.follow
 	done := make(chan struct{})
 	start = sync.OnceFunc(func() {
 		go func() {
@@ -68,7 +97,7 @@ func (s *server) serveHTTP() (start, stop func()) {
 		start() // it ends at once, if it has not been started
 		<-done
 		srv.SetKeepAlivesEnabled(false)
-		waitUntil(ctx, func() bool { return open.Load() == 0 })
+		waitUntil(ctx, func() bool { return conns.open.Load() == 0 })
 		if err := srv.Shutdown(ctx); err != nil {
 			_ = srv.Close()
 		}
