@@ -358,6 +358,7 @@ func (c *Conn) release() {
 	c.patience.Stop()
 	if c.sec != nil && c.sec.shaking {
 		_ = c.sec.wire.Conn.Close() // ends the handshake
+		c.sec.wire.uncount()
 	} else {
 		c.loop.poll.remove(c.fd)
 		c.loop.byFD[c.fd] = nil

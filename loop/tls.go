@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +28,8 @@ type Transport struct {
 	gate     *Gate // nil: the handshake is not bounded
 	inside   bool  // it has the handshake's place in the gate
 	got      int   // bytes received during the handshake
+	loop     *Loop // counts what the handshake holds; nil without one
+	counted  atomic.Int64
 }
 
 // NewTransport returns a transport for tls.Server or tls.Client over a plain TCP or
@@ -93,6 +96,7 @@ type secure struct {
 
 // shake has the handshake done on a goroutine; then the loop takes the socket over.
 func (c *Conn) shake() {
+	c.sec.wire.loop = c.loop
 	c.loop.tasks.Go(func() {
 		err := c.sec.tls.HandshakeContext(context.Background()) // closing the socket ends it
 		c.sec.wire.shaken(err)
