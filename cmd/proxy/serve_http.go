@@ -40,26 +40,36 @@ func (h *swapHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // httpConns are the connections over HTTP: most at once. It is safe for concurrent use.
 type httpConns struct {
+	net.Listener
 	*server
 	most     int64
 	open     atomic.Int64
 	refusing spell
 }
 
-// follow is told what becomes of a connection, and closes those beyond the bound.
-func (c *httpConns) follow(nc net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
+// Accept implements net.Listener. Connections beyond the bound it closes.
+func (c *httpConns) Accept() (net.Conn, error) {
+	for {
+		nc, err := c.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
 		if c.open.Add(1) <= c.most {
 			c.refusing.ends()
-			return
+			return nc, nil
 		}
+		c.open.Add(-1)
+		_ = nc.Close()
 		c.metrics.Refused(metrics.RefusedHTTP)
 		if c.refusing.begins(time.Now()) {
 			c.log.Warn("HTTP connections are refused: too many are open", "connections", c.most)
 		}
-		_ = nc.Close()
-	case http.StateClosed, http.StateHijacked:
+	}
+}
+
+// follow is told what becomes of a connection that was accepted.
+func (c *httpConns) follow(_ net.Conn, state http.ConnState) {
+	if state == http.StateClosed || state == http.StateHijacked {
 		c.open.Add(-1)
 	}
 }
@@ -76,14 +86,14 @@ func (c *httpConns) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serveHTTP returns what starts the HTTP side and what stops it, each of which may be called
 // more than once.
 func (s *server) serveHTTP() (start, stop func()) {
-	conns := &httpConns{server: s, most: int64(s.has.httpConnections())}
+	conns := &httpConns{Listener: s.listeners.http, server: s, most: int64(s.has.httpConnections())}
 	srv := admin.NewServer(conns, s.log)
 	srv.ConnState = conns.follow
 	done := make(chan struct{})
 	start = sync.OnceFunc(func() {
 		go func() {
 			defer close(done)
-			if err := srv.Serve(secured(s.listeners.http, s.certs.config("http"))); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			if err := srv.Serve(secured(conns, s.certs.config("http"))); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 				s.log.Error("HTTP stopped", "error", err)
 			}
 		}()
