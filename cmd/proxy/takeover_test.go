@@ -199,7 +199,7 @@ func TestTakeoverThatFails(t *testing.T) {
 func TestTakeoverFromSomethingElse(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.ReusePort, cfg.Listen = true, testbed.FreeAddr(t)
-	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
