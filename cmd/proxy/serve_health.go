@@ -73,8 +73,9 @@ var errHangs = errors.New("the store does not answer")
 // ping asks the store whether it is there, once for all who ask at the same time: a driver
 // may hang for longer than ctx says, and only one ping at a time may do so.
 func (c *checks) ping(ctx context.Context, st *store.Store) error {
+	shared := context.WithoutCancel(ctx)
 	answer := c.pings.DoChan("", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pingTimeout)
+		ctx, cancel := context.WithTimeout(shared, pingTimeout)
 		defer cancel()
 		return nil, st.Ping(ctx)
 	})
