@@ -241,7 +241,7 @@ func (s *Service) turnAway(ctx context.Context, addr netip.Addr, id, reason stri
 			s.log.Warn("guesses of keys are slowed down", "by", by, "key", id, "client", addr.String(), "reason", reason, "delay", delay)
 		})
 	}
-	if err := s.guesses.wait(ctx, delay); err != nil {
+	if err := wait(ctx, delay); err != nil {
 		return fmt.Errorf("authenticate: %w", err)
 	}
 	return ErrWrongPass

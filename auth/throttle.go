@@ -19,7 +19,6 @@ const (
 	steps         = 7     // of doubling, to the maximum
 	maxGuessers   = 65536 // addresses remembered, and as many claims; about 150 bytes each
 	purgeInterval = time.Second
-	maxHeld       = 4096 // answers held back at once, each on its caller's goroutine
 )
 
 // allowance is how many failures in a row are answered at once, and after what time one
@@ -47,8 +46,6 @@ const (
 // throttle counts the failures per address, and per address and key id; of IPv6, per
 // /64, since that is what one subscriber has (RFC 6177).
 type throttle struct {
-	held slots
-
 	mu        sync.Mutex
 	claims    tally[claim]
 	addresses tally[netip.Addr]
@@ -76,22 +73,15 @@ type guesser struct {
 
 func newThrottle(size int) *throttle {
 	return &throttle{
-		held:      make(slots, maxHeld),
 		claims:    tally[claim]{allowance: perKey, max: size, of: map[claim]*guesser{}},
 		addresses: tally[netip.Addr]{allowance: perAddress, max: size, of: map[netip.Addr]*guesser{}},
 	}
 }
 
-// wait returns after delay, or with ctx's error. Beyond maxHeld it returns at once:
-// whoever connects, guesses and goes must not fill the memory with answers to nobody.
-func (t *throttle) wait(ctx context.Context, delay time.Duration) error {
+// wait returns after delay, or with ctx's error. How many wait is bounded by how many
+// clients there may be: none of them may escape because others wait.
+func wait(ctx context.Context, delay time.Duration) error {
 	if delay == 0 {
-		return nil
-	}
-	select {
-	case t.held <- struct{}{}:
-		defer func() { <-t.held }()
-	default:
 		return nil
 	}
 	timer := time.NewTimer(delay)

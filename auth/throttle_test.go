@@ -140,23 +140,32 @@ func TestThrottleIsBounded(t *testing.T) {
 
 func TestThrottleHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr := newThrottle(10)
 		begin := time.Now()
-		if err := tr.wait(t.Context(), maxDelay); err != nil || time.Since(begin) != maxDelay {
+		if err := wait(t.Context(), maxDelay); err != nil || time.Since(begin) != maxDelay {
 			t.Errorf("wait returned %v after %v, want nil after %v", err, time.Since(begin), maxDelay)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		begin = time.Now()
-		if err := tr.wait(ctx, maxDelay); err == nil || time.Since(begin) != time.Second {
+		if err := wait(ctx, maxDelay); err == nil || time.Since(begin) != time.Second {
 			t.Errorf("wait returned %v after %v, want the context's error after 1s", err, time.Since(begin))
 		}
-		for range maxHeld {
-			tr.held <- struct{}{}
+	})
+}
+
+// TestCrowdIsThrottled has more clients guess than anybody should hold back: the last one
+// waits like the first.
+func TestCrowdIsThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{}, newFakeStore())
+		for range 10_000 {
+			go func() { _, _ = w.Authenticate(t.Context(), home, "", "no key") }()
 		}
-		begin = time.Now()
-		if err := tr.wait(t.Context(), maxDelay); err != nil || time.Since(begin) != 0 {
-			t.Errorf("with too many held: %v after %v, want nil at once", err, time.Since(begin))
+		synctest.Wait()
+		begin := time.Now()
+		_, _ = w.Authenticate(t.Context(), home, "", "no key")
+		if took := time.Since(begin); took != maxDelay {
+			t.Errorf("one more guess was answered after %v, want %v", took, maxDelay)
 		}
 	})
 }

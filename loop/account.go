@@ -3,8 +3,8 @@ package loop
 import "math"
 
 // Account adds up what the loops of a process hold for their connections: input that is no
-// whole command yet, output that the kernel has not taken, and what handlers say with
-// [Loop.Hold]. Each loop tells what it holds at the end of a turn, and only when that has
+// whole command yet, output that the kernel has not taken, what comes in handshakes, and what
+// handlers say with [Loop.Hold]. Each loop tells what it holds at the end of a turn, and only when that has
 // changed by tellEvery, so that the usual turn tells nothing.
 type Account struct {
 	bound int64
@@ -30,7 +30,7 @@ func (a *Account) Add(l *Loop) {
 // Held returns how many bytes the loops hold. It may be called from any goroutine.
 func (a *Account) Held() (n int64) {
 	for _, l := range a.loops {
-		n += l.told.Load()
+		n += l.told.Load() + l.shaking.Load()
 	}
 	return n
 }
@@ -64,9 +64,14 @@ func (l *Loop) tell() {
 		return
 	}
 	l.told.Store(int64(held))
-	if l.account != nil && l.account.Held() > l.account.bound {
+	l.account.check()
+}
+
+// check tells when too much is held. It may be called from any goroutine.
+func (a *Account) check() {
+	if a != nil && a.Held() > a.bound {
 		select {
-		case l.account.over <- struct{}{}:
+		case a.over <- struct{}{}:
 		default:
 		}
 	}
@@ -74,4 +79,10 @@ func (l *Loop) tell() {
 
 // Held returns how many bytes the connection holds: what it has received that is not
 // consumed, by the size of its buffer, and what is unsent.
-func (c *Conn) Held() int { return cap(c.in) + c.Unsent() }
+func (c *Conn) Held() int {
+	held := cap(c.in) + c.Unsent()
+	if c.sec != nil {
+		held += int(c.sec.wire.counted.Load())
+	}
+	return held
+}

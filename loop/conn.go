@@ -14,8 +14,8 @@ type Conn struct {
 	loop    *Loop
 	handler Handler
 	sec     *secure // nil without TLS
-	fd      int
-	err     error // why it closes
+	fd      int     // -1 during a TLS handshake: one descriptor is enough
+	err     error   // why it closes
 
 	out     queue
 	in      []byte // received, and from skip on not consumed
@@ -53,54 +53,59 @@ const (
 // Connections with first set, those to backends, are written to before the others, and do
 // not linger when they are closed. It must be called on the loop's goroutine.
 func (l *Loop) Adopt(nc net.Conn, first bool, open func(*Conn) Handler) error {
-	c := &Conn{loop: l, first: first}
-	socket := nc
+	c := &Conn{loop: l, first: first, fd: -1}
+	socket, shaking := nc, false
 	if t, ok := nc.(*tls.Conn); ok {
 		wire, _ := t.NetConn().(*Transport)
 		if wire == nil {
 			_ = nc.Close()
 			return fmt.Errorf("event loop: TLS over %T", t.NetConn())
 		}
-		c.sec = &secure{tls: t, wire: wire}
+		shaking = !t.ConnectionState().HandshakeComplete
+		c.sec = &secure{tls: t, wire: wire, shaking: shaking}
 		socket = wire.Conn
 	}
+	if !shaking {
+		if err := c.own(socket); err != nil {
+			return err
+		}
+	}
+	l.conns[c] = struct{}{}
+	l.protect(nil, func() { c.handler = open(c) })
+	switch {
+	case c.handler == nil:
+		c.release()
+		return ErrPanic
+	case shaking:
+		c.shake()
+	case c.sec != nil:
+		c.begin()
+	}
+	return nil
+}
+
+// own has the loop serve the socket by a descriptor of its own, in place of the other one.
+func (c *Conn) own(socket net.Conn) error {
+	defer func() { _ = socket.Close() }() // the loop's is a duplicate
 	raw, ok := socket.(syscall.Conn)
 	if !ok {
-		_ = nc.Close()
 		return fmt.Errorf("event loop: %T is no socket", socket)
 	}
 	fd, err := detach(raw)
-	if c.sec == nil {
-		_ = nc.Close() // fd is a duplicate
-		if err == nil {
-			err = l.poll.add(fd)
-		}
+	if err == nil {
+		err = c.loop.poll.add(fd)
 	}
 	if err != nil {
-		_ = socket.Close()
 		closeFD(fd)
 		return fmt.Errorf("event loop: %w", err)
 	}
-	c.fd, c.readable = fd, c.sec == nil
-	for fd >= len(l.byFD) {
-		l.byFD = append(l.byFD, make([]*Conn, len(l.byFD)+64)...)
+	c.fd, c.readable = fd, true
+	for fd >= len(c.loop.byFD) {
+		c.loop.byFD = append(c.loop.byFD, make([]*Conn, len(c.loop.byFD)+64)...)
 	}
-	l.byFD[fd] = c
-	l.conns[c] = struct{}{}
+	c.loop.byFD[fd] = c
 	if c.sec != nil {
-		c.sec.shaking = true
-	}
-	l.protect(nil, func() { c.handler = open(c) })
-	if c.handler == nil {
-		c.release()
-		return ErrPanic
-	}
-	switch {
-	case c.sec == nil:
-	case c.sec.tls.ConnectionState().HandshakeComplete:
-		c.takeOver(nil)
-	default:
-		c.shake()
+		c.sec.wire.Conn, c.sec.wire.conn = nil, c
 	}
 	return nil
 }
@@ -182,9 +187,6 @@ func (c *Conn) CloseAfterFlush() {
 // write that follows tells the truth.
 func (c *Conn) report(e *event) {
 	defer c.loop.recover(c)
-	if c.sec != nil && c.sec.shaking {
-		return // of a connection that had the descriptor before
-	}
 	if e.writable() && c.writable && c.state <= draining {
 		c.flush()
 	}
@@ -356,11 +358,12 @@ func (c *Conn) release() {
 	c.patience.Stop()
 	if c.sec != nil && c.sec.shaking {
 		_ = c.sec.wire.Conn.Close() // ends the handshake
+		c.sec.wire.uncount()
 	} else {
 		c.loop.poll.remove(c.fd)
+		c.loop.byFD[c.fd] = nil
+		closeFD(c.fd)
 	}
-	c.loop.byFD[c.fd] = nil
-	closeFD(c.fd)
 	delete(c.loop.conns, c)
 	if h, ok := c.handler.(interface{ Released() }); ok {
 		c.loop.protect(nil, h.Released)

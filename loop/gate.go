@@ -55,6 +55,7 @@ func (t *Transport) readShaking(b []byte) (int, error) {
 	t.leave()
 	n, err := t.Conn.Read(b[:min(len(b), maxHandshake-t.got)])
 	t.got += n
+	t.count(n)
 	t.enter()
 	return n, err
 }
@@ -69,8 +70,27 @@ func (t *Transport) writeShaking(b []byte) (int, error) {
 	return t.Conn.Write(b)
 }
 
+// count has the loop hold n received bytes, each twice: crypto/tls has them in a record's
+// buffer and in a message's.
+func (t *Transport) count(n int) {
+	if t.loop != nil {
+		t.counted.Add(2 * int64(n))
+		t.loop.shaking.Add(2 * int64(n))
+		t.loop.account.check()
+	}
+}
+
+// uncount has the loop hold no more of them. When a connection is closed while more comes,
+// both the loop and the handshake's goroutine call it, in either order.
+func (t *Transport) uncount() {
+	if t.loop != nil {
+		t.loop.shaking.Add(-t.counted.Swap(0))
+	}
+}
+
 // shaken is told how the handshake has ended.
 func (t *Transport) shaken(err error) {
+	t.uncount()
 	if t.gate != nil {
 		t.leave()
 		t.gate.ended(err)

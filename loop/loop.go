@@ -82,6 +82,7 @@ type Loop struct {
 	account *Account     // nil: nobody asks
 	kept    int          // bytes, by handlers: see Hold
 	told    atomic.Int64 // what the account knows
+	shaking atomic.Int64 // bytes that handshakes hold, which the account knows too
 	rbuf    []byte
 	sealed  []byte         // what is read before it is decrypted; nil without TLS
 	tasks   sync.WaitGroup // handshakes

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +28,8 @@ type Transport struct {
 	gate     *Gate // nil: the handshake is not bounded
 	inside   bool  // it has the handshake's place in the gate
 	got      int   // bytes received during the handshake
+	loop     *Loop // counts what the handshake holds; nil without one
+	counted  atomic.Int64
 }
 
 // NewTransport returns a transport for tls.Server or tls.Client over a plain TCP or
@@ -93,6 +96,7 @@ type secure struct {
 
 // shake has the handshake done on a goroutine; then the loop takes the socket over.
 func (c *Conn) shake() {
+	c.sec.wire.loop = c.loop
 	c.loop.tasks.Go(func() {
 		err := c.sec.tls.HandshakeContext(context.Background()) // closing the socket ends it
 		c.sec.wire.shaken(err)
@@ -100,26 +104,28 @@ func (c *Conn) shake() {
 	})
 }
 
-// takeOver has the loop serve the socket after a handshake that ended with err. What came
-// with its end is looked at later in the turn. After one that failed the connection
-// lingers, so that the alert is not destroyed by a reset.
+// takeOver has the loop serve the socket after a handshake that ended with err. After one
+// that failed the connection lingers, so that the alert is not destroyed by a reset.
 func (c *Conn) takeOver(err error) {
 	if c.state > draining {
 		return
 	}
-	if unwatched := c.loop.poll.add(c.fd); unwatched != nil {
-		c.Close(cmp.Or(err, unwatched))
+	client := c.sec.wire.RemoteAddr()
+	if unowned := c.own(c.sec.wire.Conn); unowned != nil {
+		c.Close(cmp.Or(err, unowned))
 		return
 	}
-	c.sec.shaking, c.readable = false, true
-	client := c.sec.wire.RemoteAddr()
-	_ = c.sec.wire.Conn.Close() // c.fd is a duplicate
-	c.sec.wire.Conn, c.sec.wire.conn = nil, c
+	c.sec.shaking = false
 	if err != nil {
 		c.loop.log.Debug("TLS handshake failed", "client", client, "error", err)
 		c.Close(err)
 		return
 	}
+	c.begin()
+}
+
+// begin goes on after the handshake. What came with its end is looked at later in the turn.
+func (c *Conn) begin() {
 	c.tellCertificate()
 	c.queue()
 	c.markDirty()

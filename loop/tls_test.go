@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,26 @@ func TestHandshakeIsNotTooLong(t *testing.T) {
 	if err := <-failed; !errors.Is(err, errLongHandshake) {
 		t.Errorf("the handshake ended with %v, want %v", err, errLongHandshake)
 	}
+}
+
+// What comes in handshakes is held, until they end.
+func TestHandshakesAreHeld(t *testing.T) {
+	account, loops := startAccounted(t, 1, 100_000)
+	gate := NewGate(1, func(error) {})
+	piece := append([]byte{22, 3, 1, 16000 >> 8, 16000 & 0xff, 1, 0, 0xea, 0x60}, make([]byte, 16000-4)...)
+	var clients []net.Conn
+	for range 4 {
+		client, server := tcpPair(t)
+		attachEcho(loops[0], tls.Server(gate.Transport(server), serverConfig(t)))
+		_, _ = client.Write(piece)
+		clients = append(clients, client)
+	}
+	<-account.Over()
+	testbed.Eventually(t, 10*time.Second, "all is held, twice", func() bool { return account.Held() == int64(4*2*len(piece)) })
+	for _, c := range clients {
+		c.Close()
+	}
+	testbed.Eventually(t, 10*time.Second, "nothing is held", func() bool { return account.Held() == 0 })
 }
 
 // A peer is told by an alert what was wrong, also when it has sent more meanwhile.

@@ -21,6 +21,7 @@ const (
 	RefusedDescriptors = "descriptors"  // what is left of them is for backends
 	RefusedKey         = "key"          // all connections of its key are in use
 	RefusedOrg         = "organization" // or all of its organization
+	RefusedHTTP        = "http"         // all connections over HTTP are in use
 )
 
 // overload is what tells that the process is at its bounds.
@@ -59,7 +60,7 @@ func newOverload() overload {
 	for _, reason := range []string{DroppedAuth, DroppedOutput, DroppedTorn, DroppedMemory, DroppedStalled} {
 		o.dropped.WithLabelValues(reason)
 	}
-	for _, reason := range []string{RefusedClients, RefusedDescriptors, RefusedKey, RefusedOrg} {
+	for _, reason := range []string{RefusedClients, RefusedDescriptors, RefusedKey, RefusedOrg, RefusedHTTP} {
 		o.refused.WithLabelValues(reason)
 	}
 	return o

@@ -152,10 +152,23 @@ func secured(ln net.Listener, config func() *tls.Config) net.Listener {
 	if config == nil {
 		return ln
 	}
-	return tls.NewListener(ln, &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return config(), nil },
-	})
+	return securedListener{ln, config}
+}
+
+// securedListener gives each connection the configuration of the moment, whole: with
+// GetConfigForClient the keys of session tickets would outlive it.
+type securedListener struct {
+	net.Listener
+	config func() *tls.Config
+}
+
+// Accept implements net.Listener.
+func (l securedListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return tls.Server(nc, l.config()), nil
 }
 
 // forHTTP has the HTTP side speak HTTP/1.1, and sign for one client at a time: that is what

@@ -32,6 +32,8 @@ type Config struct {
 	Log       LogConfig
 	Tracing   TracingConfig
 	SecretKey tenant.Secret // RESPGATE_SECRET_KEY; "" or at least 32 bytes
+
+	given int // how many keys the file has
 }
 
 // minToken is how many bytes make a bearer token that cannot be guessed, in hexadecimal.
@@ -169,7 +171,9 @@ func loadConfig(file string) (Config, error) {
 	}
 	var c Config
 	settings := c.settings()
-	if err := checkNames(v.AllKeys(), settings); err != nil {
+	given := v.AllKeys()
+	c.given = len(given)
+	if err := checkNames(given, settings); err != nil {
 		return Config{}, fmt.Errorf("config file %s: %w", file, err)
 	}
 	if err := checkEnvironment(os.Environ(), settings); err != nil {

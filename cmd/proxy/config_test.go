@@ -21,6 +21,7 @@ func TestExampleConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	want.given = got.given
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("the example is %+v, the defaults are %+v", got, want)
 	}

@@ -63,6 +63,14 @@ func available(root fs.FS) resources {
 // and /metrics asked when clients have taken all others.
 func (r resources) spareFiles() int { return min(max(32, r.files/8), r.files/2) }
 
+// maxHTTP is how many connections over HTTP are served at once: far more than those who
+// watch a proxy need.
+const maxHTTP = 256
+
+// httpConnections returns how many there may be: no more than half of the descriptors that
+// clients are not given, so that backends can be dialled.
+func (r resources) httpConnections() int { return min(maxHTTP, r.spareFiles()/2) }
+
 // warnings are what the configuration wants and the system does not give.
 func (r resources) warnings(c LimitsConfig) (all []string) {
 	if fit := r.files - r.spareFiles(); c.MaxClients > fit {

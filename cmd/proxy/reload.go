@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -127,10 +128,18 @@ func (s *server) tryReload(file string, stages []stage) (changed, waiting []stri
 	return changed, waiting, nil
 }
 
+// errEmptied is for a file that an editor, or a full disk, has left empty: it would be a
+// configuration, that of all defaults.
+var errEmptied = errors.New("the config file sets nothing any more: it may be half written; to go without it, restart")
+
 // follow returns the configuration with those values of loaded that can change while the
 // proxy runs, the keys that they change, and those whose change waits for a restart.
 func (c Config) follow(loaded Config) (next Config, changed, waiting []string, err error) {
+	if loaded.given == 0 && c.given > 0 {
+		return c, nil, nil, errEmptied
+	}
 	next = c
+	next.given = loaded.given
 	wanted := loaded.settings()
 	for i, s := range next.settings() {
 		value := wanted[i].value()

@@ -59,6 +59,38 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestFollowEmptiedFile: a file that has become empty changes nothing, one that always was
+// may be read again.
+func TestFollowEmptiedFile(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		before, after string
+		want          error
+	}{
+		{"emptied", "log: {level: error}\n", "", errEmptied},
+		{"all but its comments gone", "# ours\nlog: {level: error}\n", "# ours\n", errEmptied},
+		{"always empty", "", "# nothing yet\n", nil},
+		{"filled", "", "log: {level: error}\n", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("RESPGATE_CONFIG", "")
+			file, rewrite := configFile(t, tt.before)
+			old, err := loadConfig(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rewrite(tt.after)
+			loaded, err := loadConfig(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, _, err := old.follow(loaded); !errors.Is(err, tt.want) {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
 // configFile writes a configuration file and returns how to write it anew.
 func configFile(t *testing.T, text string) (file string, rewrite func(text string)) {
 	t.Helper()

@@ -145,6 +145,12 @@ func TestCertificatesAreRenewedUnderLoad(t *testing.T) {
 	r := startServe(t, cfg)
 	key := r.tenant(t, "acme", testbed.Redis(t).Addr, nil)
 	old := login(t, cfg.TLS.Listen, ca.trusts("127.0.0.1"), key)
+	returning := map[string]*tls.Config{cfg.TLS.Listen: ca.returning(), r.http: ca.returning()}
+	for addr, config := range returning {
+		if resumes(t, addr, config) || !resumes(t, addr, config) {
+			t.Errorf("%s: a client that comes back makes a whole handshake, want its session resumed", addr)
+		}
+	}
 
 	stop := make(chan struct{})
 	var load sync.WaitGroup
@@ -178,6 +184,11 @@ func TestCertificatesAreRenewedUnderLoad(t *testing.T) {
 			return shownTo(t, addr, ca, "x.example") == "new.example"
 		})
 	}
+	for addr, config := range returning {
+		if resumes(t, addr, config) {
+			t.Errorf("%s: a session from before the change is resumed, want none", addr)
+		}
+	}
 	close(stop)
 	load.Wait()
 	if got := ask(t, old, "PING"); got != "+PONG" {
@@ -194,6 +205,25 @@ func TestCertificatesAreRenewedUnderLoad(t *testing.T) {
 	if strings.Contains(body, "old.example") {
 		t.Error("/metrics still has the old certificate")
 	}
+}
+
+// returning is the configuration of a client that remembers its TLS session.
+func (a *authority) returning() *tls.Config {
+	config := a.trusts("127.0.0.1")
+	config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	config.MaxVersion = tls.VersionTLS12 // 1.3 gives tickets after the handshake
+	return config
+}
+
+// resumes reports whether a client's handshake goes on with an earlier session.
+func resumes(t testing.TB, addr string, config *tls.Config) bool {
+	t.Helper()
+	conn := tls.Client(dial(t, addr), config)
+	defer conn.Close()
+	if err := conn.Handshake(); err != nil {
+		t.Error(err)
+	}
+	return conn.ConnectionState().DidResume
 }
 
 // session is a client's end of a connection.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/health"
 	"github.com/respgate/respgate/pool"
@@ -31,7 +33,7 @@ type checks struct {
 	mu        sync.Mutex
 	store     *store.Store
 	service   *auth.Service
-	pinging   bool            // a PING to the store has not ended yet
+	pings     singleflight.Group
 	reachable map[string]bool // by instance id
 }
 
@@ -68,29 +70,20 @@ func (c *checks) database(ctx context.Context) (health.Status, string) {
 
 var errHangs = errors.New("the store does not answer")
 
-// ping asks the store whether it is there. A driver may hang for longer than ctx
-// says: one ping at a time may do so.
+// ping asks the store whether it is there, once for all who ask at the same time: a driver
+// may hang for longer than ctx says, and only one ping at a time may do so.
 func (c *checks) ping(ctx context.Context, st *store.Store) error {
-	c.mu.Lock()
-	busy := c.pinging
-	c.pinging = true
-	c.mu.Unlock()
-	if busy {
-		return errHangs
-	}
+	shared := context.WithoutCancel(ctx)
+	answer := c.pings.DoChan("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(shared, pingTimeout)
+		defer cancel()
+		return nil, st.Ping(ctx)
+	})
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	answer := make(chan error, 1)
-	go func() {
-		err := st.Ping(ctx)
-		c.mu.Lock()
-		c.pinging = false
-		c.mu.Unlock()
-		answer <- err
-	}()
 	select {
-	case err := <-answer:
-		return err
+	case got := <-answer:
+		return got.Err
 	case <-ctx.Done():
 		return errHangs
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/respgate/respgate/admin"
+	"github.com/respgate/respgate/metrics"
 )
 
 // httpStopTimeout bounds how long the HTTP side finishes what it was asked.
@@ -37,24 +38,62 @@ func (h *swapHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(*h.current.Load()).ServeHTTP(w, r)
 }
 
+// httpConns are the connections over HTTP: most at once. It is safe for concurrent use.
+type httpConns struct {
+	net.Listener
+	*server
+	most     int64
+	open     atomic.Int64
+	refusing spell
+}
+
+// Accept implements net.Listener. Connections beyond the bound it closes.
+func (c *httpConns) Accept() (net.Conn, error) {
+	for {
+		nc, err := c.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if c.open.Add(1) <= c.most {
+			c.refusing.ends()
+			return nc, nil
+		}
+		c.open.Add(-1)
+		_ = nc.Close()
+		c.metrics.Refused(metrics.RefusedHTTP)
+		if c.refusing.begins(time.Now()) {
+			c.log.Warn("HTTP connections are refused: too many are open", "connections", c.most)
+		}
+	}
+}
+
+// follow is told what becomes of a connection that was accepted.
+func (c *httpConns) follow(_ net.Conn, state http.ConnState) {
+	if state == http.StateClosed || state == http.StateHijacked {
+		c.open.Add(-1)
+	}
+}
+
+// ServeHTTP implements http.Handler. When half of the connections are in use, none is kept
+// for a next request: who keeps many would keep others out.
+func (c *httpConns) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if c.open.Load() > c.most/2 {
+		w.Header().Set("Connection", "close")
+	}
+	c.handler.ServeHTTP(w, r)
+}
+
 // serveHTTP returns what starts the HTTP side and what stops it, each of which may be called
 // more than once.
 func (s *server) serveHTTP() (start, stop func()) {
-	srv := admin.NewServer(&s.handler, s.log)
-	var open atomic.Int64
-	srv.ConnState = func(_ net.Conn, state http.ConnState) {
-		switch state {
-		case http.StateNew:
-			open.Add(1)
-		case http.StateClosed, http.StateHijacked:
-			open.Add(-1)
-		}
-	}
+	conns := &httpConns{Listener: s.listeners.http, server: s, most: int64(s.has.httpConnections())}
+	srv := admin.NewServer(conns, s.log)
+	srv.ConnState = conns.follow
 	done := make(chan struct{})
 	start = sync.OnceFunc(func() {
 		go func() {
 			defer close(done)
-			if err := srv.Serve(secured(s.listeners.http, s.certs.config("http"))); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			if err := srv.Serve(secured(conns, s.certs.config("http"))); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 				s.log.Error("HTTP stopped", "error", err)
 			}
 		}()
@@ -68,7 +107,7 @@ func (s *server) serveHTTP() (start, stop func()) {
 		start() // it ends at once, if it has not been started
 		<-done
 		srv.SetKeepAlivesEnabled(false)
-		waitUntil(ctx, func() bool { return open.Load() == 0 })
+		waitUntil(ctx, func() bool { return conns.open.Load() == 0 })
 		if err := srv.Shutdown(ctx); err != nil {
 			_ = srv.Close()
 		}

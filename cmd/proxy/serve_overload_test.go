@@ -321,6 +321,32 @@ func TestRefusedOverTLS(t *testing.T) {
 	}
 }
 
+// TestHandshakesAreDroppedForMemory has strangers begin handshakes and leave much of them in
+// the air: the greediest are dropped, and others get in.
+func TestHandshakesAreDroppedForMemory(t *testing.T) {
+	ca := newAuthority(t)
+	file := filesIn(t, t.TempDir())
+	certPEM, keyPEM := ca.pair()
+	cfg := testConfig(t)
+	cfg.TLS = TLSConfig{Listen: testbed.FreeAddr(t), CertFile: file("cert.pem", certPEM), KeyFile: file("key.pem", keyPEM)}
+	cfg.Limits.MemoryBytes, cfg.Limits.AuthTimeout = 1<<20, time.Hour
+	r := startServe(t, cfg)
+	key := r.tenant(t, "acme", testbed.Redis(t).Addr, nil)
+	// The first record of a ClientHello that says that it has 60,000 bytes.
+	piece := append([]byte{22, 3, 1, 16000 >> 8, 16000 & 0xff, 1, 0, 0xea, 0x60}, make([]byte, 16000-4)...)
+	for range 100 {
+		c := dial(t, cfg.TLS.Listen)
+		defer c.Close()
+		_, _ = c.Write(piece)
+	}
+	testbed.Eventually(t, 10*time.Second, "the bound holds", func() bool {
+		return r.metric(t, `respgate_clients_dropped_total{reason="memory"}`) > 0 && r.metric(t, "respgate_memory_in_flight_bytes") <= 1<<20
+	})
+	if got := ask(t, login(t, cfg.TLS.Listen, ca.trusts("127.0.0.1"), key), "PING"); got != "+PONG" {
+		t.Errorf("another client: got %q, want +PONG", got)
+	}
+}
+
 // TestNoisyNeighbours has one tenant's clients send without end what is refused, what is
 // answered here and what is relayed: another tenant's client on the same loop has its turns.
 func TestNoisyNeighbours(t *testing.T) {

@@ -53,8 +53,9 @@ func inherit(ctx context.Context, cfg Config, log *slog.Logger) (*predecessor, e
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, nil // nobody is there
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reuse_port: cannot ask for a proxy at %s: %w", cfg.Listen, rootCause(err))
+	if err != nil { // nobody knows who is there: where it is a proxy, the port is in use
+		log.Warn("nothing is taken over", "error", rootCause(err))
+		return nil, nil
 	}
 	p := &predecessor{conn: nc.(*net.UnixConn), listeners: map[offered]net.Listener{}}
 	if p.pid, err = sameUser(p.conn); err != nil {

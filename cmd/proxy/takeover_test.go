@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -190,6 +191,33 @@ func TestTakeoverThatFails(t *testing.T) {
 	}
 	if status, body := httpGet(t, "http://"+next.http+"/health/ready"); status != http.StatusOK {
 		t.Errorf("/health/ready of the successor: %d %s", status, body)
+	}
+}
+
+// TestTakeoverFromSomethingElse: what has the place of a predecessor and does not answer,
+// whoever it is, keeps no proxy from starting.
+func TestTakeoverFromSomethingElse(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.ReusePort, cfg.Listen = true, testbed.FreeAddr(t)
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	name := takeoverName(cfg.Listen)
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: name.Name}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for { // until no more can wait to be accepted
+		c, err := net.DialUnix("unix", nil, name)
+		if err != nil {
+			break
+		}
+		defer c.Close()
+	}
+	r := startServe(t, cfg)
+	if !strings.Contains(r.log.String(), "nothing is taken over") {
+		t.Error("the log does not say that nothing is taken over")
 	}
 }
 
