@@ -103,7 +103,11 @@ func (c *Core) free(k *call) {
 // send hands the call to a link.
 func (c *call) send(l *pool.Link) {
 	c.link = l
-	if _, err := l.Send(c, c.raw, c.id, c.s.core.Clock.Nanos()); err != nil {
+	send := l.Send
+	if c.asked {
+		send = l.SendAsking
+	}
+	if _, err := send(c, c.raw, c.id, c.s.core.Clock.Nanos()); err != nil {
 		c.Failed(c.id, err)
 	}
 }
@@ -111,8 +115,6 @@ func (c *call) send(l *pool.Link) {
 // Client implements pool.Rider: what follows a command whose fate is unknown is the same
 // client's.
 func (c *call) Client() pool.Owner { return c.s }
-
-func (c *call) self() *Session { return c.s }
 
 // Replies implements pool.Owner.
 func (c *call) Replies(b []byte, done int, partial bool) {

@@ -64,13 +64,11 @@ func (c *chase) Replies(b []byte, done int, partial bool) {
 
 // send hands the command to another link.
 func (c *chase) send(l *pool.Link, asking bool) (err *pool.Error) {
-	now := c.s.core.Clock.Nanos()
+	send := l.Send
 	if asking {
-		if _, err = l.Send(unheard{}, askingCommand, command.Other, now); err != nil {
-			return err
-		}
+		send = l.SendAsking
 	}
 	c.s.link = l
-	c.s.last, err = l.Send(c, c.raw, c.id, now)
+	c.s.last, err = send(c, c.raw, c.id, c.s.core.Clock.Nanos())
 	return err
 }
