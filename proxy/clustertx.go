@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/pool"
 )
@@ -21,7 +23,7 @@ func (s *Session) queue(it *item, r role) bool {
 	switch {
 	case p.tx == none: // MULTI
 		p.tx = pending
-		g.slot, g.queued = -1, nil
+		g.slot = -1
 		s.say([]byte("+OK\r\n"))
 	case !it.id.ArityOK(it.frame.Args):
 		s.wrongArityOf(it, r)
@@ -47,12 +49,13 @@ func (s *Session) queue(it *item, r role) bool {
 		s.refuse(it.id, badRequest, crossSlot)
 		p.poisoned = true
 	case slot < 0 && r != exec:
-		if g.queuedBytes() > maxQueued {
+		if g.queuedBytes()+len(it.frame.Raw) > maxQueued {
 			s.refuse(it.id, unsupported, "too much is in the transaction before its first key")
 			p.poisoned = true
 			break
 		}
-		g.queued = append(g.queued, append([]byte(nil), it.frame.Raw...))
+		g.queued = append(g.queued, bytes.Clone(it.frame.Raw))
+		s.keep(len(it.frame.Raw))
 		s.say([]byte("+QUEUED\r\n"))
 	default:
 		return s.open(it, r, slot)
@@ -61,7 +64,14 @@ func (s *Session) queue(it *item, r role) bool {
 }
 
 func (s *Session) endQueue() {
-	s.pin.tx, s.pin.poisoned, s.group.queued = none, false, nil
+	s.pin.tx, s.pin.poisoned = none, false
+	s.dropQueue()
+}
+
+// dropQueue forgets what waits for a transaction's first key.
+func (s *Session) dropQueue() {
+	s.keep(-s.group.queuedBytes())
+	s.group.queued = nil
 }
 
 func (g *group) queuedBytes() (n int) {
@@ -101,8 +111,6 @@ func (s *Session) open(it *item, r role, slot int) bool {
 	p.begun++
 	p.queued = int32(len(g.queued)) //nolint:gosec // at most maxQueued
 	g.slot = slot
-	queued := g.queued
-	g.queued = nil
 	s.pause(someone)
 	l := p.link
 	then := func(reply []byte) {
@@ -111,12 +119,13 @@ func (s *Session) open(it *item, r role, slot int) bool {
 			return
 		case len(reply) == 0 || p.link != l: // it is lost: Lost ends the session, once it waits no more
 		case reply[0] != '+':
-			p.tx, g.queued = pending, queued
+			p.tx = pending
 			p.err = pool.Refused(reply)
 		default:
-			for _, raw := range queued {
+			for _, raw := range g.queued {
 				_, _ = l.Send(unheard{}, raw, command.Other, s.core.Clock.Nanos()) // what is refused dooms the transaction there
 			}
+			s.dropQueue()
 		}
 		s.resume()
 	}

@@ -63,6 +63,7 @@ func (s *Session) quit() {
 		s.keep(-len(c.raw) - len(c.reply))
 		c.s = nil // what is answered yet is nobody's
 	}
+	s.dropQueue()
 	s.leaveShards()
 	s.group.topology.Release()
 	s.group = group{}
