@@ -264,10 +264,12 @@ func laneOf(id command.ID) pool.Lane {
 }
 
 // nodeLink is the session's link to a primary for a command, or to who is read from in its
-// place; nil when there are too many links to the instance.
+// place; nil when there are too many links to the instance. While keys are watched only the
+// primary is read from: what a replica says may be older than the watch, and EXEC would not
+// notice.
 func (s *Session) nodeLink(it *item, r role, node int) (*pool.Link, way) {
 	n := &s.group.links[node]
-	if readers := s.group.layout.Readers[node]; len(readers) > 0 && r == onShared && it.id.Info().Flags&command.FlagReadonly != 0 {
+	if readers := s.group.layout.Readers[node]; len(readers) > 0 && r == onShared && !s.pin.watching && it.id.Info().Flags&command.FlagReadonly != 0 {
 		if n.reader == nil {
 			n.reader = s.acquire(readers[int(s.id%int64(len(readers)))], pool.Plain)
 		}
