@@ -131,6 +131,24 @@ func TestSentToAnother(t *testing.T) {
 	x.says("+OK|$1|b|")
 }
 
+// TestAllNodesAreAskedWhileSlotsMove has a node's lowest slot move away, and that come to
+// light: what is for all nodes still goes to each of them once.
+func TestAllNodesAreAskedWhileSlotsMove(t *testing.T) {
+	x := newTable(t)
+	one, two := x.cluster.Addrs[0], x.cluster.Addrs[1]
+	lowest := x.session.group.topology.Layout().Lowest[1]
+	x.send("GET a\r\n")
+	x.got(two, pool.Plain)
+	x.answers(two, "$1|a|")
+	x.session.group.topology.Moved(lowest, one)
+	x.send("FLUSHDB\r\n")
+	for _, addr := range []string{one, two} {
+		if got := x.got(addr, pool.Plain); got != "FLUSHDB" {
+			t.Errorf("the node at %s got %q, want FLUSHDB once", addr, got)
+		}
+	}
+}
+
 // TestLanesKeepOrder has a script and a plain command of one client, which go over
 // different links: the second waits for the first.
 func TestLanesKeepOrder(t *testing.T) {

@@ -48,11 +48,15 @@ func onAll(join func(*Session, []*call) []byte) func(*Session, *item, role) bool
 		}
 		whole := s.newCall(it.id, s, nil, -1)
 		whole.begin(join)
-		parts := make([]*call, len(s.group.layout.Primaries))
-		for i := range parts {
-			parts[i] = whole.part(-1)
-			parts[i].home = s.group.layout.Lowest[i]
-			parts[i].raw = append(parts[i].raw, it.frame.Raw...)
+		var parts []*call
+		for i, lowest := range s.group.layout.Lowest {
+			if !s.group.layout.Owns(i) {
+				continue // all that it had is elsewhere
+			}
+			part := whole.part(-1)
+			part.home = lowest
+			part.raw = append(part.raw, it.frame.Raw...)
+			parts = append(parts, part)
 		}
 		whole.sendParts(parts)
 		return true
