@@ -132,9 +132,9 @@ func (c *call) Replies(b []byte, done int, partial bool) {
 }
 
 // streams reports whether the reply may be given to the client as it comes: it is its turn,
-// and nothing is pushed between.
+// nobody makes it over, and nothing is pushed between.
 func (c *call) streams() bool {
-	return c.join == nil && c.s.group.calls.head == c && c.s.pin.link == nil
+	return c.join == nil && c.to == pool.Owner(c.s) && c.s.group.calls.head == c && c.s.pin.link == nil
 }
 
 // tell gives the client the reply, or a part of it, of the call that is first.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -214,6 +215,25 @@ func TestTornReplyOfManyPieces(t *testing.T) {
 	x.says("")
 	x.link(one, pool.Plain).Closed(errors.New("away"))
 	x.says("-ERR backend connection lost: the command may have been executed|$1|a|")
+}
+
+// TestScanIsBounded has the reply to SCAN come in pieces: it is counted, and drops a client for
+// whom it is too much.
+func TestScanIsBounded(t *testing.T) {
+	x := newTable(t)
+	p := &purse{room: math.MaxInt64}
+	x.core.Memory = p
+	x.core.Limits.MaxOutput = 1024
+	x.send("SCAN 0 COUNT 1000000\r\n")
+	sent := p.held
+	x.answers(x.cluster.Addrs[0], "*2|$1|0|*1|$2000|")
+	if p.held <= sent {
+		t.Error("a part of the reply is kept, and not counted")
+	}
+	x.answers(x.cluster.Addrs[0], strings.Repeat("x", 1100))
+	if !errors.Is(x.ended, errOutput) {
+		t.Errorf("the client is dropped with %v, want %v", x.ended, errOutput)
+	}
 }
 
 // TestLostNode loses the link to a node while commands are under way.

@@ -190,17 +190,11 @@ func (s *Session) scan(it *item, r role) bool {
 type scanning struct {
 	*Session
 	node, nodes int
-	reply       []byte
 }
 
-// Replies implements pool.Owner.
-func (o *scanning) Replies(b []byte, done int, _ bool) {
-	o.reply = append(o.reply, b...)
-	if done == 0 {
-		return
-	}
-	told := o.reply
-	if kind, parts, ok := elements(o.reply); ok && kind == '*' && len(parts) == 2 {
+// Replies implements pool.Owner. A call gives whole replies to who makes them over.
+func (o *scanning) Replies(told []byte, done int, _ bool) {
+	if kind, parts, ok := elements(told); ok && kind == '*' && len(parts) == 2 {
 		cursor, err := strconv.ParseUint(text(parts[0]), 10, 64)
 		switch {
 		case err != nil || cursor >= 1<<(64-nodeBits):
