@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -132,24 +131,6 @@ func TestSentToAnother(t *testing.T) {
 	x.says("+OK|$1|b|")
 }
 
-// TestAllNodesAreAskedWhileSlotsMove has a node's lowest slot move away, and that come to
-// light: what is for all nodes still goes to each of them once.
-func TestAllNodesAreAskedWhileSlotsMove(t *testing.T) {
-	x := newTable(t)
-	one, two := x.cluster.Addrs[0], x.cluster.Addrs[1]
-	lowest := x.session.group.topology.Layout().Lowest[1]
-	x.send("GET a\r\n")
-	x.got(two, pool.Plain)
-	x.answers(two, "$1|a|")
-	x.session.group.topology.Moved(lowest, one)
-	x.send("FLUSHDB\r\n")
-	for _, addr := range []string{one, two} {
-		if got := x.got(addr, pool.Plain); got != "FLUSHDB" {
-			t.Errorf("the node at %s got %q, want FLUSHDB once", addr, got)
-		}
-	}
-}
-
 // TestLanesKeepOrder has a script and a plain command of one client, which go over
 // different links: the second waits for the first.
 func TestLanesKeepOrder(t *testing.T) {
@@ -215,25 +196,6 @@ func TestTornReplyOfManyPieces(t *testing.T) {
 	x.says("")
 	x.link(one, pool.Plain).Closed(errors.New("away"))
 	x.says("-ERR backend connection lost: the command may have been executed|$1|a|")
-}
-
-// TestScanIsBounded has the reply to SCAN come in pieces: it is counted, and drops a client for
-// whom it is too much.
-func TestScanIsBounded(t *testing.T) {
-	x := newTable(t)
-	p := &purse{room: math.MaxInt64}
-	x.core.Memory = p
-	x.core.Limits.MaxOutput = 1024
-	x.send("SCAN 0 COUNT 1000000\r\n")
-	sent := p.held
-	x.answers(x.cluster.Addrs[0], "*2|$1|0|*1|$2000|")
-	if p.held <= sent {
-		t.Error("a part of the reply is kept, and not counted")
-	}
-	x.answers(x.cluster.Addrs[0], strings.Repeat("x", 1100))
-	if !errors.Is(x.ended, errOutput) {
-		t.Errorf("the client is dropped with %v, want %v", x.ended, errOutput)
-	}
 }
 
 // TestLostNode loses the link to a node while commands are under way.
@@ -322,6 +284,14 @@ func TestChasedCallsKeepOrder(t *testing.T) {
 	x.answers(two, "-MOVED 15495 "+one+"|")
 	if got := x.got(one, pool.Plain); got != "SET a 1" {
 		t.Fatalf("the first node got %q", got)
+	}
+	for range 70 {
+		x.later()
+		for _, a := range x.timers {
+			if a.after < firstRetry/2 {
+				t.Fatalf("what waits for another command is looked at again after %v", a.after)
+			}
+		}
 	}
 	x.answers(two, "+OK|")
 	x.says("+OK|")

@@ -91,13 +91,17 @@ func (s *Session) sendAgain(c *call) {
 	if len(s.group.again) > 1 {
 		return
 	}
-	wait := min(firstRetry<<c.tries, lastRetry)
+	wait := min(firstRetry<<min(c.tries, maxTries), lastRetry)   // behind another one it may be for long
 	wait = time.Duration(float64(wait) * (0.5 + rand.Float64())) //nolint:gosec // no secret
 	s.core.After(wait, func() {
 		waiting := s.group.again
 		s.group.again = nil
 		for _, c := range waiting {
-			if c.s != nil && !s.closed {
+			switch {
+			case c.s == nil, s.closed:
+			case len(s.group.again) > 0: // one before it waits once more
+				s.group.again = append(s.group.again, c)
+			default:
 				c.tries++
 				c.resend()
 			}
