@@ -19,7 +19,7 @@ type group struct {
 	moving   bool           // some of them have been sent again
 	again    []*call        // of them, those that wait to be sent again, in order
 	shards   map[pool.Backend]*shard
-	channels map[string]*shard // shard channels that are subscribed to
+	channels map[string]*shard // shard channels that are subscribed to; nil: where its slot is now is being found out
 	pushed   []byte            // messages on them that came in the middle of something else
 	queued   [][]byte          // what is in a transaction that has no key yet
 	at       int               // the primary that a link of its own is to, or is to be

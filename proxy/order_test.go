@@ -122,3 +122,32 @@ func TestAllNodesAreAskedWhileSlotsMove(t *testing.T) {
 		}
 	}
 }
+
+// lending keeps wishes for links open until the test answers them.
+type lending struct {
+	*desked
+	wishes []func(*pool.Link, *pool.Error)
+}
+
+func (l *lending) Borrow(_ pool.Key, _ pool.Kind, then func(*pool.Link, *pool.Error)) func() {
+	l.wishes = append(l.wishes, then)
+	return func() {}
+}
+
+// TestKeyChangesDuringSSubscribe gives the client's key another instance while a link for a
+// shard channel is waited for: the client is told, and goes on.
+func TestKeyChangesDuringSSubscribe(t *testing.T) {
+	x := newTable(t)
+	links := &lending{desked: x.core.Links.(*desked)}
+	x.core.Links = links
+	x.send("SSUBSCRIBE a\r\n")
+	if len(links.wishes) != 1 {
+		t.Fatalf("%d links are wished for, want 1", len(links.wishes))
+	}
+	x.session.group.topology = x.core.Topologies.Of("other", "acme/other", x.session.backend)
+	links.wishes[0](nil, pool.ErrBusy)
+	x.says("-ERR backend unavailable: the key has been changed, try again|")
+	if x.paused {
+		t.Error("the client is not looked at any more")
+	}
+}

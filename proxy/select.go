@@ -96,3 +96,6 @@ func (s *Session) tryDB(id command.ID, db int) {
 
 // movedAway is told to a client whose key was given another instance meanwhile.
 const movedAway = "backend unavailable: the key has been changed, try again"
+
+// errKeyChanged says that the client's key opens something else now.
+var errKeyChanged = &pool.Error{Reason: "the key has been changed, try again"}

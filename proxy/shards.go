@@ -24,7 +24,10 @@ type shard struct {
 }
 
 // listens reports whether the client is subscribed to anything.
-func (s *Session) listens() bool { return s.pin.listening || len(s.group.shards) > 0 }
+func (s *Session) listens() bool { return s.pin.listening || s.sharded() }
+
+// sharded reports whether it is to shard channels of a cluster, also while one is followed.
+func (s *Session) sharded() bool { return len(s.group.shards) > 0 || len(s.group.channels) > 0 }
 
 // relayShards serves SSUBSCRIBE and SUNSUBSCRIBE in a cluster, one channel after the other;
 // false says that it must wait.
@@ -89,12 +92,13 @@ func (s *Session) subscribe(names []string, tries int) {
 		return
 	}
 	name := names[0]
-	s.listenAt(name, tries, func(err *pool.Error) {
+	s.listenAt(name, tries, func(sh *shard, err *pool.Error) {
 		if err != nil {
 			s.refuse(ssubscribe, unservedBy(err), err.Error())
 			s.resume()
 			return
 		}
+		s.note(name, sh)
 		s.sayShard("ssubscribe", &name)
 		s.subscribe(names[1:], 0)
 	})
@@ -102,22 +106,22 @@ func (s *Session) subscribe(names []string, tries int) {
 
 // listenAt subscribes to a channel at the node that has its slot, and calls then, unless the
 // client has gone.
-func (s *Session) listenAt(name string, tries int, then func(*pool.Error)) {
+func (s *Session) listenAt(name string, tries int, then func(*shard, *pool.Error)) {
 	g := &s.group
-	if g.channels[name] != nil {
-		then(nil)
+	if sh := g.channels[name]; sh != nil {
+		then(sh, nil)
 		return
 	}
 	l := g.topology.Layout()
 	node := l.Owner(pool.Slot([]byte(name)))
 	if node < 0 {
 		g.topology.Refresh()
-		then(&pool.Error{Reply: "CLUSTERDOWN Hash slot not served"})
+		then(nil, &pool.Error{Reply: "CLUSTERDOWN Hash slot not served"})
 		return
 	}
 	s.shardAt(l.Primaries[node], func(sh *shard, err *pool.Error) {
 		if err != nil {
-			then(err)
+			then(nil, err)
 			return
 		}
 		sh.ask(ssubscribe, name, func(reply []byte) {
@@ -125,27 +129,30 @@ func (s *Session) listenAt(name string, tries int, then func(*pool.Error)) {
 			switch {
 			case s.closed || s.group.topology == nil:
 			case len(reply) == 0:
-				then(&pool.Error{Reason: "connection closed"})
+				then(nil, &pool.Error{Reason: "connection closed"})
 			case reply[0] != '-':
-				s.note(name, sh)
-				then(nil)
+				then(sh, nil)
 			case (code == "MOVED" || code == "TRYAGAIN" || code == "CLUSTERDOWN") && tries < maxTries:
 				sh.leaveIfUnused()
 				s.listenAgain(name, tries, then)
 			default:
 				sh.leaveIfUnused()
-				then(pool.Refused(reply))
+				then(nil, pool.Refused(reply))
 			}
 		})
 	})
 }
 
 // listenAgain is listenAt when the cluster has been looked at.
-func (s *Session) listenAgain(name string, tries int, then func(*pool.Error)) {
+func (s *Session) listenAgain(name string, tries int, then func(*shard, *pool.Error)) {
 	t := s.group.topology
 	s.core.After(min(firstRetry<<tries, lastRetry), func() {
 		s.core.await(t, func() {
-			if !s.closed && s.group.topology == t {
+			switch {
+			case s.closed:
+			case s.group.topology != t:
+				then(nil, errKeyChanged)
+			default:
 				s.listenAt(name, tries+1, then)
 			}
 		})
@@ -165,6 +172,9 @@ func (s *Session) shardAt(backend pool.Backend, then func(*shard, *pool.Error)) 
 		case s.closed || s.group.topology != t:
 			if l != nil {
 				l.GiveBack(pool.Clean)
+			}
+			if !s.closed {
+				then(nil, errKeyChanged)
 			}
 			return
 		case err != nil:
@@ -195,8 +205,11 @@ func (s *Session) unsubscribe(names []string) {
 		s.sayShard("sunsubscribe", &name)
 		s.unsubscribe(names[1:])
 	}
-	sh := s.group.channels[name]
+	sh, there := s.group.channels[name]
 	if sh == nil {
+		if there {
+			s.unnote(name) // follow sees that
+		}
 		confirm()
 		return
 	}
@@ -274,7 +287,7 @@ const channelSize = 64
 
 // note remembers where a channel is subscribed to.
 func (s *Session) note(name string, sh *shard) {
-	if s.group.channels[name] == nil {
+	if _, there := s.group.channels[name]; !there {
 		s.keep(len(name) + channelSize)
 	}
 	s.group.channels[name] = sh
@@ -286,7 +299,7 @@ func (s *Session) unnote(name string) {
 }
 
 // bound reports whether what the session has on links of its own cannot go elsewhere.
-func (s *Session) bound() bool { return s.pin.bound() || len(s.group.shards) > 0 }
+func (s *Session) bound() bool { return s.pin.bound() || s.sharded() }
 
 // Replies implements pool.Owner. What is sent on the link has owners of its own.
 func (sh *shard) Replies([]byte, int, bool) {}
@@ -304,9 +317,13 @@ func (sh *shard) Pushed(b []byte, partial bool) {
 	}
 	message := sh.push
 	sh.push = nil
-	if name, gone := unsubscribed(message); gone {
+	word, name := aboutChannel(message)
+	if _, wanted := s.group.channels[name]; word == "smessage" && !wanted {
+		return // it has been given up while its slot moved
+	}
+	if word == "sunsubscribe" {
 		if s.group.channels[name] == sh {
-			s.unnote(name)
+			s.group.channels[name] = nil
 			sh.follow(name)
 		}
 		return
@@ -319,24 +336,29 @@ func (sh *shard) Pushed(b []byte, partial bool) {
 	s.write(message, 0)
 }
 
-// unsubscribed reads a push that says that the server has ended a subscription.
-func unsubscribed(message []byte) (name string, gone bool) {
+// aboutChannel reads a message on a channel, or that the server has ended a subscription.
+func aboutChannel(message []byte) (word, name string) {
 	_, parts, ok := elements(append([]byte{'*'}, message[1:]...))
-	if !ok || len(parts) != 3 || text(parts[0]) != "sunsubscribe" {
-		return "", false
+	if !ok || len(parts) != 3 {
+		return "", ""
 	}
-	return text(parts[1]), true
+	return text(parts[0]), text(parts[1])
 }
 
 var errSlotLost = errors.New("the slot of a channel has moved, and nobody serves it")
 
 // follow subscribes anew to a channel whose slot has moved. Messages may have been missed
-// meanwhile; when it cannot be done the client must know.
+// meanwhile; when it cannot be done the client must know, unless it has given the channel up.
 func (sh *shard) follow(name string) {
 	s := sh.s
-	s.listenAgain(name, 0, func(err *pool.Error) {
-		if err != nil {
+	s.listenAgain(name, 0, func(to *shard, err *pool.Error) {
+		switch _, wanted := s.group.channels[name]; {
+		case wanted && err != nil:
 			s.drop(errSlotLost)
+		case wanted:
+			s.note(name, to)
+		case err == nil:
+			to.ask(sunsubscribe, name, func([]byte) { to.leaveIfUnused() })
 		}
 	})
 	sh.leaveIfUnused()
