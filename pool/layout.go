@@ -1,5 +1,7 @@
 package pool
 
+import "slices"
+
 // HashSlots is how many hash slots a cluster has.
 const HashSlots = 16384
 
@@ -48,7 +50,7 @@ var crcTable = func() (table [256]uint16) {
 type Layout struct {
 	Primaries []Backend   // in the order of their lowest slot
 	Readers   [][]Backend // for each primary, who may be read from, the best first; empty is the primary
-	Lowest    []int       // of each primary the lowest slot; nil without slots
+	Lowest    []int       // of each primary the lowest slot, or the last that it had; nil without slots
 	slots     *[HashSlots]uint16
 }
 
@@ -65,9 +67,17 @@ func (l *Layout) Owner(slot int) int {
 func (l *Layout) moved(slot, i int) *Layout {
 	next, slots := *l, *l.slots
 	slots[slot] = uint16(i + 1) //nolint:gosec // at most HashSlots
-	next.slots = &slots
+	next.slots, next.Lowest = &slots, slices.Clone(l.Lowest)
+	for _, p := range []int{l.Owner(slot), i} {
+		if lowest := slices.Index(slots[:], uint16(p+1)); p >= 0 && lowest >= 0 { //nolint:gosec // at most HashSlots
+			next.Lowest[p] = lowest
+		}
+	}
 	return &next
 }
+
+// Owns reports whether a primary has any slots, as far as is known.
+func (l *Layout) Owns(i int) bool { return l.Owner(l.Lowest[i]) == i }
 
 // SameServers reports whether two layouts have the same servers in the same places: they
 // differ in slots at most.

@@ -50,3 +50,40 @@ func TestConcerns(t *testing.T) {
 		}
 	}
 }
+
+// TestMovedKeepsEachPrimarysLowestSlot moves slots one by one, the lowest first, as
+// redis-cli --cluster reshard does: a primary is found by its lowest slot as long as it has any.
+func TestMovedKeepsEachPrimarysLowestSlot(t *testing.T) {
+	l := &Layout{Primaries: []Backend{{Addr: "a"}, {Addr: "b"}}, Lowest: []int{0, HashSlots - 3}, slots: new([HashSlots]uint16)}
+	for slot := range l.slots {
+		l.slots[slot] = 1
+		if slot >= l.Lowest[1] {
+			l.slots[slot] = 2
+		}
+	}
+	first := l
+	for _, c := range []struct {
+		slot, to int
+		want     [2]int
+	}{
+		{HashSlots - 3, 0, [2]int{0, HashSlots - 2}},
+		{0, 1, [2]int{1, 0}},
+		{HashSlots - 1, 0, [2]int{1, 0}},
+		{0, 0, [2]int{0, HashSlots - 2}},
+	} {
+		if l = l.moved(c.slot, c.to); [2]int(l.Lowest) != c.want {
+			t.Fatalf("with slot %d at primary %d the lowest are %v, want %v", c.slot, c.to, l.Lowest, c.want)
+		}
+		for i, lowest := range l.Lowest {
+			if l.Owner(lowest) != i {
+				t.Errorf("primary %d is looked for at slot %d, which primary %d has", i, lowest, l.Owner(lowest))
+			}
+		}
+	}
+	if !l.SameServers(first) || first.Lowest[1] != HashSlots-3 {
+		t.Error("the layout that slots have moved in has other servers, or has been changed")
+	}
+	if l = l.moved(HashSlots-2, 0); l.Owns(1) || !l.Owns(0) {
+		t.Errorf("the second primary has slots: %v, the first: %v; want the first only", l.Owns(1), l.Owns(0))
+	}
+}

@@ -1,18 +1,30 @@
 package pool
 
+// left reports whether a server is not in the group any more, or not as what it was. A
+// cluster's nodes name others before they are known here, and send away what they do not serve.
+func (t *Topology) left(b Backend) bool {
+	if t == nil || t.Backend.Group == Cluster {
+		return false
+	}
+	l := t.layout.Load()
+	return l != nil && !l.members()[b]
+}
+
 // Leave is told that servers are not in a group any more, or not as what they were. Of a
-// group with one primary the links to them close at once: what a demoted primary still
-// does would be lost. A cluster's nodes send away what they do not serve; only links to those
-// that do not answer are closed: all at once where one has been silent for a while already, or cannot be had.
+// group with one primary the links to that close at once: what a demoted primary still
+// does would be lost. A cluster's nodes send away what they do not serve, and what has been read
+// from a replica is not lost; only links to those that do not answer are closed: all at once
+// where one has been silent for a while already, or cannot be had.
 func (p *Pool) Leave(group *Topology, gone []Backend) {
 	for _, backend := range gone {
 		var owing []*Link
 		silent := false
+		harmless := group.Backend.Group == Cluster || backend.Role == ReaderRole
 		for key, l := range p.links {
 			silent = silent || key.Group == group && key.Backend == backend && (l.state == dialing || l.state == broken || p.silent(l))
 			switch {
 			case key.Group != group || key.Backend != backend:
-			case group.Backend.Group != Cluster, l.state != up, p.silent(l):
+			case !harmless, l.state != up, p.silent(l):
 				delete(p.links, key)
 				l.retire(errLeftGroup)
 			case l.q.len() > 0:
@@ -21,7 +33,7 @@ func (p *Pool) Leave(group *Topology, gone []Backend) {
 		}
 		for l := range p.pinned {
 			if l.key.Group == group && l.key.Backend == backend {
-				if group.Backend.Group != Cluster || silent || l.pin.holder == nil {
+				if !harmless || silent || l.pin.holder == nil {
 					l.conn.Close(errLeftGroup)
 				} else {
 					owing = append(owing, l)

@@ -288,7 +288,7 @@ func (l *Link) Data(b []byte) int {
 	off := 0
 	for off < len(b) {
 		n, done, err := l.framer.Next(b[off:])
-		if err != nil || n > 0 && l.q.len() == 0 {
+		if err != nil || n > 0 && (l.q.len() == 0 || l.framer.Kind() == '>') { // nobody's, or no reply
 			l.conn.Close(errGarbage)
 			break
 		}

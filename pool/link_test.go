@@ -340,3 +340,20 @@ func TestRedactURL(t *testing.T) {
 		}
 	}
 }
+
+// TestPushOnSharedLinkIsNoReply: what a backend pushes on a link where nobody has asked for
+// that would be taken for a reply, and each one after it be given to another client.
+func TestPushOnSharedLinkIsNoReply(t *testing.T) {
+	for _, in := range []string{">2\r\n+x\r\n+y\r\n+1\r\n", ">2\r\n+x\r\n"} {
+		l, _, _ := newLink()
+		w := &wire{}
+		l.Up(w, Hello{})
+		var a client
+		send(t, l, &a, "A1")
+		l.Data([]byte(in))
+		if !errors.Is(w.closed, errGarbage) {
+			t.Errorf("after %q the connection is closed with %v, want %v", in, w.closed, errGarbage)
+		}
+		expect(t, "a", &a)
+	}
+}

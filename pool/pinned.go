@@ -139,6 +139,10 @@ func (p *Pool) dialPinned(b *borrow) {
 		posted := p.loop.Post(func() {
 			l := &Link{key: b.key, meter: p.meter(b.key.Label), nanos: p.loop.Nanos, onIdle: func(*Link) {}, memory: p.loop, gone: true}
 			l.pin = &pinned{pool: p, slot: b.slot, db: b.key.DB}
+			if err == nil && b.key.Group.left(b.key.Backend) { // meanwhile: Leave did not know of this link
+				_ = nc.Close()
+				err = errLeftGroup
+			}
 			if err == nil {
 				err = p.adopt(l, nc, hello, b.slot.kind.String())
 			}

@@ -195,7 +195,11 @@ func hostPort(text string, s scheme) (string, error) {
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
 		return "", errors.New("backend URL: its port: want 1 to 65535")
 	}
-	return net.JoinHostPort(u.Hostname(), port), nil
+	addr := net.JoinHostPort(u.Hostname(), port)
+	if host, _, err := net.SplitHostPort(addr); err != nil || host != u.Hostname() {
+		return "", errURL // such as "a]"
+	}
+	return addr, nil
 }
 
 // RedactURL is an instance's URL without its passwords; of one that is not understood

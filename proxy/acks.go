@@ -69,7 +69,7 @@ func (a *ack) ask(server pool.Backend, raw []byte) {
 	cancel := s.core.Links.Borrow(s.keyTo(server, s.db, pool.Plain), pool.Pinned, func(l *pool.Link, err *pool.Error) {
 		if a.cancel = nil; err == nil {
 			a.link = l
-			l.Ask(func([]byte) {}, "PING")
+			l.Ask(unasked, "PING")
 			_, err = l.Send(a, raw, id, s.core.Clock.Nanos())
 		}
 		if err != nil {

@@ -103,7 +103,11 @@ func (c *Core) free(k *call) {
 // send hands the call to a link.
 func (c *call) send(l *pool.Link) {
 	c.link = l
-	if _, err := l.Send(c, c.raw, c.id, c.s.core.Clock.Nanos()); err != nil {
+	send := l.Send
+	if c.asked {
+		send = l.SendAsking
+	}
+	if _, err := send(c, c.raw, c.id, c.s.core.Clock.Nanos()); err != nil {
 		c.Failed(c.id, err)
 	}
 }
@@ -111,8 +115,6 @@ func (c *call) send(l *pool.Link) {
 // Client implements pool.Rider: what follows a command whose fate is unknown is the same
 // client's.
 func (c *call) Client() pool.Owner { return c.s }
-
-func (c *call) self() *Session { return c.s }
 
 // Replies implements pool.Owner.
 func (c *call) Replies(b []byte, done int, partial bool) {
@@ -130,9 +132,9 @@ func (c *call) Replies(b []byte, done int, partial bool) {
 }
 
 // streams reports whether the reply may be given to the client as it comes: it is its turn,
-// and nothing is pushed between.
+// nobody makes it over, and nothing is pushed between.
 func (c *call) streams() bool {
-	return c.join == nil && c.s.group.calls.head == c && c.s.pin.link == nil
+	return c.join == nil && c.to == pool.Owner(c.s) && c.s.group.calls.head == c && c.s.pin.link == nil
 }
 
 // tell gives the client the reply, or a part of it, of the call that is first.

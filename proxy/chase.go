@@ -38,7 +38,7 @@ func (s *Session) sendToNode(it *item, r role, owner pool.Owner, raw []byte, out
 		owner = moved{owner, s.group.topology}
 	}
 	if s.pin.asks && outside {
-		_, _ = l.Send(unheard{}, askingCommand, command.Other, s.core.Clock.Nanos())
+		l.Ask(unasked, "ASKING")
 	}
 	s.send(l, owner, raw, it.id)
 	if binds && s.owed() > 0 {
@@ -127,13 +127,11 @@ func (s *Session) borrowAt(member pool.Backend, then func(*pool.Link, *pool.Erro
 
 // send hands the command to another link.
 func (c *chase) send(l *pool.Link, asking bool) (err *pool.Error) {
-	now := c.s.core.Clock.Nanos()
+	send := l.Send
 	if asking {
-		if _, err = l.Send(unheard{}, askingCommand, command.Other, now); err != nil {
-			return err
-		}
+		send = l.SendAsking
 	}
 	c.s.link = l
-	c.s.last, err = l.Send(c, c.raw, c.id, now)
+	c.s.last, err = send(c, c.raw, c.id, c.s.core.Clock.Nanos())
 	return err
 }

@@ -57,7 +57,7 @@ func (s *Session) relayCluster(it *item, r role) bool {
 	case p.tx != none:
 	case it.id == ssubscribe, it.id == sunsubscribe:
 		return s.relayShards(it)
-	case len(s.group.shards) > 0 && s.proto == 2 && !p.listening && r != listen && r != unlisten:
+	case s.sharded() && s.proto == 2 && !p.listening && r != listen && r != unlisten:
 		s.subscriberOnly(it)
 		return true
 	}

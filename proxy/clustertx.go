@@ -24,7 +24,7 @@ func (s *Session) queue(it *item, r role) bool {
 	switch {
 	case p.tx == none: // MULTI
 		p.tx = pending
-		g.slot, g.queued = -1, nil
+		g.slot = -1
 		s.say([]byte("+OK\r\n"))
 	case !it.id.ArityOK(it.frame.Args):
 		s.wrongArityOf(it, r)
@@ -52,12 +52,14 @@ func (s *Session) queue(it *item, r role) bool {
 		s.refuse(it.id, badRequest, crossSlot)
 		p.poisoned = true
 	case slot < 0 && r != exec:
-		if g.queuedBytes() > maxQueued {
+		if g.queuedBytes()+len(it.frame.Raw) > maxQueued {
 			s.refuse(it.id, unsupported, "too much is in the transaction before its first key")
 			p.poisoned = true
 			break
 		}
-		g.queued = append(g.queued, bytes.Clone(standIn(it, r)))
+		raw := bytes.Clone(standIn(it, r))
+		g.queued = append(g.queued, raw)
+		s.keep(len(raw))
 		s.say([]byte("+QUEUED\r\n"))
 	default:
 		return s.open(it, r, slot)
@@ -66,7 +68,14 @@ func (s *Session) queue(it *item, r role) bool {
 }
 
 func (s *Session) endQueue() {
-	s.pin.tx, s.pin.poisoned, s.group.queued = none, false, nil
+	s.pin.tx, s.pin.poisoned = none, false
+	s.dropQueue()
+}
+
+// dropQueue forgets what waits for a transaction's first key.
+func (s *Session) dropQueue() {
+	s.keep(-s.group.queuedBytes())
+	s.group.queued = nil
 }
 
 func (g *group) queuedBytes() (n int) {
@@ -106,8 +115,6 @@ func (s *Session) open(it *item, r role, slot int) bool {
 	p.begun++
 	p.queued = int32(len(g.queued)) //nolint:gosec // at most maxQueued
 	g.slot = slot
-	queued := g.queued
-	g.queued = nil
 	s.pause(someone)
 	l := p.link
 	then := func(reply []byte) {
@@ -116,15 +123,17 @@ func (s *Session) open(it *item, r role, slot int) bool {
 			return
 		case len(reply) == 0 || p.link != l: // it is lost: Lost ends the session, once it waits no more
 		case reply[0] != '+':
-			p.tx, g.queued = pending, queued
+			p.tx = pending
 			p.err = pool.Refused(reply)
 		default:
-			if slot >= 0 {
-				g.opening = &opening{s: s, queued: queued}
-			}
-			for _, raw := range queued {
+			for _, raw := range g.queued {
 				_, _ = l.Send(unheard{}, raw, command.Other, s.core.Clock.Nanos()) // what is refused dooms the transaction there
 			}
+			if slot >= 0 {
+				g.opening = &opening{s: s, queued: g.queued, held: g.queuedBytes()}
+				g.queued = nil
+			}
+			s.dropQueue()
 		}
 		s.resume()
 	}

@@ -19,7 +19,7 @@ type group struct {
 	moving   bool           // some of them have been sent again
 	again    []*call        // of them, those that wait to be sent again, in order
 	shards   map[pool.Backend]*shard
-	channels map[string]*shard // shard channels that are subscribed to
+	channels map[string]*shard // shard channels that are subscribed to; nil: where its slot is now is being found out
 	pushed   []byte            // messages on them that came in the middle of something else
 	queued   [][]byte          // what is in a transaction that has no key yet
 	opening  *opening          // of the transaction, until its first key has been found
@@ -65,6 +65,10 @@ func (s *Session) quit() {
 	for c := s.group.calls.head; c != nil; c = c.next {
 		s.keep(-len(c.raw) - len(c.reply))
 		c.s = nil // what is answered yet is nobody's
+	}
+	s.dropQueue()
+	if o := s.group.opening; o != nil {
+		o.end()
 	}
 	s.leaveShards()
 	if w := s.group.acks; w != nil {
@@ -270,10 +274,12 @@ func laneOf(id command.ID) pool.Lane {
 }
 
 // nodeLink is the session's link to a primary for a command, or to who is read from in its
-// place; nil when there are too many links to the instance.
+// place; nil when there are too many links to the instance. While keys are watched only the
+// primary is read from: what a replica says may be older than the watch, and EXEC would not
+// notice.
 func (s *Session) nodeLink(it *item, r role, node int) (*pool.Link, way) {
 	n := &s.group.links[node]
-	if readers := s.group.layout.Readers[node]; len(readers) > 0 && r == onShared && it.id.Info().Flags&command.FlagReadonly != 0 {
+	if readers := s.group.layout.Readers[node]; len(readers) > 0 && r == onShared && !s.pin.watching && it.id.Info().Flags&command.FlagReadonly != 0 {
 		if n.reader == nil {
 			n.reader = s.acquire(readers[int(s.id%int64(len(readers)))], pool.Plain)
 		}

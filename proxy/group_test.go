@@ -285,6 +285,14 @@ func TestChasedCallsKeepOrder(t *testing.T) {
 	if got := x.got(one, pool.Plain); got != "SET a 1" {
 		t.Fatalf("the first node got %q", got)
 	}
+	for range 70 {
+		x.later()
+		for _, a := range x.timers {
+			if a.after < firstRetry/2 {
+				t.Fatalf("what waits for another command is looked at again after %v", a.after)
+			}
+		}
+	}
 	x.answers(two, "+OK|")
 	x.says("+OK|")
 	x.later()

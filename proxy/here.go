@@ -21,7 +21,7 @@ func (s *Session) serveHere(it *item, r role) bool {
 	case s.owed() > 0 && asksOthers[name]:
 		s.pause(idleness)
 		return false
-	case p.link == nil && p.tx == none && len(s.group.shards) == 0 && (s.group.topology == nil || s.owed() == 0):
+	case p.link == nil && p.tx == none && !s.sharded() && (s.group.topology == nil || s.owed() == 0):
 		s.answer(it)
 	case r == selects && p.link != nil && !s.clustered():
 		return s.relayPinned(it, r)

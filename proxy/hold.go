@@ -12,14 +12,14 @@ import (
 type hold struct {
 	until   int64 // nanoseconds of the loop's clock
 	writes  bool  // only these are held up
-	waiting []*Session
+	waiting map[*Session]struct{}
 	timer   Timer
 }
 
 // holdUp has the commands of an instance's clients wait for d; release lets them go.
 func (c *Core) holdUp(instance string, d time.Duration, writes bool) {
 	c.release(instance)
-	h := &hold{until: c.Clock.Nanos() + int64(d), writes: writes}
+	h := &hold{until: c.Clock.Nanos() + int64(d), writes: writes, waiting: map[*Session]struct{}{}}
 	h.timer = c.After(d, func() { c.release(instance) })
 	if c.holds == nil {
 		c.holds = map[string]*hold{}
@@ -34,8 +34,15 @@ func (c *Core) release(instance string) {
 	}
 	delete(c.holds, instance)
 	h.timer.Stop()
-	for _, s := range h.waiting {
+	for s := range h.waiting {
 		s.resume()
+	}
+}
+
+// forget has no CLIENT PAUSE wait for a session that has ended.
+func (c *Core) forget(s *Session) {
+	for _, h := range c.holds {
+		delete(h.waiting, s)
 	}
 }
 
@@ -45,7 +52,7 @@ func (s *Session) held(it *item) bool {
 	if h == nil || h.writes && !mayWrite(it) {
 		return false
 	}
-	h.waiting = append(h.waiting, s)
+	h.waiting[s] = struct{}{}
 	s.heldUp = true
 	s.pause(someone)
 	return true

@@ -142,7 +142,7 @@ func (s *Session) hello(it *item) {
 		})
 	}
 	switch {
-	case (s.pin.link != nil || len(s.group.shards) > 0) && proto != s.proto:
+	case (s.pin.link != nil || s.sharded()) && proto != s.proto:
 		s.refuse(it.id, unsupported, "the protocol cannot change while keys are watched, channels subscribed or keys tracked")
 	case key != nil:
 		s.authenticate(it.id, user, key, then)

@@ -17,6 +17,7 @@ type opening struct {
 	queued [][]byte   // what came before the first key: the client has been told QUEUED
 	sent   []*attempt // what came since, in order; the first has the key
 	bytes  int        // of these
+	held   int        // bytes of all of it, which the session keeps
 	tries  int
 	vain   bool // the node has sent it away; the replies to the rest are to come
 	left   int  // how many of them
@@ -39,6 +40,8 @@ func (o *opening) add(it *item, r role, owner moved, raw []byte) *attempt {
 	a := &attempt{moved: owner, o: o, id: it.id, r: r, raw: bytes.Clone(raw)}
 	o.sent = append(o.sent, a)
 	o.bytes += len(raw)
+	o.held += len(raw)
+	o.s.keep(len(raw))
 	return a
 }
 
@@ -50,6 +53,10 @@ func (o *opening) full(raw []byte) bool {
 // end says that the node has taken, or refused, the first command: it is the right one.
 func (o *opening) end() {
 	o.over, o.sent, o.queued = true, nil, nil
+	if !o.s.closed {
+		o.s.keep(-o.held)
+	}
+	o.held = 0
 	if o.s.group.opening == o {
 		o.s.group.opening = nil
 	}
@@ -118,7 +125,7 @@ func (o *opening) follow() {
 			return
 		}
 		if why == metrics.RetryAsk { // which holds for the whole transaction
-			_, _ = l.Send(unheard{}, askingCommand, command.Other, s.core.Clock.Nanos())
+			l.Ask(unasked, "ASKING")
 		}
 		l.Ask(func(reply []byte) {
 			switch {

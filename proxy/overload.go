@@ -133,13 +133,12 @@ func (s *Session) eachShared(fn func(*pool.Link)) {
 // sessionOf returns the session that an owner of commands is, or acts for; nil where
 // there is none.
 func sessionOf(o pool.Owner) *Session {
-	if of, ok := o.(interface{ self() *Session }); ok {
-		return of.self()
+	if r, ok := o.(pool.Rider); ok {
+		s, _ := r.Client().(*Session)
+		return s
 	}
 	return nil
 }
-
-func (s *Session) self() *Session { return s }
 
 const (
 	// readAhead is how many unread bytes no client is ever paused for.

@@ -4,7 +4,26 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/pool"
 )
+
+// unasked is for a reply that does not matter.
+func unasked([]byte) {}
+
+// unheard owns a command of the proxy's own whose reply does not matter.
+type unheard struct{}
+
+// Replies implements pool.Owner.
+func (unheard) Replies([]byte, int, bool) {}
+
+// Failed implements pool.Owner.
+func (unheard) Failed(command.ID, *pool.Error) {}
+
+// Client implements pool.Rider for all that follow a reply on its way to the session: what
+// becomes of one of its commands concerns the others.
+func (s *Session) Client() pool.Owner { return s }
 
 // instead gives the session a reply of the proxy's own when the backend's has come.
 type instead struct {

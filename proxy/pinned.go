@@ -298,7 +298,7 @@ func (s *Session) Pushed(b []byte, partial bool) {
 }
 
 // Lost implements pool.Holder. What the session had on the link, such as a
-// transaction, is gone: its client must know.
+// transaction, is gone: its client must know. In the middle of a message nothing else can follow.
 func (s *Session) Lost(error) {
 	if s.pin.link == nil {
 		return
@@ -308,7 +308,11 @@ func (s *Session) Lost(error) {
 		s.link = nil
 	}
 	s.pin = pinned{}
-	if bound && !s.closed {
+	switch {
+	case s.closed:
+	case s.partial:
+		s.drop(errTorn)
+	case bound:
 		s.finish()
 	}
 }

@@ -91,13 +91,17 @@ func (s *Session) sendAgain(c *call) {
 	if len(s.group.again) > 1 {
 		return
 	}
-	wait := min(firstRetry<<c.tries, lastRetry)
+	wait := min(firstRetry<<min(c.tries, maxTries), lastRetry)   // behind another one it may be for long
 	wait = time.Duration(float64(wait) * (0.5 + rand.Float64())) //nolint:gosec // no secret
 	s.core.After(wait, func() {
 		waiting := s.group.again
 		s.group.again = nil
 		for _, c := range waiting {
-			if c.s != nil && !s.closed {
+			switch {
+			case c.s == nil, s.closed:
+			case len(s.group.again) > 0: // one before it waits once more
+				s.group.again = append(s.group.again, c)
+			default:
 				c.tries++
 				c.resend()
 			}
@@ -135,12 +139,6 @@ func (c *call) sendTo(member pool.Backend, asking bool) {
 		return
 	}
 	c.asked = asking
-	if asking {
-		if _, err := l.Send(unheard{s}, askingCommand, command.Other, s.core.Clock.Nanos()); err != nil {
-			c.Failed(c.id, err)
-			return
-		}
-	}
 	c.send(l)
 }
 
@@ -162,19 +160,6 @@ func (c *call) behind(l *pool.Link) bool {
 	}
 	return false
 }
-
-var askingCommand = []byte("*1\r\n$6\r\nASKING\r\n")
-
-// unheard owns a command of the proxy's own whose reply does not matter.
-type unheard struct{ s *Session }
-
-func (u unheard) self() *Session { return u.s }
-
-// Replies implements pool.Owner.
-func (unheard) Replies([]byte, int, bool) {}
-
-// Failed implements pool.Owner.
-func (unheard) Failed(command.ID, *pool.Error) {}
 
 // refused acts on an error that says that the command has not been executed; false leaves
 // it for the client. A script may return any word: its are not believed.
@@ -251,11 +236,11 @@ func (c *call) probe() bool {
 		return false
 	}
 	ask := resp.AppendCommand(nil, "EXISTS", string(args[keys[0]]))
-	now := c.s.core.Clock.Nanos()
+	send := c.link.Send
 	if c.asked {
-		_, _ = c.link.Send(unheard{}, askingCommand, command.Other, now)
+		send = c.link.SendAsking
 	}
-	_, err := c.link.Send(&probing{c: c}, ask, command.Lookup([]byte("exists")), now)
+	_, err := send(&probing{c: c}, ask, command.Lookup([]byte("exists")), c.s.core.Clock.Nanos())
 	return err == nil
 }
 
@@ -264,6 +249,9 @@ type probing struct {
 	c     *call
 	reply []byte
 }
+
+// Client implements pool.Rider.
+func (p *probing) Client() pool.Owner { return p.c.s }
 
 // Replies implements pool.Owner.
 func (p *probing) Replies(b []byte, done int, _ bool) {

@@ -141,3 +141,6 @@ func (c *Core) lacking(server pool.Backend, db int) {
 		c.lack[server] = lack{db, now + int64(lackTime)}
 	}
 }
+
+// errKeyChanged says that the client's key opens something else now.
+var errKeyChanged = &pool.Error{Reason: movedAway}

@@ -339,6 +339,7 @@ func (s *Session) Closed(err error) {
 		s.giveUp()
 	}
 	delete(s.core.sessions, s)
+	s.core.forget(s)
 	if errors.Is(err, loop.ErrPanic) && s.owed() > 0 {
 		s.abort(err)
 	}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bytes"
-	"errors"
 	"maps"
 	"slices"
 
@@ -24,7 +23,10 @@ type shard struct {
 }
 
 // listens reports whether the client is subscribed to anything.
-func (s *Session) listens() bool { return s.pin.listening || len(s.group.shards) > 0 }
+func (s *Session) listens() bool { return s.pin.listening || s.sharded() }
+
+// sharded reports whether it is to shard channels of a cluster, also while one is followed.
+func (s *Session) sharded() bool { return len(s.group.shards) > 0 || len(s.group.channels) > 0 }
 
 // relayShards serves SSUBSCRIBE and SUNSUBSCRIBE in a cluster, one channel after the other;
 // false says that it must wait.
@@ -89,12 +91,13 @@ func (s *Session) subscribe(names []string, tries int) {
 		return
 	}
 	name := names[0]
-	s.listenAt(name, tries, func(err *pool.Error) {
+	s.listenAt(name, tries, func(sh *shard, err *pool.Error) {
 		if err != nil {
 			s.refuse(ssubscribe, unservedBy(err), err.Error())
 			s.resume()
 			return
 		}
+		s.note(name, sh)
 		s.sayShard("ssubscribe", &name)
 		s.subscribe(names[1:], 0)
 	})
@@ -102,22 +105,22 @@ func (s *Session) subscribe(names []string, tries int) {
 
 // listenAt subscribes to a channel at the node that has its slot, and calls then, unless the
 // client has gone.
-func (s *Session) listenAt(name string, tries int, then func(*pool.Error)) {
+func (s *Session) listenAt(name string, tries int, then func(*shard, *pool.Error)) {
 	g := &s.group
-	if g.channels[name] != nil {
-		then(nil)
+	if sh := g.channels[name]; sh != nil {
+		then(sh, nil)
 		return
 	}
 	l := g.topology.Layout()
 	node := l.Owner(pool.Slot([]byte(name)))
 	if node < 0 {
 		g.topology.Refresh()
-		then(&pool.Error{Reply: "CLUSTERDOWN Hash slot not served"})
+		then(nil, &pool.Error{Reply: "CLUSTERDOWN Hash slot not served"})
 		return
 	}
 	s.shardAt(l.Primaries[node], func(sh *shard, err *pool.Error) {
 		if err != nil {
-			then(err)
+			then(nil, err)
 			return
 		}
 		sh.ask(ssubscribe, name, func(reply []byte) {
@@ -125,27 +128,30 @@ func (s *Session) listenAt(name string, tries int, then func(*pool.Error)) {
 			switch {
 			case s.closed || s.group.topology == nil:
 			case len(reply) == 0:
-				then(&pool.Error{Reason: "connection closed"})
+				then(nil, &pool.Error{Reason: "connection closed"})
 			case reply[0] != '-':
-				s.note(name, sh)
-				then(nil)
+				then(sh, nil)
 			case (code == "MOVED" || code == "TRYAGAIN" || code == "CLUSTERDOWN") && tries < maxTries:
 				sh.leaveIfUnused()
 				s.listenAgain(name, tries, then)
 			default:
 				sh.leaveIfUnused()
-				then(pool.Refused(reply))
+				then(nil, pool.Refused(reply))
 			}
 		})
 	})
 }
 
 // listenAgain is listenAt when the cluster has been looked at.
-func (s *Session) listenAgain(name string, tries int, then func(*pool.Error)) {
+func (s *Session) listenAgain(name string, tries int, then func(*shard, *pool.Error)) {
 	t := s.group.topology
 	s.core.After(min(firstRetry<<tries, lastRetry), func() {
 		s.core.await(t, func() {
-			if !s.closed && s.group.topology == t {
+			switch {
+			case s.closed:
+			case s.group.topology != t:
+				then(nil, errKeyChanged)
+			default:
 				s.listenAt(name, tries+1, then)
 			}
 		})
@@ -165,6 +171,9 @@ func (s *Session) shardAt(backend pool.Backend, then func(*shard, *pool.Error)) 
 		case s.closed || s.group.topology != t:
 			if l != nil {
 				l.GiveBack(pool.Clean)
+			}
+			if !s.closed {
+				then(nil, errKeyChanged)
 			}
 			return
 		case err != nil:
@@ -195,8 +204,11 @@ func (s *Session) unsubscribe(names []string) {
 		s.sayShard("sunsubscribe", &name)
 		s.unsubscribe(names[1:])
 	}
-	sh := s.group.channels[name]
+	sh, there := s.group.channels[name]
 	if sh == nil {
+		if there {
+			s.unnote(name) // follow sees that
+		}
 		confirm()
 		return
 	}
@@ -274,7 +286,7 @@ const channelSize = 64
 
 // note remembers where a channel is subscribed to.
 func (s *Session) note(name string, sh *shard) {
-	if s.group.channels[name] == nil {
+	if _, there := s.group.channels[name]; !there {
 		s.keep(len(name) + channelSize)
 	}
 	s.group.channels[name] = sh
@@ -286,85 +298,7 @@ func (s *Session) unnote(name string) {
 }
 
 // bound reports whether what the session has on links of its own cannot go elsewhere.
-func (s *Session) bound() bool { return s.pin.bound() || len(s.group.shards) > 0 }
-
-// Replies implements pool.Owner. What is sent on the link has owners of its own.
-func (sh *shard) Replies([]byte, int, bool) {}
-
-// Failed implements pool.Owner.
-func (sh *shard) Failed(command.ID, *pool.Error) {}
-
-// Pushed implements pool.Holder: the client is given whole messages, between others' replies.
-// That a slot has moved away it need not know: the channel is subscribed to where it is now.
-func (sh *shard) Pushed(b []byte, partial bool) {
-	s := sh.s
-	sh.push = append(sh.push, b...)
-	if partial || s.closed {
-		return
-	}
-	message := sh.push
-	sh.push = nil
-	if name, gone := unsubscribed(message); gone {
-		if s.group.channels[name] == sh {
-			s.unnote(name)
-			sh.follow(name)
-		}
-		return
-	}
-	if s.partial || len(s.group.pushed) > 0 {
-		s.keep(len(message))
-		s.group.pushed = append(s.group.pushed, message...)
-		return
-	}
-	s.write(message, 0)
-}
-
-// unsubscribed reads a push that says that the server has ended a subscription.
-func unsubscribed(message []byte) (name string, gone bool) {
-	_, parts, ok := elements(append([]byte{'*'}, message[1:]...))
-	if !ok || len(parts) != 3 || text(parts[0]) != "sunsubscribe" {
-		return "", false
-	}
-	return text(parts[1]), true
-}
-
-var errSlotLost = errors.New("the slot of a channel has moved, and nobody serves it")
-
-// follow subscribes anew to a channel whose slot has moved. Messages may have been missed
-// meanwhile; when it cannot be done the client must know.
-func (sh *shard) follow(name string) {
-	s := sh.s
-	s.listenAgain(name, 0, func(err *pool.Error) {
-		if err != nil {
-			s.drop(errSlotLost)
-		}
-	})
-	sh.leaveIfUnused()
-}
-
-// Lost implements pool.Holder: messages may have been missed, so that the client must know.
-func (sh *shard) Lost(error) {
-	if s := sh.s; s.group.shards[sh.backend] == sh {
-		delete(s.group.shards, sh.backend)
-		for name, on := range s.group.channels {
-			if on == sh {
-				s.unnote(name)
-			}
-		}
-		s.finish()
-	}
-}
-
-// flushPushed gives the client the messages that came in the middle of something else.
-func (s *Session) flushPushed() {
-	if len(s.group.pushed) == 0 || s.partial {
-		return
-	}
-	pushed := s.group.pushed
-	s.group.pushed = nil
-	s.keep(-len(pushed))
-	s.write(pushed, 0)
-}
+func (s *Session) bound() bool { return s.pin.bound() || s.sharded() }
 
 // subscriberOnly serves what a RESP2 client may say that is subscribed to shard channels
 // only: no backend's connection knows that it is.

@@ -49,11 +49,15 @@ func onAll(join func(*Session, []*call) []byte) func(*Session, *item, role) bool
 		}
 		whole := s.newCall(it.id, s, nil, -1)
 		whole.begin(join)
-		parts := make([]*call, len(s.group.layout.Primaries))
-		for i := range parts {
-			parts[i] = whole.part(-1)
-			parts[i].home = s.group.layout.Lowest[i]
-			parts[i].raw = append(parts[i].raw, it.frame.Raw...)
+		var parts []*call
+		for i, lowest := range s.group.layout.Lowest {
+			if !s.group.layout.Owns(i) {
+				continue // all that it had is elsewhere
+			}
+			part := whole.part(-1)
+			part.home = lowest
+			part.raw = append(part.raw, it.frame.Raw...)
+			parts = append(parts, part)
 		}
 		whole.sendParts(parts)
 		return true
@@ -187,17 +191,11 @@ func (s *Session) scan(it *item, r role) bool {
 type scanning struct {
 	*Session
 	node, nodes int
-	reply       []byte
 }
 
-// Replies implements pool.Owner.
-func (o *scanning) Replies(b []byte, done int, _ bool) {
-	o.reply = append(o.reply, b...)
-	if done == 0 {
-		return
-	}
-	told := o.reply
-	if kind, parts, ok := elements(o.reply); ok && kind == '*' && len(parts) == 2 {
+// Replies implements pool.Owner. A call gives whole replies to who makes them over.
+func (o *scanning) Replies(told []byte, done int, _ bool) {
+	if kind, parts, ok := elements(told); ok && kind == '*' && len(parts) == 2 {
 		cursor, err := strconv.ParseUint(text(parts[0]), 10, 64)
 		switch {
 		case err != nil || cursor >= 1<<(64-nodeBits):

@@ -88,6 +88,16 @@ func TestClusterReplicasAreReadFrom(t *testing.T) {
 		}
 		return true
 	})
+	before := reads(t, c.Replicas[0].Server)
+	for range 10 {
+		for _, k := range keys {
+			x.send("WATCH "+k, "GET "+k, "UNWATCH")
+			x.expect("+OK", "$-1", "+OK")
+		}
+	}
+	if after := reads(t, c.Replicas[0].Server); after != before {
+		t.Errorf("a replica was read from %s times before and %s after keys were watched: what it says may be older than the watch", before, after)
+	}
 }
 
 // TestNearestIsReadFrom has reads go to one server, whichever.

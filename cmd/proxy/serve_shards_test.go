@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,4 +98,39 @@ func TestClusterShardNodeDies(t *testing.T) {
 			t.Errorf("a subscriber is told %q", line)
 		}
 	}
+}
+
+// TestClusterShardChannelGivenUpWhileItMoves has the slot of a client's only channel move away,
+// and the client end its subscription before the channel is found again: it is not subscribed
+// to any more, there or here.
+func TestClusterShardChannelGivenUpWhileItMoves(t *testing.T) {
+	var asked, served, ended atomic.Int64
+	c := testbed.NewScriptedCluster(t, 1, func(_ int, command []string) string {
+		switch strings.ToLower(command[0]) {
+		case "ssubscribe":
+			const confirmed = "*3\r\n$10\r\nssubscribe\r\n$1\r\nc\r\n:1\r\n"
+			switch {
+			case asked.Add(1) == 1:
+				return confirmed + "*3\r\n$12\r\nsunsubscribe\r\n$1\r\nc\r\n:0\r\n"
+			case served.Load() == 0:
+				return "-TRYAGAIN not yet\r\n"
+			}
+			return confirmed + "*3\r\n$8\r\nsmessage\r\n$1\r\nc\r\n$1\r\nx\r\n"
+		case "sunsubscribe":
+			ended.Add(1)
+			return "*3\r\n$12\r\nsunsubscribe\r\n$1\r\nc\r\n:0\r\n"
+		}
+		return "+OK\r\n"
+	})
+	r := startServe(t, testConfig(t))
+	x := talkTo(t, r.addr, r.tenantAt(t, "acme", tenant.Secret(c.URL()), limits(0, 0)))
+	x.send("SSUBSCRIBE c")
+	x.expect("*3", "$10", "ssubscribe", "$1", "c", ":1")
+	testbed.Eventually(t, 5*time.Second, "the channel is looked for again", func() bool { return asked.Load() > 1 })
+	x.send("SUNSUBSCRIBE c")
+	x.expect("*3", "$12", "sunsubscribe", "$1", "c", ":0")
+	served.Store(1)
+	testbed.Eventually(t, 5*time.Second, "the node is told too", func() bool { return ended.Load() > 0 })
+	x.send("GET k")
+	x.expect("+OK")
 }
