@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/respgate/respgate/command"
-	"github.com/respgate/respgate/resp"
 )
 
 // inbox tells the replies on a pinned link from what the backend says without being
@@ -144,7 +143,7 @@ func (l *Link) account(q request, piece []byte) {
 		return
 	}
 	if k := l.framer.Kind(); k == '-' || k == '!' {
-		l.meter.Refused(q.cmd, resp.ErrorCode(piece))
+		l.refused(q.cmd, piece)
 	}
 	if info := q.cmd.Info(); info.Flags&command.FlagBlocking == 0 && info.Name != "wait" && info.Name != "waitaof" {
 		l.meter.Answered(q.cmd, l.moved-q.at, 1)

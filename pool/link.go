@@ -346,8 +346,18 @@ func (r *run) answered(q *request, reply []byte) {
 	r.cmd, r.at = q.cmd, q.at
 	r.n++
 	if k := r.link.framer.Kind(); k == '-' || k == '!' {
-		r.link.meter.Refused(q.cmd, resp.ErrorCode(reply))
+		r.link.refused(q.cmd, reply)
 	}
+}
+
+// refused takes note of an error reply. One that writes do not go here says that the server
+// is no primary any more, whatever the command was that met it.
+func (l *Link) refused(id command.ID, reply []byte) {
+	code := resp.ErrorCode(reply)
+	if string(code) == "READONLY" {
+		l.key.refresh()
+	}
+	l.meter.Refused(id, code)
 }
 
 func (r *run) count() {

@@ -108,3 +108,30 @@ func TestSilentNodeHoldsUpNothing(t *testing.T) {
 		return l.Primaries[l.Owner(slot)].Addr == cluster.Replicas[2].Addr
 	})
 }
+
+// TestReadOnlyHasTheGroupLookedAt: whichever command meets a server that is no primary any
+// more, on whichever link, its group is looked at.
+func TestReadOnlyHasTheGroupLookedAt(t *testing.T) {
+	const readOnly = "-READONLY You can't write against a read only replica.\r\n"
+	for _, c := range []struct {
+		name, reply string
+		own, want   bool
+	}{
+		{"on a shared link", readOnly, false, true},
+		{"on a client's own", readOnly, true, true},
+		{"another error", "-ERR READONLY\r\n", true, false},
+		{"no error", "+READONLY\r\n", true, false},
+	} {
+		l, _, _ := newLink()
+		l.key.Group = &Topology{wake: make(chan struct{}, 1)}
+		if c.own {
+			l.pin = &pinned{}
+		}
+		l.Up(&wire{}, Hello{})
+		send(t, l, &client{}, "C")
+		l.Data([]byte(c.reply))
+		if got := len(l.key.Group.wake) == 1; got != c.want {
+			t.Errorf("%s: looked at: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
