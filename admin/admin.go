@@ -2,11 +2,13 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
@@ -87,8 +89,22 @@ func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:          stdlog.New(serverLog{log}, "", 0),
 	}
+}
+
+// serverLog takes what net/http says, a line at a time.
+type serverLog struct{ log *slog.Logger }
+
+// Write implements io.Writer. That a handshake has failed is told of whoever connects, as
+// often as they like.
+func (l serverLog) Write(line []byte) (int, error) {
+	level := slog.LevelWarn
+	if bytes.HasPrefix(line, []byte("http: TLS handshake error")) {
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, strings.TrimSpace(string(line)))
+	return len(line), nil
 }
 
 // watch bounds, counts and, where they panic, survives requests.

@@ -83,6 +83,18 @@ func (s *Session) popCall() {
 	s.keepCommand(-len(s.group.calls.pop().raw))
 }
 
+// abort closes the links that owe the call, or parts of it, something.
+func (c *call) abort(err error) {
+	if c.link != nil {
+		c.link.Abort(err)
+	}
+	if c.join != nil {
+		for _, part := range c.join.parts {
+			part.abort(err)
+		}
+	}
+}
+
 func (c *Core) takeCall() *call {
 	if n := len(c.spare); n > 0 {
 		k := c.spare[n-1]

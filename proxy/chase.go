@@ -22,6 +22,7 @@ type chase struct {
 }
 
 func (s *Session) newChase(it *item, owner pool.Owner, binds bool) *chase {
+	s.keep(len(it.frame.Raw))
 	return &chase{moved: moved{owner, s.group.topology}, s: s, id: it.id, raw: bytes.Clone(it.frame.Raw), binds: binds}
 }
 
@@ -29,18 +30,22 @@ func (s *Session) newChase(it *item, owner pool.Owner, binds bool) *chase {
 // have the keys: outside a transaction, or in one; and it may be the first to bind the session.
 func (s *Session) sendToNode(it *item, r role, owner pool.Owner, raw []byte, outside, binds bool) {
 	l := s.pin.link
+	var followed *chase
 	switch o := s.group.opening; {
 	case o != nil:
 		owner = o.add(it, r, moved{owner, s.group.topology}, raw)
 	case r == waits && outside && it.id.Info().Class != command.Script, binds && r == watch:
-		owner = s.newChase(it, owner, binds)
+		followed = s.newChase(it, owner, binds)
+		owner = followed
 	default:
 		owner = moved{owner, s.group.topology}
 	}
 	if s.pin.asks && outside {
 		l.Ask(unasked, "ASKING")
 	}
-	s.send(l, owner, raw, it.id)
+	if !s.send(l, owner, raw, it.id) && followed != nil {
+		followed.over()
+	}
 	if binds && s.owed() > 0 {
 		s.pause(idleness) // what follows is for the node that has the keys
 	}
@@ -54,6 +59,9 @@ func (c *chase) Replies(b []byte, done int, partial bool) {
 		s.pin.watching = false // nothing is watched
 	}
 	if slot < 0 || s.closed || s.owed() > 1 || s.pin.link == nil || s.pin.bound() || c.tries >= maxTries {
+		if done > 0 {
+			c.over()
+		}
 		c.moved.Replies(b, done, partial)
 		return
 	}
@@ -71,7 +79,7 @@ func (c *chase) Replies(b []byte, done int, partial bool) {
 			err = c.send(l, why == metrics.RetryAsk)
 		}
 		if err != nil {
-			s.Failed(c.id, err)
+			c.Failed(c.id, err)
 		}
 		s.resume()
 		if c.binds && s.owed() > 0 {
@@ -79,6 +87,20 @@ func (c *chase) Replies(b []byte, done int, partial bool) {
 		}
 		s.endWait()
 	})
+}
+
+// Failed implements pool.Owner.
+func (c *chase) Failed(id command.ID, err *pool.Error) {
+	c.over()
+	c.moved.Failed(id, err)
+}
+
+// over lets go of the command.
+func (c *chase) over() {
+	if !c.s.closed {
+		c.s.keep(-len(c.raw))
+	}
+	c.raw = nil
 }
 
 // named returns the server that a node, from, names in MOVED or ASK, and which of them it is.

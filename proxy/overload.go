@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/respgate/respgate/loop"
@@ -39,12 +40,13 @@ func (s *Session) noteDrop(err error) {
 		if !errors.Is(err, d.err) {
 			continue
 		}
-		label := "" // it has not authenticated
+		// Strangers may come as fast as they like: the metrics have them all.
+		label, level := "", slog.LevelDebug
 		if s.principal != nil {
-			label = s.principal.Route.Label
+			label, level = s.principal.Route.Label, slog.LevelInfo
 		}
 		s.core.Metrics.Dropped(d.label)
-		s.core.Log.Info("client dropped", "client", s.addr.String(), "tenant", label, "reason", err, "bytes", s.out.Held()+s.kept)
+		s.core.Log.Log(s.core.Ctx, level, "client dropped", "client", s.addr.String(), "tenant", label, "reason", err, "bytes", s.out.Held()+s.kept)
 	}
 }
 

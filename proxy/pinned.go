@@ -226,12 +226,12 @@ var (
 )
 
 // send hands a command to a link; its reply goes to owner, which is the session or
-// passes it on to it.
-func (s *Session) send(l *pool.Link, owner pool.Owner, raw []byte, id command.ID) {
+// passes it on to it. False says that it was refused, and the client has been told.
+func (s *Session) send(l *pool.Link, owner pool.Owner, raw []byte, id command.ID) bool {
 	pos, err := l.Send(owner, raw, id, s.core.Clock.Nanos())
 	if err != nil {
 		s.refuse(id, unservedBy(err), err.Error())
-		return
+		return false
 	}
 	if s.muteNow != s.cut { // replies that are kept back are delivered apart
 		if s.owed() > 0 {
@@ -244,6 +244,7 @@ func (s *Session) send(l *pool.Link, owner pool.Owner, raw []byte, id command.ID
 	}
 	s.link, s.last = l, pos
 	s.sent++
+	return true
 }
 
 // unpin gives the session's own link back, or the wish for one up.

@@ -355,9 +355,7 @@ func (s *Session) abort(err error) {
 		s.link.Abort(err)
 	}
 	for c := s.group.calls.head; c != nil; c = c.next {
-		if c.link != nil {
-			c.link.Abort(err)
-		}
+		c.abort(err)
 	}
 }
 

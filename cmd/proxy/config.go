@@ -195,6 +195,9 @@ func loadConfig(file string) (Config, error) {
 // leastMemory is the least limits.memory_bytes: below, a few ordinary clients fill it.
 const leastMemory = 16 << 20
 
+// mostCommand is the most limits.max_command_bytes: links count a command's bytes in 32 bits.
+const mostCommand = 2 << 30
+
 const secretKeyVariable = "RESPGATE_SECRET_KEY" //nolint:gosec // a name
 
 // environment returns the variables that override the setting, the strongest first.
@@ -270,6 +273,9 @@ func (c Config) validate() error {
 	}
 	if n := c.Limits.MemoryBytes; n > 0 && n < leastMemory {
 		return fmt.Errorf("limits.memory_bytes: want 0, or 16MiB or more, got %d bytes", n)
+	}
+	if n := c.Limits.MaxCommandBytes; n > mostCommand {
+		return fmt.Errorf("limits.max_command_bytes: want 2GiB or less, got %d bytes", n)
 	}
 	if c.HTTP.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		return fmt.Errorf("http.listen: %s is taken by listen already", c.Listen)

@@ -22,6 +22,19 @@ var onMovedSlot = []struct{ name, first, then, want string }{
 	{"watched keys", "WATCH {m}k", "MULTI|GET {m}k|EXEC", "+OK|+OK|+QUEUED|*1|$1|1"},
 	{"watched keys that change", "WATCH {m}k|SET {m}k 1", "MULTI|GET {m}k|EXEC|GET {m}k", "+OK|+OK|+OK|+QUEUED|*-1|$1|1"},
 	{"watched keys, and not any more", "WATCH {m}k", "SET {m}k 1|UNWATCH|MULTI|GET {m}k|EXEC", "+OK|+OK|+OK|+OK|+QUEUED|*1|$1|1"},
+	{"what waits", "RPUSH {m}l a", "BLPOP {m}l 9", ":1|*2|$4|{m}l|$1|a"},
+	{"a long key that is waited for", "BLPOP {m}" + strings.Repeat("x", 300<<10) + " 0.01", "GET {m}k", "*-1|$1|1"},
+	{"long keys in a transaction", "MULTI", "GET {m}" + strings.Repeat("x", 300<<10) + "|EXEC", "+OK|+QUEUED|*1|$-1"},
+	{"what waits first", "BLPOP {m}l 0.01", "RPUSH {m}l a|BLPOP {m}l 9", "*-1|:1|*2|$4|{m}l|$1|a"},
+}
+
+// holdsNothing waits until nothing is in flight: what clients that are still there have asked
+// for is forgotten when it is answered.
+func (r *running) holdsNothing(t *testing.T) {
+	t.Helper()
+	testbed.Eventually(t, 10*time.Second, "nothing is in flight", func() bool {
+		return r.metric(t, "respgate_memory_in_flight_bytes") == 0
+	})
 }
 
 // TestClusterSlotHasMoved begins conversations when all nodes know that a slot has moved, and
@@ -44,6 +57,7 @@ func TestClusterSlotHasMoved(t *testing.T) {
 	if r.metric(t, `redis_command_retries_total{reason="moved"`) == 0 {
 		t.Error("no command was sent again")
 	}
+	r.holdsNothing(t)
 }
 
 // TestClusterSlotIsMoving has conversations about a key that there is not, in a slot that is
@@ -66,6 +80,7 @@ func TestClusterSlotIsMoving(t *testing.T) {
 	if r.metric(t, `redis_command_retries_total{reason="ask"`) == 0 {
 		t.Error("no command was sent again")
 	}
+	r.holdsNothing(t)
 }
 
 // converse says what is in first and then, and checks the replies, read when all is said, or
