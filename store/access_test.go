@@ -74,7 +74,7 @@ func downTo(t *testing.T, file string, version int64) {
 	t.Helper()
 	db := must[*sql.DB](t)(sql.Open("sqlite", "file:"+file))
 	defer db.Close()
-	files := must[fs.FS](t)(fs.Sub(migrations, "migrations"))
+	files := must[fs.FS](t)(fs.Sub(migrations, "migrations/sqlite"))
 	p := must[*goose.Provider](t)(goose.NewProvider(goose.DialectSQLite3, db, files))
 	if _, err := p.DownTo(context.Background(), version); err != nil {
 		t.Fatal(err)

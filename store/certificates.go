@@ -26,7 +26,7 @@ func checkCertificateName(name string) error {
 
 // bind has k opened by the certificate name that it has, which no other live key may
 // have, or by none.
-func bind(ctx context.Context, tx *sql.Tx, k tenant.Key) error {
+func bind(ctx context.Context, tx statements, k tenant.Key) error {
 	if k.CertificateName != "" && k.RevokedAt.IsZero() {
 		var other string
 		err := tx.QueryRowContext(ctx, "SELECT id FROM api_keys WHERE certificate_name = ? AND revoked_at IS NULL AND id <> ?", k.CertificateName, k.ID).Scan(&other)

@@ -15,14 +15,17 @@ const (
 	changesAtOnce = 1000
 )
 
-// changed returns a function that notes changes by statements, all with the same
-// arguments, and forgets the oldest.
-func changed(ctx context.Context, tx *sql.Tx, statements ...string) func(args ...any) error {
+// changed returns a function that notes changes by notes, all with the same
+// arguments, forgets the oldest, and tells other processes.
+func (d *database) changed(ctx context.Context, tx statements, notes ...string) func(args ...any) error {
 	return func(args ...any) error {
-		if err := runAll(ctx, tx, statements, args...); err != nil {
+		if err := runAll(ctx, tx, notes, args...); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, "DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?", keptChanges)
+		if err == nil && d.dialect.changed != "" {
+			_, err = tx.ExecContext(ctx, d.dialect.changed)
+		}
 		return err
 	}
 }
@@ -40,7 +43,7 @@ func (s *Store) Changes(ctx context.Context, after int64) (c tenant.Changes, err
 			return err
 		}
 		defer func() { _ = rows.Close() }()
-		if c, err = scanChanges(rows, after); err == nil && s.file.wasReplaced() {
+		if c, err = scanChanges(rows, after); err == nil && s.watcher.suspect() {
 			c = tenant.Changes{Seq: c.Seq} // whatever has changed: all is suspect
 		}
 		return err

@@ -25,7 +25,7 @@ func (s *Store) CreateInstance(ctx context.Context, org, name string, url tenant
 	if err := errors.Join(checkName("instance", name), checkURL(url)); err != nil {
 		return in, err
 	}
-	err = s.write(ctx, "create_instance", func(tx *sql.Tx) error {
+	err = s.write(ctx, "create_instance", func(tx statements) error {
 		o, err := organization(ctx, tx, org)
 		if err != nil {
 			return err
@@ -79,7 +79,7 @@ func (s *Store) SetInstanceURL(ctx context.Context, org, name string, url tenant
 	if err := checkURL(url); err != nil {
 		return in, err
 	}
-	err = s.write(ctx, "set_instance_url", func(tx *sql.Tx) (err error) {
+	err = s.write(ctx, "set_instance_url", func(tx statements) (err error) {
 		if in, err = s.instance(ctx, tx, org, name); err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ func (s *Store) SetInstanceURL(ctx context.Context, org, name string, url tenant
 		if _, err := tx.ExecContext(ctx, "UPDATE instances SET url = ? WHERE id = ?", s.seal.seal(url.Reveal(), in.ID), in.ID); err != nil {
 			return err
 		}
-		return changed(ctx, tx, "INSERT INTO changes (key_id) SELECT key_id FROM key_instances WHERE instance_id = ?")(in.ID)
+		return s.changed(ctx, tx, "INSERT INTO changes (key_id) SELECT key_id FROM key_instances WHERE instance_id = ?")(in.ID)
 	})
 	return in, err
 }
@@ -95,7 +95,7 @@ func (s *Store) SetInstanceURL(ctx context.Context, org, name string, url tenant
 // DeleteInstance deletes an instance. While keys open it, that is ErrConflict, unless
 // force deletes those whose own it is and takes it from the others.
 func (s *Store) DeleteInstance(ctx context.Context, org, name string, force bool) error {
-	return s.write(ctx, "delete_instance", func(tx *sql.Tx) error {
+	return s.write(ctx, "delete_instance", func(tx statements) error {
 		in, err := s.instance(ctx, tx, org, name)
 		if err != nil {
 			return err
@@ -107,7 +107,7 @@ func (s *Store) DeleteInstance(ctx context.Context, org, name string, force bool
 		if keys > 0 && !force {
 			return conflict("instance %q of organization %q is opened by %d keys: delete them first, or use force", name, org, keys)
 		}
-		if err := changed(ctx, tx,
+		if err := s.changed(ctx, tx,
 			"INSERT INTO changes (key_id) SELECT key_id FROM key_instances WHERE instance_id = ?1",
 			"INSERT INTO changes (deleted) SELECT o.name || '/' || i.name FROM instances i JOIN organizations o ON o.id = i.org_id WHERE i.id = ?1",
 		)(in.ID); err != nil {
@@ -123,7 +123,7 @@ func (s *Store) DeleteInstance(ctx context.Context, org, name string, force bool
 
 const selectInstance = "SELECT i.id, o.name, i.name, i.url, i.created_at FROM instances i JOIN organizations o ON o.id = i.org_id"
 
-func (s *Store) instance(ctx context.Context, q queryer, org, name string) (tenant.Instance, error) {
+func (s *Store) instance(ctx context.Context, q statements, org, name string) (tenant.Instance, error) {
 	in, err := s.scanInstance(q.QueryRowContext(ctx, selectInstance+" WHERE o.name = ? AND i.name = ?", org, name))
 	if !errors.Is(err, sql.ErrNoRows) {
 		return in, err

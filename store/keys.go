@@ -63,7 +63,7 @@ func (s *Store) CreateKey(ctx context.Context, k tenant.Key) (tenant.Key, error)
 	if err := checkKey(k); err != nil {
 		return k, err
 	}
-	err := s.write(ctx, "create_key", func(tx *sql.Tx) error {
+	err := s.write(ctx, "create_key", func(tx statements) error {
 		o, err := organization(ctx, tx, k.Org)
 		if err != nil {
 			return err
@@ -88,7 +88,7 @@ func (s *Store) CreateKey(ctx context.Context, k tenant.Key) (tenant.Key, error)
 
 // open has a key open its instances, and its certificate's name open it, and notes that
 // it changed.
-func (s *Store) open(ctx context.Context, tx *sql.Tx, k tenant.Key) error {
+func (s *Store) open(ctx context.Context, tx statements, k tenant.Key) error {
 	if err := bind(ctx, tx, k); err != nil {
 		return err
 	}
@@ -104,11 +104,11 @@ func (s *Store) open(ctx context.Context, tx *sql.Tx, k tenant.Key) error {
 			return err
 		}
 	}
-	return keyChanged(ctx, tx, k.ID)
+	return s.keyChanged(ctx, tx, k.ID)
 }
 
-func keyChanged(ctx context.Context, tx *sql.Tx, id string) error {
-	return changed(ctx, tx, "INSERT INTO changes (key_id) VALUES (?)")(id)
+func (s *Store) keyChanged(ctx context.Context, tx statements, id string) error {
+	return s.changed(ctx, tx, "INSERT INTO changes (key_id) VALUES (?)")(id)
 }
 
 // Keys returns an organization's keys, revoked ones too, by name; with org "", all.
@@ -140,14 +140,14 @@ func (s *Store) Key(ctx context.Context, id string) (k tenant.Key, err error) {
 	return k, err
 }
 
-func (s *Store) key(ctx context.Context, q queryer, id string) (tenant.Key, error) {
+func (s *Store) key(ctx context.Context, q statements, id string) (tenant.Key, error) {
 	g, err := s.grant(ctx, q, id)
 	return g.Key, err
 }
 
 // updateKey changes a key by the query called name.
 func (s *Store) updateKey(ctx context.Context, name, id string, change func(*tenant.Key) error) (k tenant.Key, err error) {
-	err = s.write(ctx, name, func(tx *sql.Tx) error {
+	err = s.write(ctx, name, func(tx statements) error {
 		if k, err = s.key(ctx, tx, id); err != nil {
 			return err
 		}
@@ -208,11 +208,11 @@ func (s *Store) RevokeKey(ctx context.Context, id string) (tenant.Key, error) {
 
 // DeleteKey ends a key and forgets it.
 func (s *Store) DeleteKey(ctx context.Context, id string) error {
-	return s.write(ctx, "delete_key", func(tx *sql.Tx) error {
+	return s.write(ctx, "delete_key", func(tx statements) error {
 		if _, err := s.key(ctx, tx, id); err != nil {
 			return err
 		}
-		if err := keyChanged(ctx, tx, id); err != nil {
+		if err := s.keyChanged(ctx, tx, id); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, "DELETE FROM api_keys WHERE id = ?", id)
@@ -223,7 +223,7 @@ func (s *Store) DeleteKey(ctx context.Context, id string) error {
 // ResetLimits has proxies refill the bucket of a key, or with id "" of every key. It
 // returns of how many.
 func (s *Store) ResetLimits(ctx context.Context, id string) (n int, err error) {
-	err = s.write(ctx, "reset_limits", func(tx *sql.Tx) error {
+	err = s.write(ctx, "reset_limits", func(tx statements) error {
 		result, err := tx.ExecContext(ctx, "UPDATE api_keys SET resets = resets + 1 WHERE ?1 IN ('', id)", id)
 		if err != nil {
 			return err
@@ -236,7 +236,7 @@ func (s *Store) ResetLimits(ctx context.Context, id string) (n int, err error) {
 		if err != nil {
 			return err
 		}
-		return changed(ctx, tx, "INSERT INTO changes (key_id) SELECT id FROM api_keys WHERE ?1 IN ('', id)")(id)
+		return s.changed(ctx, tx, "INSERT INTO changes (key_id) SELECT id FROM api_keys WHERE ?1 IN ('', id)")(id)
 	})
 	return n, err
 }
@@ -250,7 +250,7 @@ func (s *Store) Grant(ctx context.Context, id string) (g tenant.Grant, err error
 	return g, err
 }
 
-func (s *Store) grant(ctx context.Context, q queryer, id string) (tenant.Grant, error) {
+func (s *Store) grant(ctx context.Context, q statements, id string) (tenant.Grant, error) {
 	grants, err := s.grants(ctx, q, " WHERE k.id = ?", id)
 	if err != nil || len(grants) == 1 {
 		return append(grants, tenant.Grant{})[0], err
@@ -259,7 +259,7 @@ func (s *Store) grant(ctx context.Context, q queryer, id string) (tenant.Grant, 
 }
 
 // grants reads keys with their instances, a row for each instance.
-func (s *Store) grants(ctx context.Context, q queryer, where string, args ...any) ([]tenant.Grant, error) {
+func (s *Store) grants(ctx context.Context, q statements, where string, args ...any) ([]tenant.Grant, error) {
 	rows, err := q.QueryContext(ctx, `SELECT k.id, k.secret_hash, o.name, k.name, k.rate, k.burst, k.resets, k.commands, k.allow_from, k.max_connections, k.created_at, k.expires_at, k.revoked_at,
 			o.id, o.max_connections, i.id, i.name, i.url, coalesce(k.certificate_name, '')
 		FROM api_keys k JOIN organizations o ON o.id = k.org_id

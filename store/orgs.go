@@ -14,7 +14,7 @@ func (s *Store) CreateOrganization(ctx context.Context, o tenant.Organization) (
 	if err := checkOrganization(o); err != nil {
 		return o, err
 	}
-	err := s.write(ctx, "create_organization", func(tx *sql.Tx) error {
+	err := s.write(ctx, "create_organization", func(tx statements) error {
 		if err := organizationFree(ctx, tx, o.Name); err != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func checkOrganization(o tenant.Organization) error {
 	return checkConnections(o.MaxConnections)
 }
 
-func organizationFree(ctx context.Context, tx *sql.Tx, name string) error {
+func organizationFree(ctx context.Context, tx statements, name string) error {
 	switch _, err := organization(ctx, tx, name); {
 	case err == nil:
 		return conflict("organization %q exists already", name)
@@ -70,7 +70,7 @@ func (s *Store) Organization(ctx context.Context, name string) (o tenant.Organiz
 // labels, and its connections. Its keys go on. ErrConflict when the new name is taken; an
 // error of change's leaves it as it was.
 func (s *Store) UpdateOrganization(ctx context.Context, name string, change func(*tenant.Organization) error) (o tenant.Organization, err error) {
-	err = s.write(ctx, "update_organization", func(tx *sql.Tx) error {
+	err = s.write(ctx, "update_organization", func(tx statements) error {
 		if o, err = organization(ctx, tx, name); err != nil {
 			return err
 		}
@@ -82,9 +82,9 @@ func (s *Store) UpdateOrganization(ctx context.Context, name string, change func
 		if err := checkOrganization(o); err != nil || o == was {
 			return err
 		}
-		note := keysChanged
+		note := s.keysChanged
 		if o.Name != was.Name {
-			note = organizationChanged
+			note = s.organizationChanged
 			if err := organizationFree(ctx, tx, o.Name); err != nil {
 				return err
 			}
@@ -101,7 +101,7 @@ func (s *Store) UpdateOrganization(ctx context.Context, name string, change func
 // DeleteOrganization deletes an organization. With instances or keys it is in use:
 // ErrConflict, unless force deletes these too.
 func (s *Store) DeleteOrganization(ctx context.Context, name string, force bool) error {
-	return s.write(ctx, "delete_organization", func(tx *sql.Tx) error {
+	return s.write(ctx, "delete_organization", func(tx statements) error {
 		o, err := organization(ctx, tx, name)
 		if err != nil {
 			return err
@@ -114,7 +114,7 @@ func (s *Store) DeleteOrganization(ctx context.Context, name string, force bool)
 		if instances+keys > 0 && !force {
 			return conflict("organization %q has %d instances and %d keys: delete them first, or use force", name, instances, keys)
 		}
-		if err := organizationChanged(ctx, tx, o); err != nil {
+		if err := s.organizationChanged(ctx, tx, o); err != nil {
 			return err
 		}
 		return runAll(ctx, tx, []string{
@@ -128,21 +128,21 @@ func (s *Store) DeleteOrganization(ctx context.Context, name string, force bool)
 const changedKeys = "INSERT INTO changes (key_id) SELECT id FROM api_keys WHERE org_id = ?1"
 
 // keysChanged notes that an organization's keys change.
-func keysChanged(ctx context.Context, tx *sql.Tx, o tenant.Organization) error {
-	return changed(ctx, tx, changedKeys)(o.ID)
+func (d *database) keysChanged(ctx context.Context, tx statements, o tenant.Organization) error {
+	return d.changed(ctx, tx, changedKeys)(o.ID)
 }
 
 // organizationChanged notes that an organization's keys change and that its labels
 // go.
-func organizationChanged(ctx context.Context, tx *sql.Tx, o tenant.Organization) error {
-	return changed(ctx, tx, changedKeys,
+func (d *database) organizationChanged(ctx context.Context, tx statements, o tenant.Organization) error {
+	return d.changed(ctx, tx, changedKeys,
 		"INSERT INTO changes (deleted) SELECT o.name || '/' || i.name FROM instances i JOIN organizations o ON o.id = i.org_id WHERE o.id = ?1",
 	)(o.ID)
 }
 
 const selectOrganization = "SELECT id, name, max_connections, created_at FROM organizations"
 
-func organization(ctx context.Context, q queryer, name string) (tenant.Organization, error) {
+func organization(ctx context.Context, q statements, name string) (tenant.Organization, error) {
 	o, err := scanOrganization(q.QueryRowContext(ctx, selectOrganization+" WHERE name = ?", name))
 	if errors.Is(err, sql.ErrNoRows) {
 		return o, notFound("organization %q", name)

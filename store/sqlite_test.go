@@ -183,7 +183,7 @@ func TestOpenErrors(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		{"postgres", Config{Driver: "postgres", DSN: "postgres://localhost"}, `store.driver: "postgres" is not supported by this version`},
+		{"another driver", Config{Driver: "mysql", DSN: "mysql://localhost"}, `store.driver: "mysql": want sqlite or postgres`},
 		{"memory", Config{Driver: "sqlite", DSN: ":memory:"}, "store.dsn: want a file such as"},
 		{"nothing", Config{Driver: "sqlite"}, "store.dsn: want a file such as"},
 		{"below a file", Config{Driver: "sqlite", DSN: "file:" + notAFolder + "/x.db"}, "store.dsn: folder"},

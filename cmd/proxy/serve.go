@@ -131,6 +131,8 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	if err != nil {
 		return err
 	}
+	service.SetMaxStale(s.cfg.Store.MaxStale)
+	s.metrics.WatchStore(service.Stale)
 	limiters := ratelimit.New(s.cfg.RateLimit.defaults())
 	data, err := newDataPlane(background, s.cfg, s.has, service, limiters, s.metrics, s.log)
 	if err != nil {
@@ -144,13 +146,14 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	}
 	for _, task := range []func(context.Context){
 		func(ctx context.Context) { _ = service.Run(ctx) },
+		func(ctx context.Context) { st.Follow(ctx, service.Poll) },
 		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },
 		func(ctx context.Context) { s.watchInstances(ctx, st, data.dialer) },
 		data.watchMemory,
 		s.certs.watch,
 		func(ctx context.Context) {
 			if from != nil {
-				s.followConfig(ctx, from, s.stages(data, limiters, from.level))
+				s.followConfig(ctx, from, s.stages(data, service, limiters, from.level))
 			}
 		},
 	} {
