@@ -19,7 +19,7 @@ func rename(to string) func(*tenant.Organization) error {
 // testAccess: who may connect, from where and how often, is kept and comes with the grant.
 func testAccess(t *testing.T, s *Store) {
 	ctx := t.Context()
-	if o, err := s.CreateOrganization(ctx, tenant.Organization{Name: "acme", MaxConnections: 7}); err != nil || o.MaxConnections != 7 {
+	if o, err := s.CreateOrganization(ctx, tenant.Organization{Name: "acme", Quota: tenant.Quota{MaxConnections: 7}}); err != nil || o.MaxConnections != 7 {
 		t.Fatalf("created %+v, %v, want 7 connections", o, err)
 	}
 	made := seed(t, s, "acme", "000000000001", "cache", "queue")

@@ -365,7 +365,7 @@ func testBadValues(t *testing.T, s *Store) {
 	for name, err := range map[string]error{
 		"organization":    second(s.CreateOrganization(ctx, tenant.Organization{Name: "Acme Inc."})),
 		"new name":        second(s.UpdateOrganization(ctx, "acme", rename(""))),
-		"its connections": second(s.CreateOrganization(ctx, tenant.Organization{Name: "new", MaxConnections: -1})),
+		"its connections": second(s.CreateOrganization(ctx, tenant.Organization{Name: "new", Quota: tenant.Quota{MaxConnections: -1}})),
 		"new connections": second(s.UpdateOrganization(ctx, "acme", func(o *tenant.Organization) error {
 			o.MaxConnections = MaxConnections + 1
 			return nil

@@ -14,10 +14,22 @@ var ErrNotFound = errors.New("not found")
 
 // Organization is a customer: it owns instances and keys.
 type Organization struct {
-	ID             string // 12 characters of base62
-	Name           string // see ValidateName
-	MaxConnections int    // at once, of all its keys together; 0 is unlimited
-	CreatedAt      time.Time
+	ID   string // 12 characters of base62
+	Name string // see ValidateName
+	Quota
+	Version   int64 // grows by one with each change
+	CreatedAt time.Time
+	DeletedAt time.Time // zero: it is there; else it is until it is purged
+}
+
+// Quota bounds what an organization may have and do. 0 is unlimited, everywhere.
+type Quota struct {
+	MaxInstances   int
+	MaxKeys        int // that are not revoked
+	MaxMembers     int
+	MaxConnections int // at once to a proxy, with any of its keys
+	Rate           int // commands per second to a proxy, with any of its keys
+	Burst          int // commands at once; 0 is as many as Rate
 }
 
 // Instance is one Redis that an organization's clients reach through respgate.
@@ -26,7 +38,9 @@ type Instance struct {
 	Org       string // the organization's name
 	Name      string // see ValidateName
 	URL       Secret // redis://user:password@host:port/db
+	Version   int64  // grows by one with each change
 	CreatedAt time.Time
+	DeletedAt time.Time // zero: it is there; else it is until it is purged
 }
 
 // Label is the instance's name in metrics and logs: "org/instance".
@@ -58,6 +72,15 @@ type Key struct {
 	// CertificateName is what a client's certificate must be named to open the key
 	// without its secret; "" is none.
 	CertificateName string
+
+	// PreviousHash is the secret's that the last rotation replaced: it is good until
+	// PreviousUntil, which is zero when it ended at once.
+	PreviousHash  [32]byte
+	PreviousUntil time.Time
+
+	Audit      string    // rules of the commands that are noted in the audit log; "" is none
+	LastUsedAt time.Time // to the minute, or a little more; zero: never
+	Version    int64     // grows by one with each change, but for LastUsedAt
 }
 
 // Route says where a client's commands go.
