@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 	"weak"
 
@@ -117,6 +118,7 @@ type Service struct {
 
 	lookups, polls, refreshes slots         // bounds on questions to the store
 	kick                      chan struct{} // asks for a poll at once
+	maxStale                  atomic.Int64  // see SetMaxStale
 	onChange                  func(*Handle)
 	onDeleted                 func(label string)
 
@@ -128,6 +130,7 @@ type Service struct {
 	certified  certified
 	nextExpiry time.Time // of all entries; zero: none
 	asked      bool      // the store has answered
+	answered   time.Time // when it did so last, or when the service was made
 	away       error     // why the store cannot be asked now
 }
 
@@ -159,6 +162,7 @@ func New(cfg Config, st Store, observer Observer, log *slog.Logger) (*Service, e
 		onDeleted: func(string) {},
 		index:     map[string]weak.Pointer[entry]{},
 		unknown:   newRecentSet(maxUnknown, cfg.UnknownTTL),
+		answered:  time.Now(),
 		flights:   map[string]*flight{},
 	}, nil
 }

@@ -19,7 +19,7 @@ var errNotRead = errors.New("not read")
 // Run follows the store's changes, and the clock for keys that expire, until ctx
 // ends; then it returns nil. A change is seen within PollInterval, and the handles
 // of the keys that it concerns follow in the time it takes to read those again.
-// While the store is away everything cached stays as it is.
+// While the store is away everything cached stays as it is, for as long as SetMaxStale says.
 func (s *Service) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -51,7 +51,9 @@ func (s *Service) setAway(err error) {
 	s.mu.Lock()
 	was := s.away
 	s.away = err
-	s.asked = s.asked || err == nil
+	if err == nil {
+		s.asked, s.answered = true, time.Now()
+	}
 	s.mu.Unlock()
 	switch {
 	case was == nil && err != nil:
@@ -242,6 +244,7 @@ func (s *Service) watchClock(ctx context.Context) {
 		}
 		now := time.Now()
 		s.tell(s.expire(now))
+		s.tell(s.tooStale(now))
 		if now.Sub(swept) >= sweepInterval {
 			s.sweep()
 			swept = now

@@ -38,6 +38,7 @@ type Metrics struct {
 	overload     overload
 	tls          tlsMetrics
 	lifecycle    lifecycle
+	store        watchedStore
 
 	mu   sync.Mutex
 	open map[openLinks]int
@@ -95,7 +96,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	build.Set(1)
 	all := []prometheus.Collector{
 		m.links, m.attempts, m.delayed, m.breakers, m.topology, m.keyRequests, m.keyFailures, m.throttled, m.httpRequests, m.httpErrors, m.httpDuration,
-		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m),
+		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m), &m.store,
 	}
 	all = append(all, m.lifecycle.collectors()...)
 	for _, g := range m.totals {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"strings"
 
 	"github.com/respgate/respgate/tenant"
 )
@@ -15,16 +16,33 @@ const (
 	changesAtOnce = 1000
 )
 
-// changed returns a function that notes changes by statements, all with the same
-// arguments, and forgets the oldest.
-func changed(ctx context.Context, tx *sql.Tx, statements ...string) func(args ...any) error {
+// changed returns a function that notes changes by notes, all with the same
+// arguments, forgets the oldest, and tells other processes.
+func (d *database) changed(ctx context.Context, tx statements, notes ...string) func(args ...any) error {
 	return func(args ...any) error {
-		if err := runAll(ctx, tx, statements, args...); err != nil {
+		if err := runAll(ctx, tx, notes, args...); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, "DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?", keptChanges)
+		if err == nil && d.dialect.changed != "" {
+			_, err = tx.ExecContext(ctx, d.dialect.changed)
+		}
 		return err
 	}
+}
+
+// maxSession bounds the id of a session, in bytes.
+const maxSession = 64
+
+// EndSession notes that the client's session with that id is to end, for the proxy that
+// has it.
+func (s *Store) EndSession(ctx context.Context, id string) error {
+	if id == "" || len(id) > maxSession || strings.Trim(id, base62+"-") != "" {
+		return invalid("session id %.80q: want 1 to %d of 0-9, A-Z, a-z and '-'", id, maxSession)
+	}
+	return s.write(ctx, "end_session", func(tx statements) error {
+		return s.changed(ctx, tx, "INSERT INTO changes (session) VALUES (?)")(id)
+	})
 }
 
 // Changes returns the changes after the one with number after, the oldest first, at
@@ -33,14 +51,14 @@ func changed(ctx context.Context, tx *sql.Tx, statements ...string) func(args ..
 func (s *Store) Changes(ctx context.Context, after int64) (c tenant.Changes, err error) {
 	err = s.read(ctx, "changes", func() error {
 		// One statement sees one state of the table.
-		rows, err := s.db.QueryContext(ctx, `SELECT c.seq, c.key_id, c.deleted, b.oldest, b.newest
+		rows, err := s.db.QueryContext(ctx, `SELECT c.seq, c.key_id, c.deleted, c.session, b.oldest, b.newest
 			FROM (SELECT coalesce(min(seq), 0) AS oldest, coalesce(max(seq), 0) AS newest FROM changes) b
 			LEFT JOIN changes c ON c.seq > ? ORDER BY c.seq LIMIT ?`, after, changesAtOnce)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = rows.Close() }()
-		if c, err = scanChanges(rows, after); err == nil && s.file.wasReplaced() {
+		if c, err = scanChanges(rows, after); err == nil && s.watcher.suspect() {
 			c = tenant.Changes{Seq: c.Seq} // whatever has changed: all is suspect
 		}
 		return err
@@ -51,9 +69,9 @@ func (s *Store) Changes(ctx context.Context, after int64) (c tenant.Changes, err
 func scanChanges(rows *sql.Rows, after int64) (c tenant.Changes, err error) {
 	for rows.Next() {
 		var seq sql.NullInt64
-		var key, deleted sql.NullString
+		var key, deleted, session sql.NullString
 		var oldest, newest int64
-		if err := rows.Scan(&seq, &key, &deleted, &oldest, &newest); err != nil {
+		if err := rows.Scan(&seq, &key, &deleted, &session, &oldest, &newest); err != nil {
 			return c, err
 		}
 		switch {
@@ -68,6 +86,9 @@ func scanChanges(rows *sql.Rows, after int64) (c tenant.Changes, err error) {
 		}
 		if deleted.Valid {
 			c.Deleted = append(c.Deleted, deleted.String)
+		}
+		if session.Valid {
+			c.Sessions = append(c.Sessions, session.String)
 		}
 	}
 	return c, rows.Err()

@@ -12,7 +12,10 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/respgate/respgate/tenant"
 )
 
 // busyTimeout bounds how long a writer waits for another process's.
@@ -21,55 +24,56 @@ const busyTimeout = 5 * time.Second
 // maxConns is how many queries run at once.
 const maxConns = 8
 
-// openSQLite opens the file that dsn names, makes it and its folder when they are
-// missing, and returns it with the secret, which is in a file beside it unless it is
-// given.
-func openSQLite(ctx context.Context, dsn, secret string) (*sql.DB, sealer, *sqliteFile, error) {
-	file, query, err := parseDSN(dsn)
+// openSQLite opens the file that the DSN names, and makes it and its folder when they
+// are missing. Its secret is in a file beside it unless it is given.
+func openSQLite(ctx context.Context, cfg Config) (*database, error) {
+	file, query, err := parseDSN(cfg.DSN)
 	if err != nil {
-		return nil, sealer{}, nil, err
+		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return nil, sealer{}, nil, fmt.Errorf("store.dsn: folder %s: %w", filepath.Dir(file), pathless(err))
+		return nil, fmt.Errorf("store.dsn: folder %s: %w", filepath.Dir(file), pathless(err))
 	}
 	unlock, err := lockFile(ctx, file+".lock")
 	if err != nil {
-		return nil, sealer{}, nil, fmt.Errorf("store.dsn: %s: %w", file, pathless(err))
+		return nil, fmt.Errorf("store.dsn: %s: %w", file, pathless(err))
 	}
 	defer unlock()
-	key := []byte(secret)
-	if secret == "" {
+	key := []byte(cfg.Secret)
+	if cfg.Secret == "" {
 		if key, err = readKeyFile(file + ".key"); err != nil {
-			return nil, sealer{}, nil, err
+			return nil, err
 		}
 	}
 	seal, err := newSealer(key)
 	if err != nil {
-		return nil, sealer{}, nil, fmt.Errorf("RESPGATE_SECRET_KEY: %w", err)
+		return nil, fmt.Errorf("RESPGATE_SECRET_KEY: %w", err)
 	}
 	// Made by us, it is for us only; SQLite gives its other files the same mode.
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's file
 	if err != nil {
-		return nil, sealer{}, nil, fmt.Errorf("store.dsn: %s: %w", file, pathless(err))
+		return nil, fmt.Errorf("store.dsn: %s: %w", file, pathless(err))
 	}
 	_ = f.Close()
-	db, err := sql.Open("sqlite", "file:"+file+"?"+query)
+	raw, err := sql.Open("sqlite", "file:"+file+"?"+query)
 	if err != nil {
-		return nil, sealer{}, nil, fmt.Errorf("store.dsn: %s: %w", file, err)
+		return nil, fmt.Errorf("store.dsn: %s: %w", file, err)
 	}
-	db.SetMaxOpenConns(maxConns)
-	db.SetMaxIdleConns(maxConns)
-	if err = migrate(ctx, db); err == nil {
-		err = checkSecret(ctx, db, seal)
-	}
-	if err != nil {
-		return nil, sealer{}, nil, fmt.Errorf("store %s: %w", file, errors.Join(err, db.Close()))
+	raw.SetMaxOpenConns(maxConns)
+	raw.SetMaxIdleConns(maxConns)
+	db := &database{raw: raw, db: raw, dialect: dialect{goose: goose.DialectSQLite3, migrations: "sqlite"}, seal: seal, stats: func() tenant.Connections {
+		now := raw.Stats()
+		return tenant.Connections{InUse: now.InUse, Idle: now.Idle, Waits: now.WaitCount, Waited: now.WaitDuration}
+	}}
+	if err := db.prepare(ctx); err != nil {
+		return nil, fmt.Errorf("store %s: %w", file, errors.Join(err, raw.Close()))
 	}
 	info, err := os.Stat(file)
 	if err != nil {
-		return nil, sealer{}, nil, fmt.Errorf("store.dsn: %s: %w", file, errors.Join(pathless(err), db.Close()))
+		return nil, fmt.Errorf("store.dsn: %s: %w", file, errors.Join(pathless(err), raw.Close()))
 	}
-	return db, seal, &sqliteFile{path: file, info: info}, nil
+	db.watcher = &sqliteFile{db: db, path: file, info: info}
+	return db, nil
 }
 
 // parseDSN splits "file:var/respgate.db?option=…" into the path and the options,

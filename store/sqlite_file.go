@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +14,7 @@ var errGone = errors.New("the store's file is gone")
 // sqliteFile notices when another file has taken the place of the one that is open,
 // such as a backup: open connections would go on with the old one for ever.
 type sqliteFile struct {
+	db   *database
 	path string
 
 	mu       sync.Mutex
@@ -23,8 +23,8 @@ type sqliteFile struct {
 	replaced bool // and nobody has been told
 }
 
-// check comes before each query.
-func (f *sqliteFile) check(ctx context.Context, db *sql.DB, seal sealer) error {
+// check implements watcher.
+func (f *sqliteFile) check(ctx context.Context) error {
 	info, err := os.Stat(f.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return errGone
@@ -35,34 +35,34 @@ func (f *sqliteFile) check(ctx context.Context, db *sql.DB, seal sealer) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if os.SameFile(info, f.info) {
-		if f.emptying && db.Stats().InUse == 0 {
+		if f.emptying && f.db.raw.Stats().InUse == 0 {
 			f.emptying = false
-			db.SetMaxIdleConns(maxConns)
+			f.db.raw.SetMaxIdleConns(maxConns)
 		}
 		return nil
 	}
-	db.SetMaxIdleConns(-1)
+	f.db.raw.SetMaxIdleConns(-1)
 	f.emptying = true
 	unlock, err := lockFile(ctx, f.path+".lock")
 	if err != nil {
 		return pathless(err)
 	}
 	defer unlock()
-	if err = migrate(ctx, db); err == nil {
-		err = checkSecret(ctx, db, seal)
-	}
-	if err != nil {
+	if err := f.db.prepare(ctx); err != nil {
 		return fmt.Errorf("the store's file was replaced: %w", err)
 	}
 	f.info, f.replaced = info, true
 	return nil
 }
 
-// wasReplaced reports, once, that the file is another one.
-func (f *sqliteFile) wasReplaced() bool {
+// suspect implements watcher: the file is another one.
+func (f *sqliteFile) suspect() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	was := f.replaced
 	f.replaced = false
 	return was
 }
+
+// follow implements watcher: nothing tells of changes in a file.
+func (*sqliteFile) follow(ctx context.Context, _ func()) { <-ctx.Done() }

@@ -183,7 +183,7 @@ func TestOpenErrors(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		{"postgres", Config{Driver: "postgres", DSN: "postgres://localhost"}, `store.driver: "postgres" is not supported by this version`},
+		{"another driver", Config{Driver: "mysql", DSN: "mysql://localhost"}, `store.driver: "mysql": want sqlite or postgres`},
 		{"memory", Config{Driver: "sqlite", DSN: ":memory:"}, "store.dsn: want a file such as"},
 		{"nothing", Config{Driver: "sqlite"}, "store.dsn: want a file such as"},
 		{"below a file", Config{Driver: "sqlite", DSN: "file:" + notAFolder + "/x.db"}, "store.dsn: folder"},
@@ -253,7 +253,7 @@ func TestFileReplaced(t *testing.T) {
 	if err := os.Rename(backup, file); err != nil {
 		t.Fatal(err)
 	}
-	if orgs, err := s.Organizations(t.Context()); err != nil || len(orgs) != 1 {
+	if orgs, err := s.Organizations(t.Context(), Page{}); err != nil || len(orgs) != 1 {
 		t.Errorf("%d organizations, %v, want the backup's one", len(orgs), err)
 	}
 	if c, err := s.Changes(t.Context(), changes.Seq); err != nil || c.Complete {

@@ -1,5 +1,5 @@
-// Package store keeps organizations, their instances and their API keys. All
-// processes that use the same store see each other's changes; proxies follow them
+// Package store keeps organizations, their instances and their API keys, who manages
+// them, what was done, and how much the keys were used. All processes that use the same store see each other's changes; proxies follow them
 // by their numbers.
 //
 // Backends' URLs hold passwords: they are sealed with a secret that is not in the
@@ -25,8 +25,8 @@ import (
 
 // Config says where the store is.
 type Config struct {
-	Driver string // sqlite
-	DSN    string // file:var/respgate.db
+	Driver string // sqlite or postgres
+	DSN    string // file:var/respgate.db, or postgres://user:password@host:5432/database
 	Secret string // 32 bytes or more; "": a key file beside the SQLite file
 }
 
@@ -40,38 +40,80 @@ type Observer interface {
 // Store is the open store. It is safe for concurrent use; every method returns
 // when ctx ends.
 type Store struct {
-	db   *sql.DB
-	seal sealer
-	file *sqliteFile
-	obs  Observer
+	*database
+	obs Observer
+}
+
+// database is an open database and what depends on its driver.
+type database struct {
+	raw     *sql.DB
+	db      statements // raw's
+	dialect dialect
+	seal    sealer
+	watcher watcher
+	stats   func() tenant.Connections
+	closed  func() // follows raw's end; nil is nothing
+}
+
+// watcher looks after what a driver's connections do not notice.
+type watcher interface {
+	// check comes before each query.
+	check(ctx context.Context) error
+	// suspect reports, once, that changes may be missing from what Changes tells.
+	suspect() bool
+	// follow calls changed whenever another process may have changed something, until
+	// ctx ends.
+	follow(ctx context.Context, changed func())
 }
 
 // Open opens the store, makes it when it is missing, and migrates it; of several
 // processes one does and the others wait. An error that is ErrInvalid will not go
 // away by itself. obs may be nil.
 func Open(ctx context.Context, cfg Config, obs Observer) (*Store, error) {
-	if cfg.Driver != "sqlite" {
-		return nil, invalid("store.driver: %q is not supported by this version of respgate: want sqlite", cfg.Driver)
+	open := map[string]func(context.Context, Config) (*database, error){"sqlite": openSQLite, "postgres": openPostgres}[cfg.Driver]
+	if open == nil {
+		return nil, invalid("store.driver: %q: want sqlite or postgres", cfg.Driver)
 	}
-	db, seal, file, err := openSQLite(ctx, cfg.DSN, cfg.Secret)
+	db, err := open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db, seal, file, obs}, nil
+	return &Store{db, obs}, nil
 }
 
 // Close closes the store.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error { return s.close() }
 
-//go:embed migrations/*.sql
+func (d *database) close() error {
+	err := d.raw.Close()
+	if d.closed != nil {
+		d.closed()
+	}
+	return err
+}
+
+// Follow calls changed whenever another process may have changed something, where the
+// driver can tell, until ctx ends. A change that it does not tell of, since its
+// connection was lost, is among those that Changes returns all the same.
+func (s *Store) Follow(ctx context.Context, changed func()) { s.watcher.follow(ctx, changed) }
+
+//go:embed migrations
 var migrations embed.FS
 
-func migrate(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations")
+// prepare migrates the database and checks its secret.
+func (d *database) prepare(ctx context.Context) error {
+	if err := d.migrate(ctx); err != nil {
+		return err
+	}
+	return d.checkSecret(ctx)
+}
+
+func (d *database) migrate(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations/"+d.dialect.migrations)
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	p, err := goose.NewProvider(d.dialect.goose, d.raw, files, d.dialect.options...)
 	if err != nil {
 		return err
 	}
@@ -86,44 +128,34 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// checkSecret finds a wrong secret at once, not when the first URL is needed.
-func checkSecret(ctx context.Context, db *sql.DB, seal sealer) error {
+// checkSecret finds a wrong secret at once, not when the first URL is needed. Of several
+// processes that are the first, one's counts.
+func (d *database) checkSecret(ctx context.Context) error {
 	const name = "seal_check"
-	var sealed []byte
-	err := db.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = ?", name).Scan(&sealed)
-	if errors.Is(err, sql.ErrNoRows) {
-		_, err = db.ExecContext(ctx, "INSERT INTO settings (name, value) VALUES (?, ?)", name, seal.seal(name, name))
-		return err
-	}
+	_, err := d.db.ExecContext(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", name, d.seal.seal(name, name))
 	if err != nil {
 		return err
 	}
-	if _, err := seal.open(sealed, name); err != nil {
+	var sealed []byte
+	if err := d.db.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = ?", name).Scan(&sealed); err != nil {
+		return err
+	}
+	if _, err := d.seal.open(sealed, name); err != nil {
 		return invalid("%v", err)
 	}
 	return nil
 }
 
-// QueryNames returns the names of all queries that an Observer may hear of.
-func QueryNames() []string {
-	return []string{
-		"ping", "counts", "grant", "changes", "key_by_certificate",
-		"create_organization", "organizations", "organization", "update_organization", "delete_organization",
-		"create_instance", "instances", "instance", "set_instance_url", "delete_instance",
-		"create_key", "keys", "key", "update_key", "rotate_key", "revoke_key", "delete_key", "reset_limits",
-	}
-}
-
 // read runs fn, as the query called name.
 func (s *Store) read(ctx context.Context, name string, fn func() error) error {
 	began := time.Now()
-	err := s.file.check(ctx, s.db, s.seal)
+	err := s.watcher.check(ctx)
 	if err == nil {
 		err = fn()
 	}
 	if s.obs != nil {
 		failed := err
-		if errors.Is(err, tenant.ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrInvalid) {
+		if answered(err) {
 			failed = nil
 		}
 		s.obs.Query(name, time.Since(began), failed)
@@ -132,16 +164,23 @@ func (s *Store) read(ctx context.Context, name string, fn func() error) error {
 }
 
 // write runs fn in a transaction, as the query called name.
-func (s *Store) write(ctx context.Context, name string, fn func(tx *sql.Tx) error) error {
+func (s *Store) write(ctx context.Context, name string, fn func(tx statements) error) error {
 	return s.read(ctx, name, func() error {
-		tx, err := s.db.BeginTx(ctx, nil)
+		raw, err := s.raw.BeginTx(ctx, nil)
 		if err != nil {
 			return err
 		}
-		if err := fn(tx); err != nil {
-			return errors.Join(err, tx.Rollback())
+		tx := s.dialect.on(raw)
+		if s.dialect.begin != "" {
+			_, err = tx.ExecContext(ctx, s.dialect.begin)
 		}
-		return tx.Commit()
+		if err == nil {
+			err = fn(tx)
+		}
+		if err != nil {
+			return errors.Join(err, raw.Rollback())
+		}
+		return raw.Commit()
 	})
 }
 
@@ -153,23 +192,21 @@ func (s *Store) Ping(ctx context.Context) error {
 	})
 }
 
-// Counts returns the totals.
+// Counts returns the totals, without what is deleted and keys that are revoked.
 func (s *Store) Counts(ctx context.Context) (c tenant.Counts, err error) {
 	err = s.read(ctx, "counts", func() error {
-		return s.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM organizations), (SELECT count(*) FROM instances),
-			(SELECT count(*) FROM api_keys WHERE revoked_at IS NULL)`).Scan(&c.Organizations, &c.Instances, &c.Keys)
+		return s.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM organizations WHERE deleted_at IS NULL), (SELECT count(*) FROM users),
+			(SELECT count(*) FROM instances i JOIN organizations o ON o.id = i.org_id WHERE i.deleted_at IS NULL AND o.deleted_at IS NULL),
+			(SELECT count(*) FROM `+liveKeys+` WHERE k.revoked_at IS NULL)`).Scan(&c.Organizations, &c.Users, &c.Instances, &c.Keys)
 	})
 	return c, err
 }
 
-// queryer is a database or a transaction.
-type queryer interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
+// Stats tells of the connections to the database. It asks nobody.
+func (s *Store) Stats() tenant.Connections { return s.stats() }
 
 // list returns what scan makes of each row.
-func list[T any](ctx context.Context, q queryer, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+func list[T any](ctx context.Context, q statements, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -190,7 +227,7 @@ func list[T any](ctx context.Context, q queryer, scan func(scanner) (T, error), 
 type scanner interface{ Scan(to ...any) error }
 
 // runAll runs statements with the same arguments.
-func runAll(ctx context.Context, tx *sql.Tx, statements []string, args ...any) error {
+func runAll(ctx context.Context, tx statements, statements []string, args ...any) error {
 	for _, statement := range statements {
 		if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
 			return err

@@ -14,10 +14,22 @@ var ErrNotFound = errors.New("not found")
 
 // Organization is a customer: it owns instances and keys.
 type Organization struct {
-	ID             string // 12 characters of base62
-	Name           string // see ValidateName
-	MaxConnections int    // at once, of all its keys together; 0 is unlimited
-	CreatedAt      time.Time
+	ID   string // 12 characters of base62
+	Name string // see ValidateName
+	Quota
+	Version   int64 // grows by one with each change
+	CreatedAt time.Time
+	DeletedAt time.Time // zero: it is there; else it is until it is purged
+}
+
+// Quota bounds what an organization may have and do. 0 is unlimited, everywhere.
+type Quota struct {
+	MaxInstances   int
+	MaxKeys        int // that are not revoked
+	MaxMembers     int
+	MaxConnections int // at once to a proxy, with any of its keys
+	Rate           int // commands per second to a proxy, with any of its keys
+	Burst          int // commands at once; 0 is as many as Rate
 }
 
 // Instance is one Redis that an organization's clients reach through respgate.
@@ -26,7 +38,9 @@ type Instance struct {
 	Org       string // the organization's name
 	Name      string // see ValidateName
 	URL       Secret // redis://user:password@host:port/db
+	Version   int64  // grows by one with each change
 	CreatedAt time.Time
+	DeletedAt time.Time // zero: it is there; else it is until it is purged
 }
 
 // Label is the instance's name in metrics and logs: "org/instance".
@@ -58,6 +72,15 @@ type Key struct {
 	// CertificateName is what a client's certificate must be named to open the key
 	// without its secret; "" is none.
 	CertificateName string
+
+	// PreviousHash is the secret's that the last rotation replaced: it is good until
+	// PreviousUntil, which is zero when it ended at once.
+	PreviousHash  [32]byte
+	PreviousUntil time.Time
+
+	Audit      string    // rules of the commands that are noted in the audit log; "" is none
+	LastUsedAt time.Time // to the minute, or a little more; zero: never
+	Version    int64     // grows by one with each change, but for LastUsedAt
 }
 
 // Route says where a client's commands go.
@@ -74,6 +97,7 @@ type Grant struct {
 	Key    Key
 	Routes []Route
 	Seats  Seats
+	Quota  Quota // the organization's
 }
 
 // Seats say how many connections there may be at once, to a proxy; 0 is unlimited.
@@ -88,12 +112,21 @@ type Changes struct {
 	Seq      int64    // ask for the changes after this one next time
 	Keys     []string // ids of keys that changed themselves or by an instance they open
 	Deleted  []string // labels of instances that are gone
+	Sessions []string // ids of clients' sessions that are to end
 	Complete bool     // false: history was cut short, everything cached is suspect
 }
 
 // Counts are the totals shown as gauges.
 type Counts struct {
 	Organizations, Users, Instances, Keys int
+}
+
+// Connections are a process's connections to the store's database, and since it opened
+// how often one was waited for, and how long in all.
+type Connections struct {
+	InUse, Idle int
+	Waits       int64
+	Waited      time.Duration
 }
 
 // Principal is an authenticated client: one key on one of its instances.

@@ -80,8 +80,9 @@ type HTTPConfig struct {
 
 // StoreConfig says where organizations, instances and keys are kept.
 type StoreConfig struct {
-	Driver string
-	DSN    tenant.Secret
+	Driver   string // sqlite or postgres
+	DSN      tenant.Secret
+	MaxStale time.Duration // see auth.Service.SetMaxStale
 }
 
 // RateLimitConfig holds for keys without limits of their own.
@@ -270,6 +271,9 @@ func (c Config) validate() error {
 	}
 	if c.Store.Driver == "sqlite" && c.Store.DSN == "" {
 		return errors.New("store.dsn: want a file such as file:var/respgate.db")
+	}
+	if c.Store.Driver == "postgres" && c.SecretKey == "" {
+		return fmt.Errorf("%s: store.driver postgres needs it: 32 bytes or more, the same for all proxies", secretKeyVariable)
 	}
 	if n := c.Limits.MemoryBytes; n > 0 && n < leastMemory {
 		return fmt.Errorf("limits.memory_bytes: want 0, or 16MiB or more, got %d bytes", n)

@@ -53,7 +53,7 @@ func (a *app) orgCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return show(a, viewOrg)(st.CreateOrganization(ctx, tenant.Organization{Name: name, MaxConnections: most}))
+		return show(a, viewOrg)(st.CreateOrganization(ctx, tenant.Organization{Name: name, Quota: tenant.Quota{MaxConnections: most}}))
 	}), &name, "organization")
 	connectionsFlag(c, &allowed, "with any of its keys")
 	return c
@@ -61,7 +61,7 @@ func (a *app) orgCreate() *cobra.Command {
 
 func (a *app) orgList() *cobra.Command {
 	return a.onStore("list", "List organizations", func(ctx context.Context, st *store.Store) error {
-		return showAll(a, viewOrg)(st.Organizations(ctx))
+		return showAll(a, viewOrg)(st.Organizations(ctx, store.Page{}))
 	})
 }
 

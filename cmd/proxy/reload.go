@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/ratelimit"
 )
 
@@ -35,10 +36,11 @@ func always(commit func(next Config)) stage {
 }
 
 // stages are the parts that follow a change of the configuration.
-func (s *server) stages(data *dataPlane, limiters *ratelimit.Registry, level *slog.LevelVar) []stage {
+func (s *server) stages(data *dataPlane, service *auth.Service, limiters *ratelimit.Registry, level *slog.LevelVar) []stage {
 	return []stage{
 		always(func(next Config) { level.Set(next.Log.slogLevel()) }),
 		always(func(next Config) { limiters.SetDefaults(next.RateLimit.defaults()) }),
+		always(func(next Config) { service.SetMaxStale(next.Store.MaxStale) }),
 		always(data.reconfigure),
 		always(func(next Config) { s.handler.set(s.newHandler(next)) }),
 		always(func(Config) { _ = s.certs.Reload() }), // it has its own log and metrics

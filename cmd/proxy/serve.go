@@ -131,26 +131,29 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	if err != nil {
 		return err
 	}
+	service.SetMaxStale(s.cfg.Store.MaxStale)
+	s.metrics.WatchStore(service.Stale, st.Stats)
 	limiters := ratelimit.New(s.cfg.RateLimit.defaults())
 	data, err := newDataPlane(background, s.cfg, s.has, service, limiters, s.metrics, s.log)
 	if err != nil {
 		return err
 	}
 	s.checks.know(st, service)
-	if instances, err := st.Instances(ctx, ""); err == nil {
+	if instances, err := st.Instances(ctx, "", store.Page{}); err == nil {
 		for _, in := range instances {
 			s.metrics.AddTenant(in.Label())
 		}
 	}
 	for _, task := range []func(context.Context){
 		func(ctx context.Context) { _ = service.Run(ctx) },
+		func(ctx context.Context) { st.Follow(ctx, service.Poll) },
 		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },
 		func(ctx context.Context) { s.watchInstances(ctx, st, data.dialer) },
 		data.watchMemory,
 		s.certs.watch,
 		func(ctx context.Context) {
 			if from != nil {
-				s.followConfig(ctx, from, s.stages(data, limiters, from.level))
+				s.followConfig(ctx, from, s.stages(data, service, limiters, from.level))
 			}
 		},
 	} {

@@ -37,6 +37,7 @@ const (
 	// what one proxy can serve, and far from overflow.
 	maxRate = 1_000_000_000
 	maxDay  = 24 * time.Hour
+	maxYear = 365 * maxDay
 	kib     = int64(1) << 10
 	tib     = int64(1) << 40
 )
@@ -61,8 +62,9 @@ func (c *Config) settings() []setting {
 		live(text("http.metrics_token", &c.HTTP.MetricsToken, "", anything)),
 		live(flag("http.pprof", &c.HTTP.Pprof, false, nil)),
 
-		text("store.driver", &c.Store.Driver, "sqlite", oneOf([]string{"sqlite"}, "postgres")),
+		text("store.driver", &c.Store.Driver, "sqlite", oneOf([]string{"sqlite", "postgres"})),
 		text("store.dsn", &c.Store.DSN, "file:var/respgate.db", anything),
+		live(duration("store.max_stale", &c.Store.MaxStale, "24h", 0, maxYear)),
 
 		live(integer("rate_limit.default_rps", &c.RateLimit.DefaultRPS, 100, 0, maxRate)),
 		live(integer("rate_limit.default_burst", &c.RateLimit.DefaultBurst, 0, 0, maxRate)),
