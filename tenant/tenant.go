@@ -97,6 +97,14 @@ type Grant struct {
 	Key    Key
 	Routes []Route
 	Seats  Seats
+	Pace   Pace
+}
+
+// Pace is how fast all keys of an organization together may send commands to a proxy; the
+// zero one is without limit.
+type Pace struct {
+	Rate  int // commands per second; 0 is unlimited
+	Burst int // commands at once; 0 is as many as Rate
 }
 
 // Seats say how many connections there may be at once, to a proxy; 0 is unlimited.
@@ -111,6 +119,7 @@ type Changes struct {
 	Seq      int64    // ask for the changes after this one next time
 	Keys     []string // ids of keys that changed themselves or by an instance they open
 	Deleted  []string // labels of instances that are gone
+	Sessions []string // ids of clients' sessions that are to end: see Session
 	Complete bool     // false: history was cut short, everything cached is suspect
 }
 
@@ -123,10 +132,13 @@ type Counts struct {
 // Principals are never changed; a changed key makes a new one.
 type Principal struct {
 	KeyID     string
+	KeyName   string
 	Org       string
 	Route     Route
 	Limits    Limits
+	Pace      Pace
 	Commands  *CommandSet
+	Audit     *CommandSet // the commands that are noted in the audit log; nil is none
 	AllowFrom Networks
 	Seats     Seats
 }
