@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"time"
-
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/internal/bare"
 	"github.com/respgate/respgate/metrics"
@@ -38,11 +36,11 @@ func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 			cost++
 		}
 	}
-	tokens, retry := cost, time.Duration(0)
+	tokens, short := cost, shortage{}
 	if cost > 0 && !bare.On {
-		tokens, retry = s.bucket.Take(s.core.Clock.Now(), cost)
+		tokens, short = s.buckets.take(s.core.Clock.Now(), cost)
 	}
-	served, stop := s.serve(items, tokens, retry)
+	served, stop := s.serve(items, tokens, short)
 	if stop {
 		return s.stopBefore(items, served), s.wait == nothing
 	}
@@ -60,8 +58,8 @@ func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 // serve serves a batch's commands with the tokens that the limiter gave for them,
 // and gives back what it does not use. It returns how many are served, and whether
 // what follows must be looked at again: the session waits, ends, or is another's.
-func (s *Session) serve(items []item, tokens int, retry time.Duration) (served int, stop bool) {
-	principal, bucket, meter := s.principal, s.bucket, s.meter // AUTH and RESET change them
+func (s *Session) serve(items []item, tokens int, short shortage) (served int, stop bool) {
+	principal, buckets, meter := s.principal, s.buckets, s.meter // AUTH and RESET change them
 	limited := 0
 	for ; served < len(items) && !stop; served++ {
 		if n := s.relayRun(items[served:], tokens); n > 0 {
@@ -77,7 +75,7 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 		switch {
 		case it.verdict.costs() && tokens == 0:
 			s.core.looked += answering
-			s.rateLimited(it.id, retry)
+			s.rateLimited(it.id, buckets.whose(short), short)
 			s.turnedDown(r)
 			s.pin.err = nil
 		case it.verdict == free || it.verdict == relayed:
@@ -106,7 +104,7 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 		meter.tenant.Phase(metrics.PhaseLimit, 0, limited)
 	}
 	if tokens > 0 && !bare.On {
-		bucket.Give(tokens)
+		buckets.give(tokens)
 	}
 	return served, stop
 }
@@ -283,10 +281,10 @@ func (s *Session) shared(lane pool.Lane) *pool.Link {
 	return s.links[lane]
 }
 
-func (s *Session) rateLimited(id command.ID, retry time.Duration) {
+func (s *Session) rateLimited(id command.ID, whose string, short shortage) {
 	s.meter.tenant.RateLimited(1)
 	s.meter.tenant.Error(id, rateLimited.Code())
-	s.say(appendRateLimited(s.core.scratch[:0], s.bucket.Rate(), retry))
+	s.say(appendRateLimited(s.core.scratch[:0], short.of.Rate(), whose, short.retry))
 }
 
 // refuse answers a command with an outcome.

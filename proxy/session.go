@@ -10,7 +10,6 @@ import (
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
-	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/resp"
 	"github.com/respgate/respgate/tenant"
 )
@@ -92,7 +91,7 @@ type Session struct {
 	handle    *auth.Handle // nil: not authenticated
 	principal *tenant.Principal
 	backend   pool.Backend
-	bucket    *ratelimit.Bucket
+	buckets   buckets
 	meter     *meter
 	links     [2]*pool.Link // by lane, acquired
 
@@ -372,6 +371,6 @@ func (s *Session) leave() {
 	if s.meter != nil {
 		s.meter.tenant.Clients(-1)
 	}
-	s.handle, s.principal, s.bucket, s.meter = nil, nil, nil, nil
+	s.handle, s.principal, s.buckets, s.meter = nil, nil, buckets{}, nil
 	s.redirect = redirect{}
 }
