@@ -53,7 +53,7 @@ func TestChangesReachLiveHandles(t *testing.T) {
 		{"secret rotated", func(g *tenant.Grant) { g.Key.SecretHash[0]++ }, true, true, nil},
 		{"certificate bound", func(g *tenant.Grant) { g.Key.CertificateName = "web" }, false, false,
 			func(p *tenant.Principal) bool { return p != nil }},
-		{"pace of the organization", func(g *tenant.Grant) { g.Pace = tenant.Pace{Rate: 7} }, false, true,
+		{"limit of the organization", func(g *tenant.Grant) { g.Quota.Rate = 7 }, false, true,
 			func(p *tenant.Principal) bool { return p.Pace.Rate == 7 }},
 		{"name", func(g *tenant.Grant) { g.Key.Name = "renamed" }, false, true,
 			func(p *tenant.Principal) bool { return p.KeyName == "renamed" }},

@@ -134,7 +134,7 @@ func (e *entry) apply(g grant, now time.Time) (changed []*Handle) {
 	principals := make([]*tenant.Principal, 0, len(g.Routes))
 	for _, route := range g.Routes {
 		principals = append(principals, &tenant.Principal{
-			KeyID: e.id, KeyName: g.Key.Name, Org: g.Key.Org, Route: route, Limits: g.Key.Limits, Pace: g.Pace,
+			KeyID: e.id, KeyName: g.Key.Name, Org: g.Key.Org, Route: route, Limits: g.Key.Limits, Pace: tenant.Pace{Rate: g.Quota.Rate, Burst: g.Quota.Burst},
 			Commands: e.commands, Audit: e.audit, AllowFrom: e.from, Seats: g.Seats,
 		})
 	}

@@ -64,7 +64,7 @@ func TestOrganizationsLimit(t *testing.T) {
 	for range 2 {
 		key := st.grant("acme", "127.0.0.1:1", 0, "")
 		g := st[key[3:15]]
-		g.Seats.OrgID, g.Pace = "acme-id", tenant.Pace{Rate: 4, Burst: 5}
+		g.Seats.OrgID, g.Quota = "acme-id", tenant.Quota{Rate: 4, Burst: 5}
 		st[key[3:15]] = g
 		keys = append(keys, key)
 	}

@@ -97,14 +97,7 @@ type Grant struct {
 	Key    Key
 	Routes []Route
 	Seats  Seats
-	Pace   Pace
-}
-
-// Pace is how fast all keys of an organization together may send commands to a proxy; the
-// zero one is without limit.
-type Pace struct {
-	Rate  int // commands per second; 0 is unlimited
-	Burst int // commands at once; 0 is as many as Rate
+	Quota  Quota // the organization's
 }
 
 // Seats say how many connections there may be at once, to a proxy; 0 is unlimited.
@@ -119,7 +112,7 @@ type Changes struct {
 	Seq      int64    // ask for the changes after this one next time
 	Keys     []string // ids of keys that changed themselves or by an instance they open
 	Deleted  []string // labels of instances that are gone
-	Sessions []string // ids of clients' sessions that are to end: see Session
+	Sessions []string // ids of clients' sessions that are to end
 	Complete bool     // false: history was cut short, everything cached is suspect
 }
 
@@ -141,4 +134,11 @@ type Principal struct {
 	Audit     *CommandSet // the commands that are noted in the audit log; nil is none
 	AllowFrom Networks
 	Seats     Seats
+}
+
+// Pace is how fast all keys of an organization together may send commands to a proxy; the
+// zero one is without limit.
+type Pace struct {
+	Rate  int // commands per second; 0 is unlimited
+	Burst int // commands at once; 0 is as many as Rate
 }
