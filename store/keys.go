@@ -261,7 +261,7 @@ func (s *Store) grant(ctx context.Context, q statements, id string) (tenant.Gran
 // grants reads keys with their instances, a row for each instance.
 func (s *Store) grants(ctx context.Context, q statements, where string, args ...any) ([]tenant.Grant, error) {
 	rows, err := q.QueryContext(ctx, `SELECT k.id, k.secret_hash, o.name, k.name, k.rate, k.burst, k.resets, k.commands, k.allow_from, k.max_connections, k.created_at, k.expires_at, k.revoked_at,
-			o.id, o.max_connections, i.id, i.name, i.url, coalesce(k.certificate_name, '')
+			k.previous_hash, k.previous_until, k.audit, o.rate, o.burst, o.id, o.max_connections, i.id, i.name, i.url, coalesce(k.certificate_name, '')
 		FROM api_keys k JOIN organizations o ON o.id = k.org_id
 		JOIN key_instances ki ON ki.key_id = k.id JOIN instances i ON i.id = ki.instance_id`+
 		where+" ORDER BY o.name, k.name, k.id, ki.position", args...)
@@ -288,13 +288,13 @@ func (s *Store) grants(ctx context.Context, q statements, where string, args ...
 
 // scanGrant returns what a row says: a key with one of its instances.
 func (s *Store) scanGrant(row scanner) (g tenant.Grant, err error) {
-	var hash, sealed []byte
+	var hash, previous, sealed []byte
 	var allowFrom string
-	var created, expires, revoked sql.NullInt64
+	var created, expires, revoked, previousUntil sql.NullInt64
 	var r tenant.Route
 	k := &g.Key
 	if err := row.Scan(&k.ID, &hash, &k.Org, &k.Name, &k.Limits.Rate, &k.Limits.Burst, &k.Limits.Reset, &k.Commands, &allowFrom, &k.MaxConnections,
-		&created, &expires, &revoked, &g.Seats.OrgID, &g.Seats.Org, &r.InstanceID, &r.Instance, &sealed, &k.CertificateName); err != nil {
+		&created, &expires, &revoked, &previous, &previousUntil, &k.Audit, &g.Quota.Rate, &g.Quota.Burst, &g.Seats.OrgID, &g.Seats.Org, &r.InstanceID, &r.Instance, &sealed, &k.CertificateName); err != nil {
 		return g, err
 	}
 	if copy(k.SecretHash[:], hash) != len(k.SecretHash) {
@@ -302,6 +302,9 @@ func (s *Store) scanGrant(row scanner) (g tenant.Grant, err error) {
 	}
 	if k.AllowFrom, err = tenant.ParseNetworks(allowFrom); err != nil {
 		return g, fmt.Errorf("key %s: %w", k.ID, err)
+	}
+	if copy(k.PreviousHash[:], previous) == len(k.PreviousHash) {
+		k.PreviousUntil = fromMillis(previousUntil)
 	}
 	k.CreatedAt, k.ExpiresAt, k.RevokedAt = fromMillis(created), fromMillis(expires), fromMillis(revoked)
 	g.Seats.Key = k.MaxConnections
