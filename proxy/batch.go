@@ -182,6 +182,7 @@ func (s *Session) count(it *item) {
 	if s.meter == nil || it.id.Info().Flags&command.FlagNoAuth != 0 && it.verdict == local {
 		return
 	}
+	s.usage.Commands++
 	s.meter.tenant.Commands(it.id, 1)
 }
 
@@ -282,6 +283,8 @@ func (s *Session) shared(lane pool.Lane) *pool.Link {
 }
 
 func (s *Session) rateLimited(id command.ID, whose string, short shortage) {
+	s.usage.Limited++
+	s.usage.Errors++
 	s.meter.tenant.RateLimited(1)
 	s.meter.tenant.Error(id, rateLimited.Code())
 	s.say(appendRateLimited(s.core.scratch[:0], short.of.Rate(), whose, short.retry))
@@ -296,6 +299,12 @@ func (s *Session) refuse(id command.ID, why outcome, details ...string) {
 
 // countRefusal counts a command that was refused with reply.
 func (s *Session) countRefusal(id command.ID, why outcome, reply []byte) {
+	s.usage.Errors++
+	s.meterRefusal(id, why, reply)
+}
+
+// meterRefusal is countRefusal for the metrics only.
+func (s *Session) meterRefusal(id command.ID, why outcome, reply []byte) {
 	switch {
 	case s.meter == nil:
 	case why == badRequest:

@@ -73,6 +73,8 @@ type Core struct {
 	parts    [batchSize]pool.Part
 	scratch  []byte
 	meters   map[string]*meter
+	usages   map[usedBy]*usage
+	nobody   usage
 	sessions map[*Session]struct{}
 	holds    map[string]*hold // by instance
 	after    *resp.Limits     // once authenticated
@@ -136,9 +138,6 @@ func (m *meter) Waited(nanos int64, n int) {
 	m.tenant.Phase(metrics.PhasePool, time.Duration(nanos), n)
 }
 
-// Refused implements pool.Meter.
-func (m *meter) Refused(id command.ID, code []byte) { m.tenant.ErrorReply(id, code) }
-
 // Refresh has every session follow what has become of its principal: those of a
 // revoked key end.
 func (c *Core) Refresh() {
@@ -172,7 +171,7 @@ func (c *Core) SetLimits(l Limits) {
 // Open makes a session for a client that has connected from addr to local.
 func (c *Core) Open(out Output, addr, local ClientAddr) *Session {
 	now := c.Clock.Nanos()
-	s := &Session{core: c, out: out, addr: addr, local: local, id: c.IDs.Add(1), proto: 2, since: now, active: now}
+	s := &Session{core: c, out: out, addr: addr, local: local, id: c.IDs.Add(1), proto: 2, since: now, active: now, usage: &c.nobody}
 	s.framer = resp.NewFramer(limitsBefore)
 	if c.sessions == nil {
 		c.sessions = map[*Session]struct{}{}

@@ -93,6 +93,7 @@ type Session struct {
 	backend   pool.Backend
 	buckets   buckets
 	meter     *meter
+	usage     *usage
 	links     [2]*pool.Link // by lane, acquired
 
 	pin      pinned
@@ -135,7 +136,9 @@ func (s *Session) Data(b []byte) int {
 			s.out.Again()
 			break
 		}
+		sender := s.usage // AUTH changes it
 		n, more := s.runBatch(b[off:])
+		sender.BytesIn += int64(n)
 		off += n
 		if !more {
 			break
@@ -245,6 +248,7 @@ func (s *Session) write(b []byte, n int) {
 	}
 	s.unwritten += n
 	s.outBytes += len(b)
+	s.usage.BytesOut += int64(len(b))
 	s.out.Write(b)
 	limit := s.core.Limits.MaxOutput
 	if s.listens() || s.pin.monitors {
@@ -372,5 +376,6 @@ func (s *Session) leave() {
 		s.meter.tenant.Clients(-1)
 	}
 	s.handle, s.principal, s.buckets, s.meter = nil, nil, buckets{}, nil
+	s.countFor(nil)
 	s.redirect = redirect{}
 }
