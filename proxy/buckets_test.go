@@ -69,10 +69,9 @@ func TestOrganizationsLimit(t *testing.T) {
 		keys = append(keys, key)
 	}
 	d := newDesk(t, st)
-	first := d.session
 	d.send("AUTH " + keys[0] + "\r\n" + strings.Repeat("GET a\r\n", 3))
 	d.reply()
-	d.session = d.core.Open(d, first.addr, first.local)
+	d.session = d.core.Open(d, Peer{})
 	d.send("AUTH " + keys[1] + "\r\n" + strings.Repeat("GET a\r\n", 4))
 	d.reply()
 	const over = "-RATELIMIT 4 commands/s exceeded for this organization, retry after 250 ms|"

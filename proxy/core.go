@@ -168,10 +168,16 @@ func (c *Core) SetLimits(l Limits) {
 	}
 }
 
-// Open makes a session for a client that has connected from addr to local.
-func (c *Core) Open(out Output, addr, local ClientAddr) *Session {
+// Peer is a client that has connected.
+type Peer struct {
+	Addr, Local ClientAddr // from where, and to where
+	TLS         bool
+}
+
+// Open makes a session for a client.
+func (c *Core) Open(out Output, peer Peer) *Session {
 	now := c.Clock.Nanos()
-	s := &Session{core: c, out: out, addr: addr, local: local, id: c.IDs.Add(1), proto: 2, since: now, active: now, usage: &c.nobody}
+	s := &Session{core: c, out: out, addr: peer.Addr, local: peer.Local, secure: peer.TLS, id: c.IDs.Add(1), proto: 2, since: now, active: now, usage: &c.nobody}
 	s.framer = resp.NewFramer(limitsBefore)
 	if c.sessions == nil {
 		c.sessions = map[*Session]struct{}{}

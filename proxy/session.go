@@ -75,6 +75,7 @@ type Session struct {
 	proto, db             int
 	current               command.ID // its last command
 	wait                  waitReason
+	secure                bool // it speaks TLS
 	known                 bool // it has authenticated, if not as now
 	hungUp                bool // the client will send no more
 	heldUp                bool // CLIENT PAUSE holds it up
