@@ -39,6 +39,7 @@ type Metrics struct {
 	overload     overload
 	tls          tlsMetrics
 	lifecycle    lifecycle
+	books        books
 	storeAway    atomic.Pointer[func() time.Duration]
 
 	mu   sync.Mutex
@@ -61,7 +62,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(),
+		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(),
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
@@ -100,6 +101,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m), newStoreAway(m.storeAway.Load),
 	}
 	all = append(all, m.lifecycle.collectors()...)
+	all = append(all, m.books.collectors()...)
 	for _, g := range m.totals {
 		all = append(all, g)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/resp"
+	"github.com/respgate/respgate/tenant"
 )
 
 // verdict is what policy says of a command.
@@ -60,9 +61,13 @@ func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 // what follows must be looked at again: the session waits, ends, or is another's.
 func (s *Session) serve(items []item, tokens int, short shortage) (served int, stop bool) {
 	principal, buckets, meter := s.principal, s.buckets, s.meter // AUTH and RESET change them
+	audited := s.core.audited(principal)
 	limited := 0
 	for ; served < len(items) && !stop; served++ {
 		if n := s.relayRun(items[served:], tokens); n > 0 {
+			if audited != nil {
+				s.audit(principal, items[served:served+n], tenant.Done, "")
+			}
 			tokens -= n
 			limited += n
 			served += n - 1
@@ -72,8 +77,9 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 		r := roleOf(it)
 		done := true
 		skipped := s.beginCommand()
+		over, refusals := it.verdict.costs() && tokens == 0, s.refusals
 		switch {
-		case it.verdict.costs() && tokens == 0:
+		case over:
 			s.core.looked += answering
 			s.rateLimited(it.id, buckets.whose(short), short)
 			s.turnedDown(r)
@@ -91,6 +97,9 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 		}
 		s.current = it.id
 		s.count(it)
+		if audited != nil {
+			s.auditOne(principal, it, over, s.refusals != refusals)
+		}
 		if it.verdict.costs() {
 			tokens = max(0, tokens-1)
 			limited++
@@ -293,6 +302,7 @@ func (s *Session) rateLimited(id command.ID, whose string, short shortage) {
 // refuse answers a command with an outcome.
 func (s *Session) refuse(id command.ID, why outcome, details ...string) {
 	b := why.appendReply(s.core.scratch[:0], details...)
+	s.refusals++
 	s.countRefusal(id, why, b)
 	s.say(b)
 }

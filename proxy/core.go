@@ -64,7 +64,8 @@ type Core struct {
 	IDs        *atomic.Int64 // the last client's id
 	Left       func()        // a client is gone, and its descriptor is closed
 	Limits     Limits
-	Memory     Memory // nil: without bound
+	Memory     Memory  // nil: without bound
+	Auditor    Auditor // nil: nothing is noted
 	Log        *slog.Logger
 
 	turn     int64 // the clock in the turn in which commands were looked at last
@@ -77,7 +78,8 @@ type Core struct {
 	nobody   usage
 	sessions map[*Session]struct{}
 	holds    map[string]*hold // by instance
-	after    *resp.Limits     // once authenticated
+	denials  denials
+	after    *resp.Limits // once authenticated
 	awaiting map[*pool.Topology][]func()
 	denied   rate.Sometimes // the log tells of retries that are not made
 	spare    []*call        // for the next ones

@@ -95,6 +95,7 @@ type Session struct {
 	buckets   buckets
 	meter     *meter
 	usage     *usage
+	refusals  int           // commands answered with an error of the proxy's own
 	links     [2]*pool.Link // by lane, acquired
 
 	pin      pinned
