@@ -121,6 +121,14 @@ type Counts struct {
 	Organizations, Users, Instances, Keys int
 }
 
+// Connections are a process's connections to the store's database, and since it opened
+// how often one was waited for, and how long in all.
+type Connections struct {
+	InUse, Idle int
+	Waits       int64
+	Waited      time.Duration
+}
+
 // Principal is an authenticated client: one key on one of its instances.
 // Principals are never changed; a changed key makes a new one.
 type Principal struct {
