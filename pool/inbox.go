@@ -143,7 +143,7 @@ func (l *Link) account(q request, piece []byte) {
 		return
 	}
 	if k := l.framer.Kind(); k == '-' || k == '!' {
-		l.refused(q.cmd, piece)
+		l.refused(q.owner, q.cmd, piece)
 	}
 	if info := q.cmd.Info(); info.Flags&command.FlagBlocking == 0 && info.Name != "wait" && info.Name != "waitaof" {
 		l.meter.Answered(q.cmd, l.moved-q.at, 1)

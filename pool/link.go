@@ -28,9 +28,9 @@ type Meter interface {
 	Answered(id command.ID, nanos int64, n int)
 	// Waited counts n commands that waited nanos each for a connection.
 	Waited(nanos int64, n int)
-	// Refused counts an error reply by its first word; code is valid during
-	// the call.
-	Refused(id command.ID, code []byte)
+	// Refused counts an error reply to a command of owner's by its first word; code is
+	// valid during the call.
+	Refused(owner Owner, id command.ID, code []byte)
 }
 
 // Conn is what a link sends through; *loop.Conn is one.
@@ -346,18 +346,18 @@ func (r *run) answered(q *request, reply []byte) {
 	r.cmd, r.at = q.cmd, q.at
 	r.n++
 	if k := r.link.framer.Kind(); k == '-' || k == '!' {
-		r.link.refused(q.cmd, reply)
+		r.link.refused(q.owner, q.cmd, reply)
 	}
 }
 
 // refused takes note of an error reply. One that writes do not go here says that the server
 // is no primary any more, whatever the command was that met it.
-func (l *Link) refused(id command.ID, reply []byte) {
+func (l *Link) refused(owner Owner, id command.ID, reply []byte) {
 	code := resp.ErrorCode(reply)
 	if string(code) == "READONLY" {
 		l.key.refresh()
 	}
-	l.meter.Refused(id, code)
+	l.meter.Refused(owner, id, code)
 }
 
 func (r *run) count() {

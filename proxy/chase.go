@@ -59,6 +59,9 @@ func (c *chase) Replies(b []byte, done int, partial bool) {
 		s.pin.watching = false // nothing is watched
 	}
 	if slot < 0 || s.closed || s.owed() > 1 || s.pin.link == nil || s.pin.bound() || c.tries >= maxTries {
+		if slot >= 0 && !s.closed {
+			s.usage.Errors++
+		}
 		if done > 0 {
 			c.over()
 		}

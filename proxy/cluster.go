@@ -228,6 +228,16 @@ type moved struct {
 	topology *pool.Topology
 }
 
+func (m moved) self() *Session { return sessionOf(m.Owner) }
+
+// Client implements pool.Rider.
+func (m moved) Client() pool.Owner {
+	if r, ok := m.Owner.(pool.Rider); ok {
+		return r.Client()
+	}
+	return m.Owner
+}
+
 const movedText = "-TRYAGAIN The key is being moved to another server\r\n"
 
 // Replies implements pool.Owner.

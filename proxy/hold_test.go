@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net/netip"
 	"testing"
 	"time"
 )
@@ -14,7 +13,7 @@ func TestHeldUpClientsThatLeaveAreForgotten(t *testing.T) {
 	d := newDesk(t, st)
 	d.core.holdUp("acme", time.Hour, false)
 	for range 3 {
-		d.session = d.core.Open(d, netip.AddrPort{}, netip.AddrPort{})
+		d.session = d.core.Open(d, Peer{})
 		d.send("AUTH " + key + "\r\nGET a\r\n")
 		if !d.session.heldUp {
 			t.Fatal("the client is not held up")

@@ -80,7 +80,10 @@ func (a *attempt) Replies(b []byte, done int, partial bool) {
 	if a.reply = append(a.reply, b...); done == 0 {
 		return
 	}
-	if slotMoved(a.reply) < 0 || o.tries >= maxTries {
+	if slot := slotMoved(a.reply); slot < 0 || o.tries >= maxTries {
+		if slot >= 0 {
+			o.s.usage.Errors++
+		}
 		o.end()
 		a.moved.Replies(a.reply, done, false)
 		return
