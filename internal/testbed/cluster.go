@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -151,6 +152,9 @@ func (c *Cluster) URL() string {
 	return scheme + auth + strings.Join(addrs, ",")
 }
 
+// settleTime is how long nodes may take to agree whose a slot is.
+const settleTime = 2 * time.Second
+
 // MigrateSlot moves a slot with its keys from one primary to another, as redis-cli
 // --cluster reshard does. Between the steps it calls between, which may be nil: the slot is
 // half moved then.
@@ -182,13 +186,23 @@ func (c *Cluster) MigrateSlot(slot int, from, to *ClusterNode, between func()) {
 		}
 		c.do(from, args...)
 	}
-	for _, node := range append([]*ClusterNode{to, from}, c.Primaries...) {
-		// A primary that has become a replica refuses.
-		_ = node.client().Do(ctx, "CLUSTER", "SETSLOT", slot, "NODE", to.ID).Err()
+	give := func() {
+		for _, node := range append([]*ClusterNode{to, from}, c.Primaries...) {
+			// A primary that has become a replica refuses.
+			_ = node.client().Do(ctx, "CLUSTER", "SETSLOT", slot, "NODE", to.ID).Err()
+		}
 	}
+	give()
 	// Two nodes that have chosen the same epoch without knowing of each other settle that
-	// later, and who has a slot may change back meanwhile.
+	// later, and who has a slot may change back meanwhile: then it is given again, with an
+	// epoch above all others.
+	given := time.Now()
 	Eventually(c.tb, startTime, "all know whose the slot is", func() bool {
+		if time.Since(given) > settleTime {
+			_ = to.client().Do(ctx, "CLUSTER", "BUMPEPOCH").Err()
+			give()
+			given = time.Now()
+		}
 		first := c.Primaries[0].epochs()
 		for _, node := range c.Primaries {
 			if node.ownerOf(slot) != to.ID || node.epochs() != first {
