@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,7 +38,7 @@ type Metrics struct {
 	overload     overload
 	tls          tlsMetrics
 	lifecycle    lifecycle
-	storeAway    atomic.Pointer[func() time.Duration]
+	store        watchedStore
 
 	mu   sync.Mutex
 	open map[openLinks]int
@@ -97,7 +96,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	build.Set(1)
 	all := []prometheus.Collector{
 		m.links, m.attempts, m.delayed, m.breakers, m.topology, m.keyRequests, m.keyFailures, m.throttled, m.httpRequests, m.httpErrors, m.httpDuration,
-		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m), newStoreAway(m.storeAway.Load),
+		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m), &m.store,
 	}
 	all = append(all, m.lifecycle.collectors()...)
 	for _, g := range m.totals {

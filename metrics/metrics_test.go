@@ -95,6 +95,9 @@ func used(t testing.TB) *prometheus.Registry {
 	m.Refused(RefusedClients)
 	m.AcceptFailed()
 	m.WatchMemory(1<<30, func() int64 { return 12345 })
+	m.WatchStore(func() time.Duration { return 90 * time.Second }, func() tenant.Connections {
+		return tenant.Connections{InUse: 3, Idle: 5, Waits: 7, Waited: 250 * time.Millisecond}
+	})
 	m.Draining()
 	m.ConfigRead(time.Unix(1_000, 0))
 	m.ConfigReloaded(time.Unix(2_000, 0), nil)

@@ -16,6 +16,10 @@ func rename(to string) func(*tenant.Organization) error {
 	return func(o *tenant.Organization) error { o.Name = to; return nil }
 }
 
+func at(url tenant.Secret) func(*tenant.Instance) error {
+	return func(in *tenant.Instance) error { in.URL = url; return nil }
+}
+
 // testAccess: who may connect, from where and how often, is kept and comes with the grant.
 func testAccess(t *testing.T, s *Store) {
 	ctx := t.Context()

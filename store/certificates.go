@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/respgate/respgate/tenant"
 )
@@ -18,7 +19,7 @@ func checkCertificateName(name string) error {
 	switch {
 	case len(name) > MaxCertificateName:
 		return invalid("certificate name of %d bytes: want at most %d", len(name), MaxCertificateName)
-	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }), strings.TrimSpace(name) != name:
+	case !utf8.ValidString(name), strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }), strings.TrimSpace(name) != name:
 		return invalid("certificate name %q: want printable characters, without spaces around them", name)
 	}
 	return nil
@@ -29,11 +30,15 @@ func checkCertificateName(name string) error {
 func bind(ctx context.Context, tx statements, k tenant.Key) error {
 	if k.CertificateName != "" && k.RevokedAt.IsZero() {
 		var other string
-		err := tx.QueryRowContext(ctx, "SELECT id FROM api_keys WHERE certificate_name = ? AND revoked_at IS NULL AND id <> ?", k.CertificateName, k.ID).Scan(&other)
+		err := tx.QueryRowContext(ctx, "SELECT k.id FROM "+liveKeys+" WHERE k.certificate_name = ? AND k.revoked_at IS NULL AND k.id <> ?", k.CertificateName, k.ID).Scan(&other)
 		if err == nil {
 			return conflict("certificate name %q is that of key %s already", k.CertificateName, other)
 		}
 		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		// One that is deleted with its organization or instance comes back without it.
+		if _, err := tx.ExecContext(ctx, "UPDATE api_keys SET certificate_name = NULL WHERE certificate_name = ? AND revoked_at IS NULL AND id <> ?", k.CertificateName, k.ID); err != nil {
 			return err
 		}
 	}
@@ -51,7 +56,7 @@ func (s *Store) KeyByCertificate(ctx context.Context, names []string) (id string
 		}
 		type bound struct{ id, name string }
 		all, err := list(ctx, s.db, func(row scanner) (b bound, err error) { return b, row.Scan(&b.id, &b.name) },
-			"SELECT id, certificate_name FROM api_keys WHERE revoked_at IS NULL AND certificate_name IN (?"+strings.Repeat(", ?", max(0, len(names)-1))+")", args...)
+			"SELECT k.id, k.certificate_name FROM "+liveKeys+" WHERE k.revoked_at IS NULL AND k.certificate_name IN (?"+strings.Repeat(", ?", max(0, len(names)-1))+")", args...)
 		if err != nil {
 			return err
 		}

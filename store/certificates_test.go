@@ -58,10 +58,24 @@ func testCertificates(t *testing.T, s *Store) {
 		t.Fatal(err)
 	}
 	opens("unbound", "", "spiffe://corp/web", "b")
-	if err := s.DeleteKey(ctx, b); err != nil {
-		t.Fatal(err)
+
+	// A key that is deleted with its instance has its name until another takes it.
+	for id, instance := range map[string]string{"000000000003": "kept", "000000000004": "taken"} {
+		seed(t, s, "acme", id, instance)
+		if err := bindTo(id, instance); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.DeleteInstance(ctx, "acme", instance, true); err != nil {
+			t.Fatal(err)
+		}
+		opens("deleted with its instance", "", instance)
 	}
-	if err := bindTo(a, ""); err != nil {
-		t.Fatal(err)
+	if err := bindTo(b, "taken"); err != nil {
+		t.Errorf("a deleted key's name: %v", err)
 	}
+	for _, in := range must[[]tenant.Instance](t)(s.DeletedInstances(ctx, "acme")) {
+		must[tenant.Instance](t)(s.RestoreInstance(ctx, "acme", in.ID))
+	}
+	opens("restored", "000000000003", "kept")
+	opens("restored without the name that was taken", b, "taken")
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"strings"
 
 	"github.com/respgate/respgate/tenant"
 )
@@ -30,13 +31,27 @@ func (d *database) changed(ctx context.Context, tx statements, notes ...string) 
 	}
 }
 
+// maxSession bounds the id of a session, in bytes.
+const maxSession = 64
+
+// EndSession notes that the client's session with that id is to end, for the proxy that
+// has it.
+func (s *Store) EndSession(ctx context.Context, id string) error {
+	if id == "" || len(id) > maxSession || strings.Trim(id, base62+"-") != "" {
+		return invalid("session id %.80q: want 1 to %d of 0-9, A-Z, a-z and '-'", id, maxSession)
+	}
+	return s.write(ctx, "end_session", func(tx statements) error {
+		return s.changed(ctx, tx, "INSERT INTO changes (session) VALUES (?)")(id)
+	})
+}
+
 // Changes returns the changes after the one with number after, the oldest first, at
 // most a thousand. Where there are none, Seq is the newest change's number: it is less
 // than after when the store is another than it was; that is told by Complete too.
 func (s *Store) Changes(ctx context.Context, after int64) (c tenant.Changes, err error) {
 	err = s.read(ctx, "changes", func() error {
 		// One statement sees one state of the table.
-		rows, err := s.db.QueryContext(ctx, `SELECT c.seq, c.key_id, c.deleted, b.oldest, b.newest
+		rows, err := s.db.QueryContext(ctx, `SELECT c.seq, c.key_id, c.deleted, c.session, b.oldest, b.newest
 			FROM (SELECT coalesce(min(seq), 0) AS oldest, coalesce(max(seq), 0) AS newest FROM changes) b
 			LEFT JOIN changes c ON c.seq > ? ORDER BY c.seq LIMIT ?`, after, changesAtOnce)
 		if err != nil {
@@ -54,9 +69,9 @@ func (s *Store) Changes(ctx context.Context, after int64) (c tenant.Changes, err
 func scanChanges(rows *sql.Rows, after int64) (c tenant.Changes, err error) {
 	for rows.Next() {
 		var seq sql.NullInt64
-		var key, deleted sql.NullString
+		var key, deleted, session sql.NullString
 		var oldest, newest int64
-		if err := rows.Scan(&seq, &key, &deleted, &oldest, &newest); err != nil {
+		if err := rows.Scan(&seq, &key, &deleted, &session, &oldest, &newest); err != nil {
 			return c, err
 		}
 		switch {
@@ -71,6 +86,9 @@ func scanChanges(rows *sql.Rows, after int64) (c tenant.Changes, err error) {
 		}
 		if deleted.Valid {
 			c.Deleted = append(c.Deleted, deleted.String)
+		}
+		if session.Valid {
+			c.Sessions = append(c.Sessions, session.String)
 		}
 	}
 	return c, rows.Err()

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pressly/goose/v3"
 )
@@ -35,17 +36,28 @@ type bound struct {
 
 // ExecContext implements statements.
 func (b bound) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return b.to.ExecContext(ctx, b.bind(query), args...)
+	return b.to.ExecContext(ctx, b.bind(query), storable(args)...)
 }
 
 // QueryContext implements statements.
 func (b bound) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return b.to.QueryContext(ctx, b.bind(query), args...)
+	return b.to.QueryContext(ctx, b.bind(query), storable(args)...)
 }
 
 // QueryRowContext implements statements.
 func (b bound) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return b.to.QueryRowContext(ctx, b.bind(query), args...)
+	return b.to.QueryRowContext(ctx, b.bind(query), storable(args)...)
+}
+
+// storable returns args with text that PostgreSQL takes: it refuses what is not UTF-8 and
+// the byte 0. What has these is stored nowhere, and so not found.
+func storable(args []any) []any {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok && (!utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0) {
+			args[i] = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+		}
+	}
+	return args
 }
 
 // on returns what runs statements on db or a transaction.

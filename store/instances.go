@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/respgate/respgate/tenant"
 )
@@ -12,7 +13,10 @@ import (
 // MaxURL bounds an instance's URL, in bytes.
 const MaxURL = 2 << 10
 
-func checkURL(url tenant.Secret) error {
+func checkInstance(name string, url tenant.Secret) error {
+	if err := checkName("instance", name); err != nil {
+		return err
+	}
 	if url == "" || len(url) > MaxURL {
 		return invalid("instance URL of %d bytes: want 1 to %d", len(url), MaxURL)
 	}
@@ -20,9 +24,9 @@ func checkURL(url tenant.Secret) error {
 }
 
 // CreateInstance makes an instance of an organization. The URL's form is the
-// caller's to check.
+// caller's to check. ErrQuota when the organization has no room for it.
 func (s *Store) CreateInstance(ctx context.Context, org, name string, url tenant.Secret) (in tenant.Instance, err error) {
-	if err := errors.Join(checkName("instance", name), checkURL(url)); err != nil {
+	if err := checkInstance(name, url); err != nil {
 		return in, err
 	}
 	err = s.write(ctx, "create_instance", func(tx statements) error {
@@ -30,17 +34,17 @@ func (s *Store) CreateInstance(ctx context.Context, org, name string, url tenant
 		if err != nil {
 			return err
 		}
-		switch _, err := s.instance(ctx, tx, org, name); {
-		case err == nil:
-			return conflict("instance %q of organization %q exists already", name, org)
-		case !errors.Is(err, tenant.ErrNotFound):
+		if err := s.instanceFree(ctx, tx, org, name); err != nil {
+			return err
+		}
+		if err := roomForInstance(ctx, tx, o); err != nil {
 			return err
 		}
 		id, err := newID()
 		if err != nil {
 			return err
 		}
-		in = tenant.Instance{ID: id, Org: org, Name: name, URL: url, CreatedAt: now()}
+		in = tenant.Instance{ID: id, Org: org, Name: name, URL: url, Version: 1, CreatedAt: now()}
 		_, err = tx.ExecContext(ctx, "INSERT INTO instances (id, org_id, name, url, created_at) VALUES (?, ?, ?, ?, ?)",
 			in.ID, o.ID, in.Name, s.seal.seal(url.Reveal(), in.ID), millis(in.CreatedAt))
 		return err
@@ -48,18 +52,31 @@ func (s *Store) CreateInstance(ctx context.Context, org, name string, url tenant
 	return in, err
 }
 
-// Instances returns an organization's instances by name; with org "", all of them.
-func (s *Store) Instances(ctx context.Context, org string) (all []tenant.Instance, err error) {
+func (s *Store) instanceFree(ctx context.Context, tx statements, org, name string) error {
+	switch _, err := s.instance(ctx, tx, org, name); {
+	case err == nil:
+		return conflict("instance %q of organization %q exists already", name, org)
+	case errors.Is(err, tenant.ErrNotFound):
+		return nil
+	default:
+		return err
+	}
+}
+
+// Instances returns an organization's instances by name; with org "", all of them by
+// label, which is then what a page is after.
+func (s *Store) Instances(ctx context.Context, org string, p Page) (all []tenant.Instance, err error) {
 	err = s.read(ctx, "instances", func() (err error) {
 		if org == "" {
-			all, err = list(ctx, s.db, s.scanInstance, selectInstance+" ORDER BY o.name, i.name")
+			afterOrg, afterName, _ := strings.Cut(p.After, "/")
+			all, err = list(ctx, s.db, s.scanInstance, selectInstance+liveInstance+" AND (o.name, i.name) > (?, ?) ORDER BY o.name, i.name LIMIT ?", afterOrg, afterName, p.limit())
 			return err
 		}
 		o, err := organization(ctx, s.db, org)
 		if err != nil {
 			return err
 		}
-		all, err = list(ctx, s.db, s.scanInstance, selectInstance+" WHERE o.id = ? ORDER BY i.name", o.ID)
+		all, err = list(ctx, s.db, s.scanInstance, selectInstance+liveInstance+" AND o.id = ? AND i.name > ? ORDER BY i.name LIMIT ?", o.ID, p.After, p.limit())
 		return err
 	})
 	return all, err
@@ -74,26 +91,42 @@ func (s *Store) Instance(ctx context.Context, org, name string) (in tenant.Insta
 	return in, err
 }
 
-// SetInstanceURL changes where an instance is. Its clients follow at once.
-func (s *Store) SetInstanceURL(ctx context.Context, org, name string, url tenant.Secret) (in tenant.Instance, err error) {
-	if err := checkURL(url); err != nil {
-		return in, err
-	}
-	err = s.write(ctx, "set_instance_url", func(tx statements) (err error) {
+// UpdateInstance has change alter an instance: where it is, which its clients follow at
+// once, and its name, and so its label. ErrConflict when the new name is taken; an error
+// of change's leaves it as it was.
+func (s *Store) UpdateInstance(ctx context.Context, org, name string, change func(*tenant.Instance) error) (in tenant.Instance, err error) {
+	err = s.write(ctx, "update_instance", func(tx statements) error {
 		if in, err = s.instance(ctx, tx, org, name); err != nil {
 			return err
 		}
-		in.URL = url
-		if _, err := tx.ExecContext(ctx, "UPDATE instances SET url = ? WHERE id = ?", s.seal.seal(url.Reveal(), in.ID), in.ID); err != nil {
+		was := in
+		if err := refuse(change(&in)); err != nil {
 			return err
 		}
-		return s.changed(ctx, tx, "INSERT INTO changes (key_id) SELECT key_id FROM key_instances WHERE instance_id = ?")(in.ID)
+		in = tenant.Instance{ID: was.ID, Org: was.Org, Name: in.Name, URL: in.URL, Version: was.Version, CreatedAt: was.CreatedAt}
+		if err := checkInstance(in.Name, in.URL); err != nil || in == was {
+			return err
+		}
+		notes := []string{changedKeysOfInstance}
+		if in.Name != was.Name {
+			notes = append(notes, deletedLabel)
+			if err := s.instanceFree(ctx, tx, org, in.Name); err != nil {
+				return err
+			}
+		}
+		if err := s.changed(ctx, tx, notes...)(in.ID); err != nil {
+			return err
+		}
+		in.Version++
+		_, err := tx.ExecContext(ctx, "UPDATE instances SET name = ?, url = ?, version = ? WHERE id = ?", in.Name, s.seal.seal(in.URL.Reveal(), in.ID), in.Version, in.ID)
+		return err
 	})
 	return in, err
 }
 
-// DeleteInstance deletes an instance. While keys open it, that is ErrConflict, unless
-// force deletes those whose own it is and takes it from the others.
+// DeleteInstance deletes an instance: no key opens it, those whose own it is open
+// nothing, and its name is free, but until it is purged RestoreInstance has it back.
+// While keys open it, that is ErrConflict, unless force.
 func (s *Store) DeleteInstance(ctx context.Context, org, name string, force bool) error {
 	return s.write(ctx, "delete_instance", func(tx statements) error {
 		in, err := s.instance(ctx, tx, org, name)
@@ -101,30 +134,33 @@ func (s *Store) DeleteInstance(ctx context.Context, org, name string, force bool
 			return err
 		}
 		var keys int
-		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM key_instances WHERE instance_id = ?", in.ID).Scan(&keys); err != nil {
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM "+liveKeys+" JOIN key_instances ki ON ki.key_id = k.id WHERE ki.instance_id = ?", in.ID).Scan(&keys); err != nil {
 			return err
 		}
 		if keys > 0 && !force {
 			return conflict("instance %q of organization %q is opened by %d keys: delete them first, or use force", name, org, keys)
 		}
-		if err := s.changed(ctx, tx,
-			"INSERT INTO changes (key_id) SELECT key_id FROM key_instances WHERE instance_id = ?1",
-			"INSERT INTO changes (deleted) SELECT o.name || '/' || i.name FROM instances i JOIN organizations o ON o.id = i.org_id WHERE i.id = ?1",
-		)(in.ID); err != nil {
+		if err := s.changed(ctx, tx, changedKeysOfInstance, deletedLabel)(in.ID); err != nil {
 			return err
 		}
-		return runAll(ctx, tx, []string{
-			"DELETE FROM api_keys WHERE id IN (SELECT key_id FROM key_instances WHERE instance_id = ? AND position = 0)",
-			"DELETE FROM key_instances WHERE instance_id = ?",
-			"DELETE FROM instances WHERE id = ?",
-		}, in.ID)
+		_, err = tx.ExecContext(ctx, "UPDATE instances "+setDeleted, millis(now()), in.ID)
+		return err
 	})
 }
 
-const selectInstance = "SELECT i.id, o.name, i.name, i.url, i.created_at FROM instances i JOIN organizations o ON o.id = i.org_id"
+// What is to be noted of an instance.
+const (
+	changedKeysOfInstance = "INSERT INTO changes (key_id) SELECT key_id FROM key_instances WHERE instance_id = ?1"
+	deletedLabel          = "INSERT INTO changes (deleted) SELECT o.name || '/' || i.name FROM instances i JOIN organizations o ON o.id = i.org_id WHERE i.id = ?1"
+)
+
+const (
+	selectInstance = "SELECT i.id, o.name, coalesce(i.deleted_name, i.name), i.url, i.version, i.created_at, i.deleted_at FROM instances i JOIN organizations o ON o.id = i.org_id"
+	liveInstance   = " WHERE i.deleted_at IS NULL AND o.deleted_at IS NULL"
+)
 
 func (s *Store) instance(ctx context.Context, q statements, org, name string) (tenant.Instance, error) {
-	in, err := s.scanInstance(q.QueryRowContext(ctx, selectInstance+" WHERE o.name = ? AND i.name = ?", org, name))
+	in, err := s.scanInstance(q.QueryRowContext(ctx, selectInstance+liveInstance+" AND o.name = ? AND i.name = ?", org, name))
 	if !errors.Is(err, sql.ErrNoRows) {
 		return in, err
 	}
@@ -136,14 +172,14 @@ func (s *Store) instance(ctx context.Context, q statements, org, name string) (t
 
 func (s *Store) scanInstance(row scanner) (in tenant.Instance, err error) {
 	var sealed []byte
-	var created sql.NullInt64
-	if err := row.Scan(&in.ID, &in.Org, &in.Name, &sealed, &created); err != nil {
+	var created, deleted sql.NullInt64
+	if err := row.Scan(&in.ID, &in.Org, &in.Name, &sealed, &in.Version, &created, &deleted); err != nil {
 		return in, err
 	}
 	url, err := s.seal.open(sealed, in.ID)
 	if err != nil {
 		return in, fmt.Errorf("URL of instance %s: %w", in.Label(), err)
 	}
-	in.URL, in.CreatedAt = tenant.Secret(url), fromMillis(created)
+	in.URL, in.CreatedAt, in.DeletedAt = tenant.Secret(url), fromMillis(created), fromMillis(deleted)
 	return in, nil
 }

@@ -2,10 +2,9 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
+	"reflect"
 	"slices"
+	"time"
 
 	"github.com/respgate/respgate/tenant"
 )
@@ -20,6 +19,8 @@ const (
 	// MaxConnections bounds how many connections a key or an organization may be
 	// allowed: as many as a proxy may be told to serve.
 	MaxConnections = 10_000_000
+	// MaxOverlap bounds how long a key's old secret is good beside the new one.
+	MaxOverlap = 90 * 24 * time.Hour
 )
 
 func checkKey(k tenant.Key) error {
@@ -33,6 +34,8 @@ func checkKey(k tenant.Key) error {
 		return invalid("key with %d instances: want 1 to %d", len(k.Instances), MaxInstances)
 	case len(k.Commands) > MaxRules:
 		return invalid("command rules of %d bytes: want at most %d", len(k.Commands), MaxRules)
+	case len(k.Audit) > MaxRules:
+		return invalid("audit rules of %d bytes: want at most %d", len(k.Audit), MaxRules)
 	case slices.Compare(slices.Compact(slices.Sorted(slices.Values(k.Instances))), slices.Sorted(slices.Values(k.Instances))) != 0:
 		return invalid("key with the same instance twice")
 	case len(k.AllowFrom) > tenant.MaxNetworks:
@@ -56,10 +59,12 @@ func checkConnections(n int) error {
 	return nil
 }
 
-// CreateKey stores a key; its time of creation is set. It is valid at once, at proxies
-// that were asked for it before too.
+// CreateKey stores a key; its version and its time of creation are set. It is valid at
+// once, at proxies that were asked for it before too. ErrQuota when the organization has
+// no room for it.
 func (s *Store) CreateKey(ctx context.Context, k tenant.Key) (tenant.Key, error) {
-	k.CreatedAt, k.ExpiresAt = now(), stored(k.ExpiresAt)
+	k.Version, k.CreatedAt, k.ExpiresAt = 1, now(), stored(k.ExpiresAt)
+	k.PreviousHash, k.PreviousUntil, k.LastUsedAt = [32]byte{}, time.Time{}, time.Time{}
 	if err := checkKey(k); err != nil {
 		return k, err
 	}
@@ -68,17 +73,22 @@ func (s *Store) CreateKey(ctx context.Context, k tenant.Key) (tenant.Key, error)
 		if err != nil {
 			return err
 		}
-		switch _, err := s.key(ctx, tx, k.ID); {
-		case err == nil:
-			return conflict("key %s exists already", k.ID)
-		case !errors.Is(err, tenant.ErrNotFound):
+		if k.RevokedAt.IsZero() {
+			if err := roomForKeys(ctx, tx, o, 1); err != nil {
+				return err
+			}
+		}
+		n, err := affected(ctx, tx, `INSERT INTO api_keys (id, org_id, name, secret_hash, rate, burst, resets, commands, allow_from, max_connections, created_at, expires_at, revoked_at, audit)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+			k.ID, o.ID, k.Name, k.SecretHash[:], k.Limits.Rate, k.Limits.Burst, k.Limits.Reset, k.Commands,
+			k.AllowFrom.String(), k.MaxConnections, millis(k.CreatedAt), millis(k.ExpiresAt), millis(k.RevokedAt), k.Audit)
+		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO api_keys (id, org_id, name, secret_hash, rate, burst, resets, commands, allow_from, max_connections, created_at, expires_at, revoked_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			k.ID, o.ID, k.Name, k.SecretHash[:], k.Limits.Rate, k.Limits.Burst, k.Limits.Reset, k.Commands,
-			k.AllowFrom.String(), k.MaxConnections, millis(k.CreatedAt), millis(k.ExpiresAt), millis(k.RevokedAt))
-		if err != nil {
+		if n == 0 {
+			return conflict("key %s exists already", k.ID)
+		}
+		if err := bind(ctx, tx, k); err != nil {
 			return err
 		}
 		return s.open(ctx, tx, k)
@@ -86,12 +96,8 @@ func (s *Store) CreateKey(ctx context.Context, k tenant.Key) (tenant.Key, error)
 	return k, err
 }
 
-// open has a key open its instances, and its certificate's name open it, and notes that
-// it changed.
+// open has a key open its instances, only them, and notes that it changed.
 func (s *Store) open(ctx context.Context, tx statements, k tenant.Key) error {
-	if err := bind(ctx, tx, k); err != nil {
-		return err
-	}
 	if _, err := tx.ExecContext(ctx, "DELETE FROM key_instances WHERE key_id = ?", k.ID); err != nil {
 		return err
 	}
@@ -111,18 +117,24 @@ func (s *Store) keyChanged(ctx context.Context, tx statements, id string) error 
 	return s.changed(ctx, tx, "INSERT INTO changes (key_id) VALUES (?)")(id)
 }
 
-// Keys returns an organization's keys, revoked ones too, by name; with org "", all.
-func (s *Store) Keys(ctx context.Context, org string) (all []tenant.Key, err error) {
+// Keys returns an organization's keys, revoked ones too; with org "", all. The whole list
+// is by the names of organizations and keys, a part of it by id.
+func (s *Store) Keys(ctx context.Context, org string, p Page) (all []tenant.Key, err error) {
 	err = s.read(ctx, "keys", func() error {
-		where, args := "", []any{}
+		orgID := ""
 		if org != "" {
 			o, err := organization(ctx, s.db, org)
 			if err != nil {
 				return err
 			}
-			where, args = " WHERE o.id = ?", []any{o.ID}
+			orgID = o.ID
 		}
-		grants, err := s.grants(ctx, s.db, where, args...)
+		where, order, args := " WHERE ?1 IN ('', k.org_id)", "o.name, k.name, k.id", []any{orgID}
+		if p != (Page{}) {
+			where = " WHERE k.id IN (SELECT k.id FROM " + liveKeys + where + " AND k.id > ?2 ORDER BY k.id LIMIT ?3)"
+			order, args = "k.id", append(args, p.After, p.limit())
+		}
+		grants, err := s.grants(ctx, s.db, where, order, args...)
 		for _, g := range grants {
 			all = append(all, g.Key)
 		}
@@ -151,21 +163,32 @@ func (s *Store) updateKey(ctx context.Context, name, id string, change func(*ten
 		if k, err = s.key(ctx, tx, id); err != nil {
 			return err
 		}
-		changed := k
-		changed.Instances = slices.Clone(k.Instances)
-		if err := change(&changed); err != nil {
+		was := k
+		k.Instances = slices.Clone(k.Instances)
+		if err := change(&k); err != nil {
 			return err
 		}
-		changed.ID, changed.Org, changed.CreatedAt, changed.ExpiresAt = k.ID, k.Org, k.CreatedAt, stored(changed.ExpiresAt)
-		k = changed
-		if err := checkKey(k); err != nil {
+		k.ID, k.Org, k.Version, k.CreatedAt, k.ExpiresAt, k.LastUsedAt = was.ID, was.Org, was.Version, was.CreatedAt, stored(k.ExpiresAt), was.LastUsedAt
+		if err := checkKey(k); err != nil || reflect.DeepEqual(k, was) {
 			return err
+		}
+		k.Version++
+		var previous []byte
+		if !k.PreviousUntil.IsZero() {
+			previous = k.PreviousHash[:]
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE api_keys SET name = ?, secret_hash = ?, rate = ?, burst = ?, resets = ?, commands = ?, allow_from = ?, max_connections = ?,
-			expires_at = ?, revoked_at = ? WHERE id = ?`,
+			expires_at = ?, revoked_at = ?, previous_hash = ?, previous_until = ?, audit = ?, version = ? WHERE id = ?`,
 			k.Name, k.SecretHash[:], k.Limits.Rate, k.Limits.Burst, k.Limits.Reset, k.Commands, k.AllowFrom.String(), k.MaxConnections,
-			millis(k.ExpiresAt), millis(k.RevokedAt), k.ID); err != nil {
+			millis(k.ExpiresAt), millis(k.RevokedAt), previous, millis(k.PreviousUntil), k.Audit, k.Version, k.ID); err != nil {
 			return err
+		}
+		if err := bind(ctx, tx, k); err != nil {
+			return err
+		}
+		// Where the list stays, so do the instances in it that are deleted and may come back.
+		if slices.Equal(k.Instances, was.Instances) {
+			return s.keyChanged(ctx, tx, k.ID)
 		}
 		return s.open(ctx, tx, k)
 	})
@@ -173,25 +196,32 @@ func (s *Store) updateKey(ctx context.Context, name, id string, change func(*ten
 }
 
 // UpdateKey has change alter a key: its name, limits, commands, instances, networks,
-// connections, expiry and certificate's name.
+// connections, expiry, audit rules and certificate's name.
 // Nobody else changes it meanwhile; an error of change's leaves it as it was.
 func (s *Store) UpdateKey(ctx context.Context, id string, change func(*tenant.Key) error) (tenant.Key, error) {
 	return s.updateKey(ctx, "update_key", id, func(k *tenant.Key) error {
-		hash, revoked := k.SecretHash, k.RevokedAt
-		err := change(k)
-		k.SecretHash, k.RevokedAt = hash, revoked
+		was := *k
+		err := refuse(change(k))
+		k.SecretHash, k.RevokedAt, k.PreviousHash, k.PreviousUntil = was.SecretHash, was.RevokedAt, was.PreviousHash, was.PreviousUntil
 		return err
 	})
 }
 
-// RotateKey gives a key another secret; the old one ends at once. A revoked key stays
-// as it is: ErrConflict.
-func (s *Store) RotateKey(ctx context.Context, id string, hash [32]byte) (tenant.Key, error) {
+// RotateKey gives a key another secret; the old one, and no other, is good for overlap
+// from now on, at most MaxOverlap. A revoked key stays as it is: ErrConflict.
+func (s *Store) RotateKey(ctx context.Context, id string, hash [32]byte, overlap time.Duration) (tenant.Key, error) {
+	if overlap < 0 || overlap > MaxOverlap {
+		return tenant.Key{}, invalid("overlap of %v: want 0s to %v", overlap, MaxOverlap)
+	}
 	return s.updateKey(ctx, "rotate_key", id, func(k *tenant.Key) error {
 		if !k.RevokedAt.IsZero() {
 			return conflict("key %s is revoked: make a new one", id)
 		}
-		k.SecretHash = hash
+		was := k.SecretHash
+		k.SecretHash, k.PreviousHash, k.PreviousUntil = hash, [32]byte{}, time.Time{}
+		if overlap > 0 {
+			k.PreviousHash, k.PreviousUntil = was, now().Add(overlap)
+		}
 		return nil
 	})
 }
@@ -223,94 +253,16 @@ func (s *Store) DeleteKey(ctx context.Context, id string) error {
 // ResetLimits has proxies refill the bucket of a key, or with id "" of every key. It
 // returns of how many.
 func (s *Store) ResetLimits(ctx context.Context, id string) (n int, err error) {
+	const concerned = "SELECT k.id FROM " + liveKeys + " WHERE ?1 IN ('', k.id)"
 	err = s.write(ctx, "reset_limits", func(tx statements) error {
-		result, err := tx.ExecContext(ctx, "UPDATE api_keys SET resets = resets + 1 WHERE ?1 IN ('', id)", id)
-		if err != nil {
-			return err
-		}
-		rows, err := result.RowsAffected()
-		n = int(rows)
+		n, err = affected(ctx, tx, "UPDATE api_keys SET resets = resets + 1, version = version + 1 WHERE id IN ("+concerned+")", id)
 		if err == nil && n == 0 && id != "" {
 			err = notFound("key %q", id)
 		}
 		if err != nil {
 			return err
 		}
-		return s.changed(ctx, tx, "INSERT INTO changes (key_id) SELECT id FROM api_keys WHERE ?1 IN ('', id)")(id)
+		return s.changed(ctx, tx, "INSERT INTO changes (key_id) "+concerned)(id)
 	})
 	return n, err
-}
-
-// Grant returns a key with the instances that it opens.
-func (s *Store) Grant(ctx context.Context, id string) (g tenant.Grant, err error) {
-	err = s.read(ctx, "grant", func() (err error) {
-		g, err = s.grant(ctx, s.db, id)
-		return err
-	})
-	return g, err
-}
-
-func (s *Store) grant(ctx context.Context, q statements, id string) (tenant.Grant, error) {
-	grants, err := s.grants(ctx, q, " WHERE k.id = ?", id)
-	if err != nil || len(grants) == 1 {
-		return append(grants, tenant.Grant{})[0], err
-	}
-	return tenant.Grant{}, notFound("key %q", id)
-}
-
-// grants reads keys with their instances, a row for each instance.
-func (s *Store) grants(ctx context.Context, q statements, where string, args ...any) ([]tenant.Grant, error) {
-	rows, err := q.QueryContext(ctx, `SELECT k.id, k.secret_hash, o.name, k.name, k.rate, k.burst, k.resets, k.commands, k.allow_from, k.max_connections, k.created_at, k.expires_at, k.revoked_at,
-			o.id, o.max_connections, i.id, i.name, i.url, coalesce(k.certificate_name, '')
-		FROM api_keys k JOIN organizations o ON o.id = k.org_id
-		JOIN key_instances ki ON ki.key_id = k.id JOIN instances i ON i.id = ki.instance_id`+
-		where+" ORDER BY o.name, k.name, k.id, ki.position", args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	var all []tenant.Grant
-	for rows.Next() {
-		one, err := s.scanGrant(rows)
-		if err != nil {
-			return nil, err
-		}
-		if len(all) == 0 || all[len(all)-1].Key.ID != one.Key.ID {
-			all = append(all, one)
-			continue
-		}
-		g := &all[len(all)-1]
-		g.Key.Instances = append(g.Key.Instances, one.Key.Instances...)
-		g.Routes = append(g.Routes, one.Routes...)
-	}
-	return all, rows.Err()
-}
-
-// scanGrant returns what a row says: a key with one of its instances.
-func (s *Store) scanGrant(row scanner) (g tenant.Grant, err error) {
-	var hash, sealed []byte
-	var allowFrom string
-	var created, expires, revoked sql.NullInt64
-	var r tenant.Route
-	k := &g.Key
-	if err := row.Scan(&k.ID, &hash, &k.Org, &k.Name, &k.Limits.Rate, &k.Limits.Burst, &k.Limits.Reset, &k.Commands, &allowFrom, &k.MaxConnections,
-		&created, &expires, &revoked, &g.Seats.OrgID, &g.Seats.Org, &r.InstanceID, &r.Instance, &sealed, &k.CertificateName); err != nil {
-		return g, err
-	}
-	if copy(k.SecretHash[:], hash) != len(k.SecretHash) {
-		return g, fmt.Errorf("key %s: its hash has %d bytes", k.ID, len(hash))
-	}
-	if k.AllowFrom, err = tenant.ParseNetworks(allowFrom); err != nil {
-		return g, fmt.Errorf("key %s: %w", k.ID, err)
-	}
-	k.CreatedAt, k.ExpiresAt, k.RevokedAt = fromMillis(created), fromMillis(expires), fromMillis(revoked)
-	g.Seats.Key = k.MaxConnections
-	r.Label = k.Org + "/" + r.Instance
-	url, err := s.seal.open(sealed, r.InstanceID)
-	if err != nil {
-		return g, fmt.Errorf("URL of instance %s: %w", r.Label, err)
-	}
-	r.URL = tenant.Secret(url)
-	k.Instances, g.Routes = []string{r.Instance}, []tenant.Route{r}
-	return g, nil
 }

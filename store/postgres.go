@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/respgate/respgate/tenant"
 )
 
 const (
@@ -62,6 +64,13 @@ func openPostgres(ctx context.Context, cfg Config) (*database, error) {
 	db.db = db.dialect.on(raw)
 	watch := &postgres{pool: pool}
 	db.watcher = watch
+	db.stats = func() tenant.Connections {
+		now := pool.Stat()
+		return tenant.Connections{
+			InUse: int(now.AcquiredConns()), Idle: int(now.IdleConns()),
+			Waits: now.EmptyAcquireCount(), Waited: now.EmptyAcquireWaitTime(),
+		}
+	}
 	if err := db.prepare(ctx); err != nil {
 		_ = db.close()
 		return nil, fmt.Errorf("store: %w", friendly(err))

@@ -14,6 +14,8 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/respgate/respgate/tenant"
 )
 
 // busyTimeout bounds how long a writer waits for another process's.
@@ -59,7 +61,10 @@ func openSQLite(ctx context.Context, cfg Config) (*database, error) {
 	}
 	raw.SetMaxOpenConns(maxConns)
 	raw.SetMaxIdleConns(maxConns)
-	db := &database{raw: raw, db: raw, dialect: dialect{goose: goose.DialectSQLite3, migrations: "sqlite"}, seal: seal}
+	db := &database{raw: raw, db: raw, dialect: dialect{goose: goose.DialectSQLite3, migrations: "sqlite"}, seal: seal, stats: func() tenant.Connections {
+		now := raw.Stats()
+		return tenant.Connections{InUse: now.InUse, Idle: now.Idle, Waits: now.WaitCount, Waited: now.WaitDuration}
+	}}
 	if err := db.prepare(ctx); err != nil {
 		return nil, fmt.Errorf("store %s: %w", file, errors.Join(err, raw.Close()))
 	}

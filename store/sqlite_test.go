@@ -253,7 +253,7 @@ func TestFileReplaced(t *testing.T) {
 	if err := os.Rename(backup, file); err != nil {
 		t.Fatal(err)
 	}
-	if orgs, err := s.Organizations(t.Context()); err != nil || len(orgs) != 1 {
+	if orgs, err := s.Organizations(t.Context(), Page{}); err != nil || len(orgs) != 1 {
 		t.Errorf("%d organizations, %v, want the backup's one", len(orgs), err)
 	}
 	if c, err := s.Changes(t.Context(), changes.Seq); err != nil || c.Complete {

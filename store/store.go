@@ -1,5 +1,5 @@
-// Package store keeps organizations, their instances and their API keys. All
-// processes that use the same store see each other's changes; proxies follow them
+// Package store keeps organizations, their instances and their API keys, who manages
+// them, what was done, and how much the keys were used. All processes that use the same store see each other's changes; proxies follow them
 // by their numbers.
 //
 // Backends' URLs hold passwords: they are sealed with a secret that is not in the
@@ -51,6 +51,7 @@ type database struct {
 	dialect dialect
 	seal    sealer
 	watcher watcher
+	stats   func() tenant.Connections
 	closed  func() // follows raw's end; nil is nothing
 }
 
@@ -145,16 +146,6 @@ func (d *database) checkSecret(ctx context.Context) error {
 	return nil
 }
 
-// QueryNames returns the names of all queries that an Observer may hear of.
-func QueryNames() []string {
-	return []string{
-		"ping", "counts", "grant", "changes", "key_by_certificate",
-		"create_organization", "organizations", "organization", "update_organization", "delete_organization",
-		"create_instance", "instances", "instance", "set_instance_url", "delete_instance",
-		"create_key", "keys", "key", "update_key", "rotate_key", "revoke_key", "delete_key", "reset_limits",
-	}
-}
-
 // read runs fn, as the query called name.
 func (s *Store) read(ctx context.Context, name string, fn func() error) error {
 	began := time.Now()
@@ -164,7 +155,7 @@ func (s *Store) read(ctx context.Context, name string, fn func() error) error {
 	}
 	if s.obs != nil {
 		failed := err
-		if errors.Is(err, tenant.ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrInvalid) {
+		if answered(err) {
 			failed = nil
 		}
 		s.obs.Query(name, time.Since(began), failed)
@@ -201,14 +192,18 @@ func (s *Store) Ping(ctx context.Context) error {
 	})
 }
 
-// Counts returns the totals.
+// Counts returns the totals, without what is deleted and keys that are revoked.
 func (s *Store) Counts(ctx context.Context) (c tenant.Counts, err error) {
 	err = s.read(ctx, "counts", func() error {
-		return s.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM organizations), (SELECT count(*) FROM instances),
-			(SELECT count(*) FROM api_keys WHERE revoked_at IS NULL)`).Scan(&c.Organizations, &c.Instances, &c.Keys)
+		return s.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM organizations WHERE deleted_at IS NULL), (SELECT count(*) FROM users),
+			(SELECT count(*) FROM instances i JOIN organizations o ON o.id = i.org_id WHERE i.deleted_at IS NULL AND o.deleted_at IS NULL),
+			(SELECT count(*) FROM `+liveKeys+` WHERE k.revoked_at IS NULL)`).Scan(&c.Organizations, &c.Users, &c.Instances, &c.Keys)
 	})
 	return c, err
 }
+
+// Stats tells of the connections to the database. It asks nobody.
+func (s *Store) Stats() tenant.Connections { return s.stats() }
 
 // list returns what scan makes of each row.
 func list[T any](ctx context.Context, q statements, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {

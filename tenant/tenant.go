@@ -97,6 +97,7 @@ type Grant struct {
 	Key    Key
 	Routes []Route
 	Seats  Seats
+	Quota  Quota // the organization's
 }
 
 // Seats say how many connections there may be at once, to a proxy; 0 is unlimited.
@@ -111,12 +112,21 @@ type Changes struct {
 	Seq      int64    // ask for the changes after this one next time
 	Keys     []string // ids of keys that changed themselves or by an instance they open
 	Deleted  []string // labels of instances that are gone
+	Sessions []string // ids of clients' sessions that are to end
 	Complete bool     // false: history was cut short, everything cached is suspect
 }
 
 // Counts are the totals shown as gauges.
 type Counts struct {
 	Organizations, Users, Instances, Keys int
+}
+
+// Connections are a process's connections to the store's database, and since it opened
+// how often one was waited for, and how long in all.
+type Connections struct {
+	InUse, Idle int
+	Waits       int64
+	Waited      time.Duration
 }
 
 // Principal is an authenticated client: one key on one of its instances.

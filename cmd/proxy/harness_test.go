@@ -345,3 +345,8 @@ func sumMetric(t testing.TB, body, name string) (sum float64) {
 func (r *running) commandsServed(t testing.TB) int64 {
 	return int64(r.metric(t, `redis_commands_total{command="get"`))
 }
+
+// at moves an instance.
+func at(url tenant.Secret) func(*tenant.Instance) error {
+	return func(in *tenant.Instance) error { in.URL = url; return nil }
+}

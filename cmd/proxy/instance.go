@@ -90,7 +90,7 @@ func (a *app) readURL(given string) (tenant.Secret, error) {
 func (a *app) instanceList() *cobra.Command {
 	var org string
 	c := a.onStore("list [--org ORGANIZATION]", "List instances", func(ctx context.Context, st *store.Store) error {
-		return showAll(a, viewInstance)(st.Instances(ctx, org))
+		return showAll(a, viewInstance)(st.Instances(ctx, org, store.Page{}))
 	})
 	c.Flags().StringVar(&org, "org", "", "only the `ORGANIZATION`'s")
 	return c
@@ -110,7 +110,7 @@ func (a *app) instanceSet() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return show(a, viewInstance)(st.SetInstanceURL(ctx, org, name, u))
+		return show(a, viewInstance)(st.UpdateInstance(ctx, org, name, func(in *tenant.Instance) error { in.URL = u; return nil }))
 	}), &org), &name, "instance")
 	c.Flags().StringVar(&given, "url", "", urlHelp)
 	required(c, "url")

@@ -249,7 +249,7 @@ func (a *app) showNewKey(k tenant.Key, made auth.Key, err error) error {
 func (a *app) keyList() *cobra.Command {
 	var org string
 	c := a.onStore("list [--org ORGANIZATION]", "List keys", func(ctx context.Context, st *store.Store) error {
-		return showAll(a, viewKey)(st.Keys(ctx, org))
+		return showAll(a, viewKey)(st.Keys(ctx, org, store.Page{}))
 	})
 	c.Flags().StringVar(&org, "org", "", "only the `ORGANIZATION`'s")
 	return c
@@ -289,7 +289,7 @@ func (a *app) keyRotate() *cobra.Command {
 			return err
 		}
 		made := auth.GenerateFor(id)
-		k, err := st.RotateKey(ctx, id, made.Hash)
+		k, err := st.RotateKey(ctx, id, made.Hash, 0)
 		if err == nil && !k.ExpiresAt.IsZero() && k.ExpiresAt.Before(time.Now()) {
 			_, _ = fmt.Fprintln(a.stderr, "warning: this key expired at", k.ExpiresAt.Format(time.RFC3339)+": nobody can use it")
 		}

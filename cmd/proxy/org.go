@@ -61,7 +61,7 @@ func (a *app) orgCreate() *cobra.Command {
 
 func (a *app) orgList() *cobra.Command {
 	return a.onStore("list", "List organizations", func(ctx context.Context, st *store.Store) error {
-		return showAll(a, viewOrg)(st.Organizations(ctx))
+		return showAll(a, viewOrg)(st.Organizations(ctx, store.Page{}))
 	})
 }
 

@@ -132,14 +132,14 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 		return err
 	}
 	service.SetMaxStale(s.cfg.Store.MaxStale)
-	s.metrics.WatchStore(service.Stale)
+	s.metrics.WatchStore(service.Stale, st.Stats)
 	limiters := ratelimit.New(s.cfg.RateLimit.defaults())
 	data, err := newDataPlane(background, s.cfg, s.has, service, limiters, s.metrics, s.log)
 	if err != nil {
 		return err
 	}
 	s.checks.know(st, service)
-	if instances, err := st.Instances(ctx, ""); err == nil {
+	if instances, err := st.Instances(ctx, "", store.Page{}); err == nil {
 		for _, in := range instances {
 			s.metrics.AddTenant(in.Label())
 		}

@@ -206,7 +206,7 @@ func TestGroupChangesWhileItIsLookedFor(t *testing.T) {
 		want   string
 	}{
 		{"another URL", func(r *running) error {
-			_, err := r.store.SetInstanceURL(t.Context(), "acme", "cache", tenant.Secret("redis://"+server.Addr))
+			_, err := r.store.UpdateInstance(t.Context(), "acme", "cache", at(tenant.Secret("redis://"+server.Addr)))
 			return err
 		}, "+OK"},
 		{"deleted", func(r *running) error { return r.store.DeleteInstance(t.Context(), "acme", "cache", true) }, "end"},
@@ -252,7 +252,7 @@ func TestGroupIsLeftByABusyClient(t *testing.T) {
 	x := talkTo(t, r.addr, r.tenantAt(t, "acme", tenant.Secret(before.URL()), limits(0, 0)))
 	x.send("GET a", "GET a", "GET a", "GET a", "GET a")
 	x.expect("+before")
-	if _, err := r.store.SetInstanceURL(t.Context(), "acme", "cache", tenant.Secret(after.URL())); err != nil {
+	if _, err := r.store.UpdateInstance(t.Context(), "acme", "cache", at(tenant.Secret(after.URL()))); err != nil {
 		t.Fatal(err)
 	}
 	testbed.Eventually(t, 5*time.Second, "the client's commands go to the other cluster", func() bool {

@@ -140,7 +140,7 @@ func (w *watcher) look(ctx context.Context) {
 	if counts, err := w.store.Counts(ctx); err == nil {
 		w.metrics.SetTotals(counts)
 	}
-	if instances, err := w.store.Instances(ctx, ""); err == nil {
+	if instances, err := w.store.Instances(ctx, "", store.Page{}); err == nil {
 		w.follow(instances)
 	}
 	rand.Shuffle(len(w.last), func(i, j int) { w.last[i], w.last[j] = w.last[j], w.last[i] }) //nolint:gosec // no secret

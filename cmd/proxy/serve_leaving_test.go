@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -72,7 +73,7 @@ func TestGhosts(t *testing.T) {
 	revoked.send("GET a")
 	left.Close()
 	testbed.Eventually(t, 5*time.Second, "who has left is gone", func() bool { return r.metric(t, "client_connections") == 3 })
-	keys, err := r.store.Keys(t.Context(), "acme")
+	keys, err := r.store.Keys(t.Context(), "acme", store.Page{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func TestMovedInstance(t *testing.T) {
 	plain := talkTo(t, r.addr, key)
 	plain.send("SET where old")
 	plain.expect("+OK")
-	if _, err := r.store.SetInstanceURL(t.Context(), "acme", "cache", tenant.Secret("redis://"+other.Addr)); err != nil {
+	if _, err := r.store.UpdateInstance(t.Context(), "acme", "cache", at(tenant.Secret("redis://"+other.Addr))); err != nil {
 		t.Fatal(err)
 	}
 	for name, x := range bound {

@@ -78,6 +78,9 @@ CREATE TABLE audit (
     detail     TEXT NOT NULL
 );
 CREATE INDEX audit_org ON audit (org_id, seq);
+CREATE INDEX audit_action ON audit (action, seq);
+CREATE INDEX audit_actor ON audit (actor_id, seq);
+CREATE INDEX audit_target ON audit (target_id, seq);
 CREATE INDEX audit_at ON audit (at);
 
 CREATE TABLE usage (
@@ -89,7 +92,7 @@ CREATE TABLE usage (
     limited     BIGINT NOT NULL,
     bytes_in    BIGINT NOT NULL,
     bytes_out   BIGINT NOT NULL,
-    PRIMARY KEY (key_id, instance_id, at)
+    PRIMARY KEY (key_id, at, instance_id)
 );
 CREATE INDEX usage_instance ON usage (instance_id, at);
 CREATE INDEX usage_at ON usage (at);
@@ -118,7 +121,11 @@ ALTER TABLE api_keys DROP COLUMN last_used_at;
 ALTER TABLE api_keys DROP COLUMN audit;
 ALTER TABLE api_keys DROP COLUMN previous_until;
 ALTER TABLE api_keys DROP COLUMN previous_hash;
-DELETE FROM api_keys WHERE id IN (SELECT key_id FROM key_instances ki JOIN instances i ON i.id = ki.instance_id WHERE i.deleted_at IS NOT NULL);
+-- What is deleted goes for good, and nothing that refers to it is left.
+UPDATE instances SET deleted_at = 0 WHERE org_id IN (SELECT id FROM organizations WHERE deleted_at IS NOT NULL);
+DELETE FROM key_instances WHERE key_id IN (SELECT ki.key_id FROM key_instances ki JOIN instances i ON i.id = ki.instance_id WHERE ki.position = 0 AND i.deleted_at IS NOT NULL);
+DELETE FROM key_instances WHERE instance_id IN (SELECT id FROM instances WHERE deleted_at IS NOT NULL);
+DELETE FROM api_keys WHERE id NOT IN (SELECT key_id FROM key_instances);
 DELETE FROM instances WHERE deleted_at IS NOT NULL;
 ALTER TABLE instances DROP COLUMN version;
 ALTER TABLE instances DROP COLUMN deleted_at;

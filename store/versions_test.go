@@ -1,0 +1,222 @@
+package store
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/respgate/respgate/tenant"
+)
+
+// testVersions: a version grows by one with each change, and with nothing else, and a
+// change that is made for another one is refused.
+func testVersions(t *testing.T, s *Store) {
+	ctx := t.Context()
+	const id = "000000000001"
+	seed(t, s, "acme", id, "cache")
+	u := must[tenant.User](t)(s.CreateUser(ctx, tenant.User{Email: "ann@example.com"}))
+	for _, c := range []struct {
+		name   string
+		change func(made int64, no bool) (int64, error) // for version made, or of nothing
+	}{
+		{"organization", func(made int64, no bool) (int64, error) {
+			o, err := s.UpdateOrganization(ctx, "acme", func(o *tenant.Organization) error {
+				if o.Version != made {
+					return ErrStale
+				}
+				if !no {
+					o.MaxKeys++
+				}
+				o.Version, o.ID, o.DeletedAt = 77, "x", time.Now()
+				return nil
+			})
+			return o.Version, err
+		}},
+		{"instance", func(made int64, no bool) (int64, error) {
+			in, err := s.UpdateInstance(ctx, "acme", "cache", func(in *tenant.Instance) error {
+				if in.Version != made {
+					return ErrStale
+				}
+				if !no {
+					in.URL += "x"
+				}
+				in.Version, in.ID, in.Org, in.DeletedAt = 77, "x", "x", time.Now()
+				return nil
+			})
+			return in.Version, err
+		}},
+		{"key", func(made int64, no bool) (int64, error) {
+			k, err := s.UpdateKey(ctx, id, func(k *tenant.Key) error {
+				if k.Version != made {
+					return ErrStale
+				}
+				if !no {
+					k.Audit += "+get "
+				}
+				k.Version, k.PreviousUntil, k.LastUsedAt = 77, time.Now(), time.Now()
+				return nil
+			})
+			return k.Version, err
+		}},
+		{"user", func(made int64, no bool) (int64, error) {
+			u, err := s.UpdateUser(ctx, u.ID, func(u *tenant.User) error {
+				if u.Version != made {
+					return ErrStale
+				}
+				if !no {
+					u.Name += "x"
+				}
+				u.Version, u.ID, u.CreatedAt = 77, "x", time.Now()
+				return nil
+			})
+			return u.Version, err
+		}},
+	} {
+		for i, step := range []struct {
+			made int64
+			no   bool
+			want int64
+		}{{1, false, 2}, {2, true, 2}, {2, false, 3}, {2, false, 0}, {3, true, 3}} {
+			got, err := c.change(step.made, step.no)
+			if step.want == 0 {
+				if !errors.Is(err, ErrStale) {
+					t.Errorf("%s, step %d: %v, want %v", c.name, i, err, ErrStale)
+				}
+				continue
+			}
+			if err != nil || got != step.want {
+				t.Errorf("%s, step %d: version %d, %v, want %d", c.name, i, got, err, step.want)
+			}
+		}
+	}
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want int64
+	}{
+		{"rotate", func() error { return second(s.RotateKey(ctx, id, [32]byte{9}, 0)) }, 4},
+		{"reset", func() error { return second(s.ResetLimits(ctx, id)) }, 5},
+		{"revoke", func() error { return second(s.RevokeKey(ctx, id)) }, 6},
+		{"revoke again", func() error { return second(s.RevokeKey(ctx, id)) }, 6},
+		{"use", func() error { return s.Touch(ctx, map[string]time.Time{id: time.Now()}, nil) }, 6},
+	} {
+		if err := step.do(); err != nil {
+			t.Errorf("%s: %v", step.name, err)
+		}
+		if k, err := s.Key(ctx, id); err != nil || k.Version != step.want {
+			t.Errorf("%s: version %d, %v, want %d", step.name, k.Version, err, step.want)
+		}
+	}
+}
+
+// testRotation: the secret before the last rotation is kept for the overlap, and no other.
+func testRotation(t *testing.T, s *Store) {
+	ctx := t.Context()
+	made := seed(t, s, "acme", "000000000001", "cache")
+	first, second, third, fourth := made.SecretHash, [32]byte{2}, [32]byte{3}, [32]byte{4}
+	for _, step := range []struct {
+		name     string
+		hash     [32]byte
+		overlap  time.Duration
+		previous [32]byte
+	}{
+		{"with an overlap", second, time.Hour, first},
+		{"again within it", third, MaxOverlap, second},
+		{"without", fourth, 0, [32]byte{}},
+	} {
+		if _, err := s.RotateKey(ctx, made.ID, step.hash, step.overlap); err != nil {
+			t.Fatal(err)
+		}
+		// Another change leaves it.
+		must[tenant.Key](t)(s.UpdateKey(ctx, made.ID, func(k *tenant.Key) error { k.Name = "n" + strings.Repeat("x", int(step.hash[0])); return nil }))
+		g, err := s.Grant(ctx, made.ID)
+		if err != nil || g.Key.SecretHash != step.hash || g.Key.PreviousHash != step.previous || g.Key.PreviousUntil.IsZero() != (step.overlap == 0) {
+			t.Errorf("%s: %+v, %v", step.name, g.Key, err)
+		}
+		if until := g.Key.PreviousUntil; step.overlap > 0 && time.Until(until.Add(-step.overlap)).Abs() > time.Minute {
+			t.Errorf("%s: it is good until %v", step.name, until)
+		}
+	}
+	for _, overlap := range []time.Duration{-time.Second, MaxOverlap + 1} {
+		_, err := s.RotateKey(ctx, made.ID, first, overlap)
+		wantError(t, err, ErrInvalid, "overlap of")
+	}
+}
+
+// testPages: parts of a list, one behind the other, are the list.
+func testPages(t *testing.T, s *Store) {
+	ctx := t.Context()
+	u := must[tenant.User](t)(s.CreateUser(ctx, tenant.User{Email: "a@example.com"}))
+	for i, org := range []string{"a", "a-b", "a.c", "ab", "b"} {
+		digit := string(rune('1' + i))
+		seed(t, s, org, "00000000000"+digit, "cache", "a", "a-b")
+		must[tenant.Membership](t)(s.SetMember(ctx, org, u.ID, tenant.Viewer))
+		must[tenant.User](t)(s.CreateUser(ctx, tenant.User{Email: digit + "@example.com"}))
+		k := tenant.Key{ID: "00000000010" + digit, Org: "a", Instances: []string{"cache", "a"}, Name: "z" + digit}
+		must[tenant.Key](t)(s.CreateKey(ctx, k))
+	}
+	for _, c := range []struct {
+		name string
+		list func(p Page) ([]string, error) // what it is ordered by
+		want int
+	}{
+		{"organizations", func(p Page) ([]string, error) { return by(s.Organizations(ctx, p))(orgName) }, 5},
+		{"a user's organizations", func(p Page) ([]string, error) { return by(s.OrganizationsOf(ctx, u.ID, p))(orgName) }, 5},
+		{"instances", func(p Page) ([]string, error) { return labels(s.Instances(ctx, "", p)) }, 15},
+		{"an organization's instances", func(p Page) ([]string, error) {
+			all, err := s.Instances(ctx, "a", p)
+			var names []string
+			for _, in := range all {
+				names = append(names, in.Name)
+			}
+			return names, err
+		}, 3},
+		{"an organization's keys", func(p Page) ([]string, error) { return by(s.Keys(ctx, "a", p))(keyID) }, 6},
+		{"keys", func(p Page) ([]string, error) { return by(s.Keys(ctx, "", p))(keyID) }, 10},
+		{"users", func(p Page) ([]string, error) {
+			all, err := s.Users(ctx, p)
+			var emails []string
+			for _, u := range all {
+				emails = append(emails, u.Email)
+			}
+			return emails, err
+		}, 6},
+	} {
+		all, err := c.list(Page{Limit: 1000})
+		if err != nil || len(all) != c.want {
+			t.Errorf("%s: %q, %v, want %d", c.name, all, err, c.want)
+			continue
+		}
+		for _, limit := range []int{1, 2, 3} {
+			var joined []string
+			for p := (Page{Limit: limit}); ; p.After = joined[len(joined)-1] {
+				part, err := c.list(p)
+				if err != nil || len(part) > limit {
+					t.Fatalf("%s: page %+v is %q, %v", c.name, p, part, err)
+				}
+				if len(part) == 0 {
+					break
+				}
+				joined = append(joined, part...)
+			}
+			if strings.Join(joined, " ") != strings.Join(all, " ") {
+				t.Errorf("%s by %d: %q, want %q", c.name, limit, joined, all)
+			}
+		}
+	}
+}
+
+// by returns what orders a list.
+func by[T any](all []T, err error) func(key func(T) string) ([]string, error) {
+	return func(key func(T) string) (keys []string, _ error) {
+		for _, v := range all {
+			keys = append(keys, key(v))
+		}
+		return keys, err
+	}
+}
+
+func labels(all []tenant.Instance, err error) ([]string, error) {
+	return by(all, err)(tenant.Instance.Label)
+}
