@@ -9,10 +9,14 @@
 package control
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
@@ -67,6 +71,22 @@ type Change[T any] struct {
 	Apply func(*T) error
 }
 
+// apply alters v, which has that version.
+func (c Change[T]) apply(version int64, v *T) error {
+	if err := current(c.Version, version); err != nil {
+		return err
+	}
+	return c.Apply(v)
+}
+
+// current returns store.ErrStale unless wanted is the version or 0.
+func current(wanted, version int64) error {
+	if wanted != 0 && wanted != version {
+		return problem(store.ErrStale, "it was changed meanwhile: it is version %d, not %d", version, wanted)
+	}
+	return nil
+}
+
 // Deletion is how an organization or an instance is deleted.
 type Deletion struct {
 	Version int64 // that is to be deleted, as in Change
@@ -103,15 +123,39 @@ type Config struct {
 	Now   func() time.Time                                    // time.Now
 }
 
+func (c *Config) setDefaults(st *store.Store) {
+	c.InvitationTTL = cmp.Or(c.InvitationTTL, 7*24*time.Hour)
+	c.SessionTTL = cmp.Or(c.SessionTTL, 12*time.Hour)
+	c.TokenTTL = cmp.Or(c.TokenTTL, 90*24*time.Hour)
+	if c.Audit == nil {
+		c.Audit = st
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+}
+
 // Service is the control plane. It is safe for concurrent use.
 type Service struct {
-	cfg   Config
-	store *store.Store
+	cfg       Config
+	store     *store.Store
+	operator  [sha256.Size]byte // the hash of the operator's token
+	bearers   *bearers
+	passwords passwords
+	guesses   *guesses
+
+	sayThrottled rate.Sometimes
 }
 
 // New returns the control plane over a store.
 func New(cfg Config, st *store.Store) *Service {
-	return &Service{cfg: cfg, store: st}
+	cfg.setDefaults(st)
+	return &Service{
+		cfg: cfg, store: st, operator: sha256.Sum256([]byte(cfg.AdminToken.Reveal())),
+		bearers: newBearers(), passwords: newPasswords(), guesses: newGuesses(),
+		sayThrottled: rate.Sometimes{Interval: throttledInterval},
+	}
 }
-
-var errTodo = errors.New("not implemented yet")

@@ -11,7 +11,7 @@ import (
 // EventQuery says which events are wanted; what is "" or zero does not matter.
 type EventQuery struct {
 	Org      string // the organization's name; "" is the whole log, for operators
-	OrgID    string // for operators: of an organization that may be deleted
+	OrgID    string // where Org is "": of an organization that may be deleted
 	Action   string // such as key.create
 	ActorID  string // a user's or a key's
 	Target   string // the kind of what it was done to: organization, instance, key, …
@@ -22,5 +22,14 @@ type EventQuery struct {
 // Events returns events of the audit log, the newest first; a page is after the Seq of
 // one, in decimal. For members of Org.
 func (s *Service) Events(ctx context.Context, a Actor, q EventQuery, p store.Page) ([]tenant.Event, error) {
-	return nil, errTodo
+	orgID, err := s.scope(ctx, a, q.Org)
+	if err != nil {
+		return nil, err
+	}
+	if orgID == "" {
+		orgID = q.OrgID
+	}
+	return s.store.Events(ctx, store.EventFilter{
+		OrgID: orgID, Action: q.Action, ActorID: q.ActorID, Target: q.Target, TargetID: q.TargetID, From: q.From, To: q.To,
+	}, p)
 }
