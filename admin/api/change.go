@@ -43,13 +43,13 @@ func (o *Optional[T]) to(field *T) {
 	}
 }
 
-// ifMatch is which version is to be changed.
-type ifMatch struct {
+// Matching is which version is to be changed.
+type Matching struct {
 	IfMatch string `header:"If-Match" example:"\"3-3q2-7wAAAAAA\"" doc:"ETag of what is to be changed: 412 when it was changed meanwhile"`
 }
 
 // version reads the entity tag; 0 is any.
-func (m ifMatch) version() (int64, error) {
+func (m Matching) version() (int64, error) {
 	tag := strings.TrimSpace(m.IfMatch)
 	if tag == "" || tag == "*" {
 		return 0, nil
@@ -72,7 +72,7 @@ func (m ifMatch) version() (int64, error) {
 }
 
 // is refuses what is not of the version.
-func (m ifMatch) is(version int64) error {
+func (m Matching) is(version int64) error {
 	switch want, err := m.version(); {
 	case err != nil:
 		return err
@@ -82,8 +82,8 @@ func (m ifMatch) is(version int64) error {
 	return nil
 }
 
-// ifNoneMatch is what who asks has already.
-type ifNoneMatch struct {
+// NoneMatching is what who asks has already.
+type NoneMatching struct {
 	IfNoneMatch string `header:"If-None-Match" doc:"ETag of what is known: 304 when it is still that"`
 }
 

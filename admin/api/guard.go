@@ -121,7 +121,7 @@ func (a *API) page(contentType string, build func() ([]byte, error)) http.Handle
 			refuse(http.StatusInternalServerError, "something went wrong here: the log says what").write(out)
 		default:
 			out.Header().Set("Content-Type", contentType)
-			out.Header().Set("Content-Security-Policy", docsPolicy)
+			out.Header().Set("Content-Security-Policy", docsPolicy())
 			out.Header().Set("ETag", `"0"`)
 			_, _ = out.Write(text)
 			out.tag(r)

@@ -29,36 +29,36 @@ func (p *InstancePatch) apply(in *tenant.Instance) error {
 }
 
 type (
-	instancePath struct {
-		orgPath
+	InstancePath struct {
+		OrgPath
 		Instance string `path:"instance" example:"cache" doc:"the instance's name"`
 	}
-	instanceListAll struct{ pageQuery }
+	instanceListAll struct{ PageQuery }
 	instanceList    struct {
-		orgPath
-		pageQuery
+		OrgPath
+		PageQuery
 		Deleted bool `query:"deleted" doc:"those that are deleted and not purged yet"`
 	}
 	instanceGet struct {
-		instancePath
-		ifNoneMatch
+		InstancePath
+		NoneMatching
 	}
 	instanceCreate struct {
-		orgPath
+		OrgPath
 		Body InstanceCreate
 	}
 	instanceUpdate struct {
-		instancePath
-		ifMatch
+		InstancePath
+		Matching
 		Body InstancePatch
 	}
 	instanceDelete struct {
-		instancePath
-		ifMatch
+		InstancePath
+		Matching
 		Force bool `query:"force" doc:"also with keys whose own instance it is: their clients are disconnected"`
 	}
 	instanceRestore struct {
-		orgPath
+		OrgPath
 		ID string `path:"instance" example:"7fJ0aQx2LbWn" doc:"the deleted instance's id"`
 	}
 	probed struct{ Body control.Probe }
@@ -70,17 +70,17 @@ func instances(b *builder) {
 		description: "By the organizations' names and theirs. For operators."},
 		func(ctx context.Context, actor control.Actor, in *instanceListAll) (*listed[control.InstanceView], error) {
 			page, err := b.control.Instances(ctx, actor, "", in.page())
-			return pageOf(in.pageQuery, page, tenant.Instance.Label, control.ViewInstance), err
+			return pageOf(in.PageQuery, page, tenant.Instance.Label, control.ViewInstance), err
 		})
 	register(b, operation{method: http.MethodGet, path: "/organizations/{org}/instances", id: "listInstances", tag: tag, summary: "List an organization's instances",
 		description: "By name."},
 		func(ctx context.Context, actor control.Actor, in *instanceList) (*listed[control.InstanceView], error) {
 			if in.Deleted {
 				all, err := b.control.DeletedInstances(ctx, actor, in.Org)
-				return cut(in.pageQuery, all, func(i tenant.Instance) string { return i.Name + "/" + i.ID }, control.ViewInstance), err
+				return cut(in.PageQuery, all, func(i tenant.Instance) string { return i.Name + "/" + i.ID }, control.ViewInstance), err
 			}
 			page, err := b.control.Instances(ctx, actor, in.Org, in.page())
-			return pageOf(in.pageQuery, page, func(i tenant.Instance) string { return i.Name }, control.ViewInstance), err
+			return pageOf(in.PageQuery, page, func(i tenant.Instance) string { return i.Name }, control.ViewInstance), err
 		})
 	register(b, operation{method: http.MethodPost, path: "/organizations/{org}/instances", id: "createInstance", tag: tag, summary: "Create an instance", status: http.StatusCreated,
 		description: "For admins. Sockets, and files of this machine, are for operators."},
@@ -121,7 +121,7 @@ func instanceActions(b *builder, tag string) {
 		})
 	register(b, operation{method: http.MethodPost, path: "/organizations/{org}/instances/{instance}/test", id: "testInstance", tag: tag, summary: "Connect to an instance",
 		description: "Tells whether it can be reached, how fast, and which Redis it is. For admins.", errors: []int{http.StatusNotImplemented}},
-		func(ctx context.Context, actor control.Actor, in *instancePath) (*probed, error) {
+		func(ctx context.Context, actor control.Actor, in *InstancePath) (*probed, error) {
 			p, err := b.control.TestInstance(ctx, actor, in.Org, in.Instance)
 			p.Warnings = append([]string{}, p.Warnings...)
 			return &probed{p}, err

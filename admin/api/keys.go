@@ -97,33 +97,33 @@ type LimitReset struct {
 }
 
 type (
-	keyPath struct {
+	KeyPath struct {
 		Key string `path:"key" example:"5jX0sYq1Zb7K" doc:"the key's id: the 12 characters after rg_"`
 	}
-	keyListAll struct{ pageQuery }
+	keyListAll struct{ PageQuery }
 	keyList    struct {
-		orgPath
-		pageQuery
+		OrgPath
+		PageQuery
 	}
 	keyCreate struct {
-		orgPath
+		OrgPath
 		Body KeyCreate
 	}
 	keyGet struct {
-		keyPath
-		ifNoneMatch
+		KeyPath
+		NoneMatching
 	}
 	keyUpdate struct {
-		keyPath
-		ifMatch
+		KeyPath
+		Matching
 		Body KeyPatch
 	}
 	keyDelete struct {
-		keyPath
-		ifMatch
+		KeyPath
+		Matching
 	}
 	keyRotate struct {
-		keyPath
+		KeyPath
 		Body KeyRotate
 	}
 	resetAll  struct{}
@@ -136,12 +136,12 @@ func keys(b *builder) {
 	register(b, operation{method: http.MethodGet, path: "/keys", id: "listAllKeys", tag: tag, summary: "List all organizations' keys", description: "By id. For operators."},
 		func(ctx context.Context, actor control.Actor, in *keyListAll) (*listed[control.KeyView], error) {
 			page, err := b.control.Keys(ctx, actor, "", in.page())
-			return pageOf(in.pageQuery, page, byID, control.ViewKey), err
+			return pageOf(in.PageQuery, page, byID, control.ViewKey), err
 		})
 	register(b, operation{method: http.MethodGet, path: "/organizations/{org}/keys", id: "listKeys", tag: tag, summary: "List an organization's keys", description: "By id, revoked ones too."},
 		func(ctx context.Context, actor control.Actor, in *keyList) (*listed[control.KeyView], error) {
 			page, err := b.control.Keys(ctx, actor, in.Org, in.page())
-			return pageOf(in.pageQuery, page, byID, control.ViewKey), err
+			return pageOf(in.PageQuery, page, byID, control.ViewKey), err
 		})
 	register(b, operation{method: http.MethodPost, path: "/organizations/{org}/keys", id: "createKey", tag: tag, summary: "Create a key", status: http.StatusCreated,
 		description: "For admins. The key itself is told this once. Rules with `+proxy`, and certificates' names, are for operators."},
@@ -177,7 +177,7 @@ func keys(b *builder) {
 func keyEnds(b *builder, tag string) {
 	register(b, operation{method: http.MethodPost, path: "/keys/{key}/revoke", id: "revokeKey", tag: tag, summary: "Revoke a key",
 		description: "For good: its clients are disconnected. For admins."},
-		func(ctx context.Context, actor control.Actor, in *keyPath) (*found[control.KeyView], error) {
+		func(ctx context.Context, actor control.Actor, in *KeyPath) (*found[control.KeyView], error) {
 			return foundKey(b.control.RevokeKey(ctx, actor, in.Key))
 		})
 	register(b, operation{method: http.MethodDelete, path: "/keys/{key}", id: "deleteKey", tag: tag, summary: "Delete a key", status: http.StatusNoContent, versioned: true,
@@ -204,7 +204,7 @@ func keyActions(b *builder, tag string) {
 			return &found[control.NewKeyView]{etag(k.Version), control.ViewNewKey(k)}, err
 		})
 	register(b, operation{method: http.MethodPost, path: "/keys/{key}/reset-limit", id: "resetLimit", tag: tag, summary: "Refill a key's limit", description: "For admins."},
-		func(ctx context.Context, actor control.Actor, in *keyPath) (*resetSaid, error) {
+		func(ctx context.Context, actor control.Actor, in *KeyPath) (*resetSaid, error) {
 			n, err := b.control.ResetLimits(ctx, actor, in.Key)
 			return &resetSaid{LimitReset{n}}, err
 		})

@@ -14,15 +14,15 @@ import (
 	"github.com/respgate/respgate/store"
 )
 
-// pageQuery is which part of a list is wanted.
-type pageQuery struct {
+// PageQuery is which part of a list is wanted.
+type PageQuery struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"how many items at most"`
 	Cursor string `query:"cursor" maxLength:"1024" doc:"next of the page before; none begins"`
 	url    url.URL
 }
 
 // Resolve implements huma.Resolver.
-func (p *pageQuery) Resolve(ctx huma.Context) []error {
+func (p *PageQuery) Resolve(ctx huma.Context) []error {
 	p.url = ctx.URL()
 	if _, err := p.after(); err != nil {
 		return []error{&huma.ErrorDetail{Location: "query.cursor", Message: err.Error()}}
@@ -45,7 +45,7 @@ type listed[T any] struct {
 const cursorVersion = "1."
 
 // after reads the cursor.
-func (p *pageQuery) after() (string, error) {
+func (p *PageQuery) after() (string, error) {
 	if p.Cursor == "" {
 		return "", nil
 	}
@@ -59,13 +59,13 @@ func (p *pageQuery) after() (string, error) {
 
 // page is the part as the store takes it, with an item more, which tells whether it is the
 // last.
-func (p *pageQuery) page() store.Page {
+func (p *PageQuery) page() store.Page {
 	after, _ := p.after() // Resolve has read it
 	return store.Page{After: after, Limit: p.Limit + 1}
 }
 
 // pageOf makes a page of items as page asked for them, ordered by key.
-func pageOf[T, V any](p pageQuery, items []T, key func(T) string, view func(T) V) *listed[V] {
+func pageOf[T, V any](p PageQuery, items []T, key func(T) string, view func(T) V) *listed[V] {
 	more := len(items) > p.Limit
 	items = items[:min(len(items), p.Limit)]
 	out := &listed[V]{Body: List[V]{Items: control.Views(items, view)}}
@@ -80,7 +80,7 @@ func pageOf[T, V any](p pageQuery, items []T, key func(T) string, view func(T) V
 }
 
 // cut makes a page of all items, in the order of key.
-func cut[T, V any](p pageQuery, all []T, key func(T) string, view func(T) V) *listed[V] {
+func cut[T, V any](p PageQuery, all []T, key func(T) string, view func(T) V) *listed[V] {
 	after := p.page().After
 	slices.SortStableFunc(all, func(a, b T) int { return cmp.Compare(key(a), key(b)) })
 	from, _ := slices.BinarySearchFunc(all, after, func(v T, after string) int {

@@ -17,15 +17,15 @@ type MemberSet struct {
 
 type (
 	memberList struct {
-		orgPath
-		pageQuery
+		OrgPath
+		PageQuery
 	}
-	memberPath struct {
-		orgPath
+	MemberPath struct {
+		OrgPath
 		User string `path:"user" example:"ann@example.com" doc:"the user's id or e-mail address"`
 	}
 	memberSet struct {
-		memberPath
+		MemberPath
 		Body MemberSet
 	}
 	memberSaid struct {
@@ -42,17 +42,17 @@ func members(b *builder) {
 		description: "By e-mail address."},
 		func(ctx context.Context, actor control.Actor, in *memberList) (*listed[control.MemberView], error) {
 			all, err := b.control.Members(ctx, actor, in.Org)
-			return cut(in.pageQuery, all, func(m tenant.Membership) string { return m.Email }, control.ViewMember), err
+			return cut(in.PageQuery, all, func(m tenant.Membership) string { return m.Email }, control.ViewMember), err
 		})
 	register(b, operation{method: http.MethodGet, path: "/organizations/{org}/members/{user}", id: "getMember", tag: tag, summary: "Show a member"},
-		func(ctx context.Context, actor control.Actor, in *memberPath) (*memberFound, error) {
+		func(ctx context.Context, actor control.Actor, in *MemberPath) (*memberFound, error) {
 			m, err := b.member(ctx, actor, *in)
 			return &memberFound{control.ViewMember(m)}, err
 		})
 	register(b, operation{method: http.MethodPut, path: "/organizations/{org}/members/{user}", id: "setMember", tag: tag, summary: "Add a member, or change a member's role",
 		description: "For owners. The user must exist: operators create users. Answers 201 when the user was no member before."},
 		func(ctx context.Context, actor control.Actor, in *memberSet) (*memberSaid, error) {
-			_, before := b.member(ctx, actor, in.memberPath)
+			_, before := b.member(ctx, actor, in.MemberPath)
 			m := control.Member{Org: in.Org, UserID: in.User, Role: in.Body.Role}
 			if strings.Contains(in.User, "@") {
 				m.UserID, m.Email = "", in.User
@@ -66,7 +66,7 @@ func members(b *builder) {
 		})
 	register(b, operation{method: http.MethodDelete, path: "/organizations/{org}/members/{user}", id: "removeMember", tag: tag, summary: "Remove a member", status: http.StatusNoContent,
 		description: "For owners, and members who leave. The last owner stays."},
-		func(ctx context.Context, actor control.Actor, in *memberPath) (*none, error) {
+		func(ctx context.Context, actor control.Actor, in *MemberPath) (*none, error) {
 			id := in.User
 			if strings.Contains(id, "@") {
 				m, err := b.member(ctx, actor, *in)
@@ -80,7 +80,7 @@ func members(b *builder) {
 }
 
 // member finds a member by the user's id or e-mail address.
-func (b *builder) member(ctx context.Context, actor control.Actor, in memberPath) (tenant.Membership, error) {
+func (b *builder) member(ctx context.Context, actor control.Actor, in MemberPath) (tenant.Membership, error) {
 	all, err := b.control.Members(ctx, actor, in.Org)
 	if err != nil {
 		return tenant.Membership{}, err

@@ -29,8 +29,8 @@ type kept struct {
 func keptFields() []string { return []string{"Content-Type", "ETag", "Location"} }
 
 // once has a request with an idempotency key done once, and answered alike each time
-// (draft-ietf-httpapi-idempotency-key-header). What failed here, or was over a limit, may be
-// tried again.
+// (draft-ietf-httpapi-idempotency-key-header). What was refused or failed has done nothing: it
+// may be tried again.
 func (a *API) once(op *huma.Operation, actor control.Actor, r *http.Request, body []byte, out *answer, run func(*answer)) error {
 	given := r.Header.Get("Idempotency-Key")
 	if given == "" || !traitsOf(op).once() {
@@ -46,7 +46,7 @@ func (a *API) once(op *huma.Operation, actor control.Actor, r *http.Request, bod
 	_, _ = fmt.Fprintf(sum, "%s %s\n%s", r.Method, r.URL.RequestURI(), body)
 	before, done, err := a.answers.Claim(r.Context(), owner, key, [sha256.Size]byte(sum.Sum(nil)), a.now())
 	switch {
-	case errors.Is(err, store.ErrIdempotencyMismatch):
+	case errors.Is(err, store.ErrReused):
 		return refuse(http.StatusUnprocessableEntity, err.Error()).at("header.Idempotency-Key", "want another for another request")
 	case err != nil:
 		return err
@@ -67,7 +67,7 @@ func (a *API) once(op *huma.Operation, actor control.Actor, r *http.Request, bod
 	}()
 	run(out)
 	finished = true
-	if out.status >= http.StatusInternalServerError || out.status == http.StatusTooManyRequests {
+	if out.status >= http.StatusMultipleChoices {
 		release()
 		return nil
 	}

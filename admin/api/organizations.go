@@ -8,13 +8,13 @@ import (
 	"github.com/respgate/respgate/tenant"
 )
 
-// orgPath is an organization's name in a path.
-type orgPath struct {
+// OrgPath is an organization's name in a path.
+type OrgPath struct {
 	Org string `path:"org" example:"acme" doc:"the organization's name"`
 }
 
-// quotaBody is an organization's quota as it is set.
-type quotaBody struct {
+// QuotaBody is an organization's quota as it is set.
+type QuotaBody struct {
 	MaxInstances   int `json:"max_instances,omitempty" minimum:"0"`
 	MaxKeys        int `json:"max_keys,omitempty" minimum:"0"`
 	MaxMembers     int `json:"max_members,omitempty" minimum:"0"`
@@ -26,7 +26,7 @@ type quotaBody struct {
 // OrganizationCreate is an organization that is to be.
 type OrganizationCreate struct {
 	Name string `json:"name"`
-	quotaBody
+	QuotaBody
 }
 
 // OrganizationPatch is what is to change of an organization.
@@ -53,22 +53,22 @@ func (p *OrganizationPatch) apply(o *tenant.Organization) error {
 
 type (
 	orgList struct {
-		pageQuery
+		PageQuery
 		Deleted bool `query:"deleted" doc:"those that are deleted and not purged yet, for operators"`
 	}
 	orgGet struct {
-		orgPath
-		ifNoneMatch
+		OrgPath
+		NoneMatching
 	}
 	orgCreate struct{ Body OrganizationCreate }
 	orgUpdate struct {
-		orgPath
-		ifMatch
+		OrgPath
+		Matching
 		Body OrganizationPatch
 	}
 	orgDelete struct {
-		orgPath
-		ifMatch
+		OrgPath
+		Matching
 		Force bool `query:"force" doc:"also while it has instances or keys: their clients are disconnected"`
 	}
 	orgRestore struct {
@@ -84,15 +84,15 @@ func organizations(b *builder) {
 		func(ctx context.Context, actor control.Actor, in *orgList) (*listed[control.OrganizationView], error) {
 			if in.Deleted {
 				all, err := b.control.DeletedOrganizations(ctx, actor)
-				return cut(in.pageQuery, all, func(o tenant.Organization) string { return o.Name + "/" + o.ID }, control.ViewOrganization), err
+				return cut(in.PageQuery, all, func(o tenant.Organization) string { return o.Name + "/" + o.ID }, control.ViewOrganization), err
 			}
 			page, err := b.control.Organizations(ctx, actor, in.page())
-			return pageOf(in.pageQuery, page, byName, control.ViewOrganization), err
+			return pageOf(in.PageQuery, page, byName, control.ViewOrganization), err
 		})
 	register(b, operation{method: http.MethodPost, path: "/organizations", id: "createOrganization", tag: tag, summary: "Create an organization", status: http.StatusCreated,
 		description: "For operators."},
 		func(ctx context.Context, actor control.Actor, in *orgCreate) (*made[control.OrganizationView], error) {
-			q := in.Body.quotaBody
+			q := in.Body.QuotaBody
 			o, err := b.control.CreateOrganization(ctx, actor, tenant.Organization{Name: in.Body.Name, Quota: tenant.Quota(q)})
 			return &made[control.OrganizationView]{at("organizations", o.Name), etag(o.Version), control.ViewOrganization(o)}, err
 		})

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -129,41 +130,66 @@ func finish(spec *huma.OpenAPI) {
 	for name, s := range spec.Components.Schemas.Map() {
 		explain(name, s)
 	}
-	for _, item := range spec.Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
-			if op != nil {
-				complete(op)
-			}
-		}
+	spec.Components.Responses = map[string]*huma.Response{}
+	for _, op := range operationsOf(spec) {
+		complete(op, spec.Components.Responses)
 	}
 }
 
-// complete adds to an operation what all of its kind have.
-func complete(op *huma.Operation) {
+// operationsOf are all operations of a document, by path.
+func operationsOf(spec *huma.OpenAPI) (all []*huma.Operation) {
+	for _, path := range slices.Sorted(maps.Keys(spec.Paths)) {
+		item := spec.Paths[path]
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
+			if op != nil {
+				all = append(all, op)
+			}
+		}
+	}
+	return all
+}
+
+// complete adds to an operation what all of its kind have. What errors are answered, which
+// is the same everywhere, goes to shared.
+func complete(op *huma.Operation, shared map[string]*huma.Response) {
 	o := traitsOf(op)
 	if op.Method == http.MethodPatch {
 		op.RequestBody.Content[patchType] = op.RequestBody.Content[jsonType]
+	}
+	for _, p := range op.Parameters {
+		p.Schema.Description = "" // it is the parameter's too
 	}
 	if o.versioned && op.Method == http.MethodGet {
 		op.Responses["304"] = &huma.Response{Description: "It is as it was."}
 	}
 	for status, r := range op.Responses {
+		code, _ := strconv.Atoi(status)
 		if r.Headers == nil {
 			r.Headers = map[string]*huma.Param{}
 		}
-		names := []string{"RateLimit", "RateLimit-Policy"}
-		switch code, _ := strconv.Atoi(status); {
-		case code == http.StatusTooManyRequests, code == http.StatusServiceUnavailable:
-			names = append(names, "Retry-After")
-		case code == http.StatusUnauthorized:
-			names = append(names, "WWW-Authenticate")
-		case code < http.StatusMultipleChoices && o.once():
-			names = append(names, "Idempotency-Replayed")
-		}
-		for _, name := range names {
+		for _, name := range headersOf(o, code) {
 			r.Headers[name] = &huma.Header{Ref: "#/components/headers/" + name}
 		}
+		if code >= http.StatusBadRequest {
+			name := strings.ReplaceAll(http.StatusText(code), " ", "")
+			shared[name] = r
+			op.Responses[status] = &huma.Response{Ref: "#/components/responses/" + name}
+		}
 	}
+}
+
+// headersOf are the header fields that all answers with a status have, or may have.
+func headersOf(o operation, status int) []string {
+	names := []string{"RateLimit", "RateLimit-Policy"}
+	switch {
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		return append(names, "Retry-After")
+	case status == http.StatusUnauthorized:
+		return append(names, "WWW-Authenticate")
+	case status < http.StatusMultipleChoices && o.once():
+		return append(names, "Idempotency-Replayed")
+	}
+	return names
 }
 
 // document is the OpenAPI document as JSON, for people to read too.
