@@ -36,8 +36,9 @@ type world struct {
 	store   *store.Store
 	actors  map[string]Actor
 	live    *fakeLive
-	made    int      // names given
-	secrets []string // that must not be seen
+	made    int           // names given
+	hash    tenant.Secret // of userPassword
+	secrets []string      // that must not be seen
 	log     bytes.Buffer
 }
 
@@ -129,10 +130,11 @@ func (w *world) key(t *testing.T) tenant.Key {
 // user makes a user whose password is userPassword.
 func (w *world) user(t *testing.T) tenant.User {
 	t.Helper()
-	hash := must[tenant.Secret](t)(w.passwords.hash(t.Context(), userPassword))
-	u := must[tenant.User](t)(w.store.CreateUser(t.Context(), tenant.User{Email: w.name() + "@example.com", PasswordHash: hash}))
-	w.secrets = append(w.secrets, hash.Reveal())
-	return u
+	if w.hash == "" {
+		w.hash = must[tenant.Secret](t)(w.passwords.hash(t.Context(), userPassword))
+		w.secrets = append(w.secrets, w.hash.Reveal())
+	}
+	return must[tenant.User](t)(w.store.CreateUser(t.Context(), tenant.User{Email: w.name() + "@example.com", PasswordHash: w.hash}))
 }
 
 // token makes one of u's.
