@@ -1,13 +1,8 @@
 package store
 
 import (
-	"context"
-	"database/sql"
-	"io/fs"
 	"slices"
 	"testing"
-
-	"github.com/pressly/goose/v3"
 
 	"github.com/respgate/respgate/tenant"
 )
@@ -62,25 +57,14 @@ func TestMigratesAccess(t *testing.T) {
 	}
 	s := open()
 	made := seed(t, s, "acme", "000000000001", "cache")
+	migrateTo(t, s, 1)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	downTo(t, file, 1)
 	s = open()
 	defer s.Close()
 	g, err := s.Grant(t.Context(), made.ID)
 	if err != nil || g.Key.SecretHash != made.SecretHash || len(g.Key.AllowFrom) > 0 || g.Seats.Key != 0 || g.Seats.Org != 0 {
 		t.Errorf("got %+v, %v, want the key as it was", g, err)
-	}
-}
-
-func downTo(t *testing.T, file string, version int64) {
-	t.Helper()
-	db := must[*sql.DB](t)(sql.Open("sqlite", "file:"+file))
-	defer db.Close()
-	files := must[fs.FS](t)(fs.Sub(migrations, "migrations/sqlite"))
-	p := must[*goose.Provider](t)(goose.NewProvider(goose.DialectSQLite3, db, files))
-	if _, err := p.DownTo(context.Background(), version); err != nil {
-		t.Fatal(err)
 	}
 }

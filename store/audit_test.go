@@ -58,19 +58,7 @@ func testEvents(t *testing.T, s *Store) {
 		if all, err := s.Events(ctx, c.filter, Page{}); err != nil || minutes(all) != c.want {
 			t.Errorf("%s: minutes %s, %v, want %s", c.name, minutes(all), err, c.want)
 		}
-		var paged string
-		for p := (Page{Limit: 1}); ; {
-			part, err := s.Events(ctx, c.filter, p)
-			if err != nil || len(part) > 1 {
-				t.Fatalf("%s: page %+v: %d events, %v", c.name, p, len(part), err)
-			}
-			if len(part) == 0 {
-				break
-			}
-			paged += minutes(part)
-			p.After = strconv.FormatInt(part[0].Seq, 10)
-		}
-		if paged != c.want {
+		if paged := minutes(oneByOne(t, s, c.filter)); paged != c.want {
 			t.Errorf("%s: pages of minutes %s, want %s", c.name, paged, c.want)
 		}
 	}
@@ -80,7 +68,26 @@ func testEvents(t *testing.T, s *Store) {
 	if full.Seq = got.Seq; !reflect.DeepEqual(got, full) || got.Seq <= 0 {
 		t.Errorf("read %+v, want %+v", got, full)
 	}
+}
 
+// oneByOne reads events in pages of one.
+func oneByOne(t *testing.T, s *Store, f EventFilter) (all []tenant.Event) {
+	t.Helper()
+	for p := (Page{Limit: 1}); ; p.After = strconv.FormatInt(all[len(all)-1].Seq, 10) {
+		part := must[[]tenant.Event](t)(s.Events(t.Context(), f, p))
+		if len(part) > 1 {
+			t.Fatalf("page %+v has %d events", p, len(part))
+		}
+		if len(part) == 0 {
+			return all
+		}
+		all = append(all, part...)
+	}
+}
+
+// testManyEvents: more than one statement writes come in their order.
+func testManyEvents(t *testing.T, s *Store) {
+	ctx := t.Context()
 	many := make([]tenant.Event, 2*rowsAtOnce+1)
 	for i := range many {
 		many[i] = tenant.Event{Action: "many", Detail: fmt.Sprint(i)}

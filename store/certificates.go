@@ -38,7 +38,7 @@ func bind(ctx context.Context, tx statements, k tenant.Key) error {
 			return err
 		}
 		// One that is deleted with its organization or instance comes back without it.
-		if _, err := tx.ExecContext(ctx, "UPDATE api_keys SET certificate_name = NULL WHERE certificate_name = ? AND revoked_at IS NULL AND id <> ?", k.CertificateName, k.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, "UPDATE api_keys SET certificate_name = NULL, version = version + 1 WHERE certificate_name = ? AND revoked_at IS NULL AND id <> ?", k.CertificateName, k.ID); err != nil {
 			return err
 		}
 	}

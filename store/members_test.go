@@ -179,8 +179,12 @@ func testQuotas(t *testing.T, s *Store) {
 			t.Errorf("the first member: %v, and another role: %v", err, again)
 		}
 	}
+	testRestoredQuotas(t, s, full)
+}
 
-	// What is deleted has no place, and comes back where there is one.
+// testRestoredQuotas: what is deleted has no place, and comes back where there is one.
+func testRestoredQuotas(t *testing.T, s *Store, full func(err error, words string)) {
+	ctx := t.Context()
 	cache := must[tenant.Instance](t)(s.Instance(ctx, "acme", "cache"))
 	if err := s.DeleteInstance(ctx, "acme", "cache", true); err != nil {
 		t.Fatal(err)
@@ -190,7 +194,7 @@ func testQuotas(t *testing.T, s *Store) {
 	if err := s.DeleteInstance(ctx, "acme", "jobs", false); err != nil {
 		t.Fatal(err)
 	}
-	k = tenant.Key{ID: "000000000005", Org: "acme", Name: "web", Instances: []string{"queue"}}
+	k := tenant.Key{ID: "000000000005", Org: "acme", Name: "web", Instances: []string{"queue"}}
 	must[tenant.Key](t)(s.CreateKey(ctx, k))
 	full(second(s.RestoreInstance(ctx, "acme", cache.ID)), "may have 2 keys, and has 1: 2 more are too many")
 	less := must[tenant.Organization](t)(s.UpdateOrganization(ctx, "acme", func(o *tenant.Organization) error { o.MaxKeys, o.MaxInstances = 0, 1; return nil }))

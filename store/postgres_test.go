@@ -35,6 +35,14 @@ func TestPostgres(t *testing.T) {
 		test func(*testing.T, *testbed.PostgresServer)
 	}{
 		{"several open it at once", testOpenedAtOnce},
+		{"migrations", func(t *testing.T, pg *testbed.PostgresServer) {
+			dsn := pg.Database()
+			testMigrates(t, func() *Store {
+				return must[*Store](t)(Open(t.Context(), Config{Driver: "postgres", DSN: dsn, Secret: testSecret}, nil))
+			})
+		}},
+		{"several write at once", testWrittenAtOnce},
+		{"indexes", testIndexes},
 		{"changes are told", testChangesAreTold},
 		{"changes come in their order", testChangesInOrder},
 		{"killed and started again", testKilledPostgres},

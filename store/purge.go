@@ -39,8 +39,8 @@ func (s *Store) Purge(ctx context.Context, before PurgeBefore) (p Purged, err er
 		statement string // deletes ?2 rows at most
 	}{
 		{before.Deleted, &p.Usage, purgeUsage + "instance_id IN " + goneInstances + " LIMIT ?2)"},
-		{before.Usage, &p.Usage, purgeUsage + "at < ?1 LIMIT ?2)"},
-		{before.Audit, &p.Events, "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < ?1 LIMIT ?2)"},
+		{before.Usage, &p.Usage, purgeUsage + "at < ?1 ORDER BY at LIMIT ?2)"},
+		{before.Audit, &p.Events, "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < ?1 ORDER BY at LIMIT ?2)"},
 		{before.Idempotency, &p.Answers, "DELETE FROM idempotency WHERE (owner, key) IN (SELECT owner, key FROM idempotency WHERE created_at < ?1 LIMIT ?2)"},
 		{before.Tokens, &p.Tokens, "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE expires_at < ?1 OR revoked_at < ?1 LIMIT ?2)"},
 	} {

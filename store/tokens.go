@@ -91,7 +91,7 @@ func (s *Store) RevokeToken(ctx context.Context, id string) (first bool, err err
 	return first, err
 }
 
-const tokenColumns = "t.id, t.user_id, t.kind, t.name, t.secret_hash, t.rate, t.burst, t.created_at, t.expires_at, t.revoked_at, t.last_used_at"
+const tokenColumns = "t.id, t.user_id, t.kind, t.name, t.secret_hash, t.rate, t.burst, t.created_at, t.expires_at, t.revoked_at, t.last_used_at" //nolint:gosec // no secret
 
 // scanToken reads tokenColumns, and what comes behind them.
 func scanToken(row scanner, behind ...any) (t tenant.Token, err error) {

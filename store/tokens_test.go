@@ -58,6 +58,24 @@ func testTokens(t *testing.T, s *Store) {
 		t.Errorf("revoked twice %+v, %v, want %+v", again, err, revoked)
 	}
 	wantError(t, second(s.RevokeToken(ctx, "nosuch")), tenant.ErrNotFound, `token "nosuch" not found`)
+	// The tokens of who is disabled are there, those of who is deleted are not.
+	must[tenant.User](t)(s.UpdateUser(ctx, u.ID, func(u *tenant.User) error { u.DisabledAt = time.Now(); return nil }))
+	if _, of, err := s.Token(ctx, "00000000000b"); err != nil || of.DisabledAt.IsZero() {
+		t.Errorf("of a disabled user: %+v, %v", of, err)
+	}
+	if err := s.DeleteUser(ctx, u.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = s.Token(ctx, "00000000000b")
+	wantError(t, err, tenant.ErrNotFound, `token "00000000000b" not found`)
+	if err := s.Touch(ctx, nil, map[string]time.Time{"00000000000b": time.Now()}); err != nil {
+		t.Errorf("used when it was deleted: %v", err)
+	}
+}
+
+func testBadTokens(t *testing.T, s *Store) {
+	ctx := t.Context()
+	u := must[tenant.User](t)(s.CreateUser(ctx, tenant.User{Email: "ann@example.com"}))
 	for name, bad := range map[string]func(*tenant.Token){
 		"id":    func(t *tenant.Token) { t.ID = "short" },
 		"kind":  func(t *tenant.Token) { t.Kind = "cookie" },
@@ -73,21 +91,8 @@ func testTokens(t *testing.T, s *Store) {
 			wantError(t, err, ErrInvalid, "")
 		}
 	}
-	_, err = s.CreateToken(ctx, tenant.Token{ID: "00000000000e", UserID: "nosuch", Kind: tenant.APIToken})
+	_, err := s.CreateToken(ctx, tenant.Token{ID: "00000000000e", UserID: "nosuch", Kind: tenant.APIToken})
 	wantError(t, err, tenant.ErrNotFound, `user "nosuch" not found`)
-	// The tokens of who is disabled are there, those of who is deleted are not.
-	must[tenant.User](t)(s.UpdateUser(ctx, u.ID, func(u *tenant.User) error { u.DisabledAt = time.Now(); return nil }))
-	if _, of, err := s.Token(ctx, "00000000000b"); err != nil || of.DisabledAt.IsZero() {
-		t.Errorf("of a disabled user: %+v, %v", of, err)
-	}
-	if err := s.DeleteUser(ctx, u.ID); err != nil {
-		t.Fatal(err)
-	}
-	_, _, err = s.Token(ctx, "00000000000b")
-	wantError(t, err, tenant.ErrNotFound, `token "00000000000b" not found`)
-	if err := s.Touch(ctx, nil, map[string]time.Time{"00000000000b": time.Now()}); err != nil {
-		t.Errorf("used when it was deleted: %v", err)
-	}
 }
 
 // testTouch: the last use is kept of all, never goes back, and is no change.

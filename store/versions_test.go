@@ -2,12 +2,27 @@ package store
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/respgate/respgate/tenant"
 )
+
+// made returns a change of what is at a version, or with no of nothing, that is for want.
+func made[T any](want int64, no bool, version func(*T) *int64, alter func(*T)) func(*T) error {
+	return func(v *T) error {
+		if *version(v) != want {
+			return ErrStale
+		}
+		if !no {
+			alter(v)
+		}
+		*version(v) = 77 // is not for it to change
+		return nil
+	}
+}
 
 // testVersions: a version grows by one with each change, and with nothing else, and a
 // change that is made for another one is refused.
@@ -16,90 +31,87 @@ func testVersions(t *testing.T, s *Store) {
 	const id = "000000000001"
 	seed(t, s, "acme", id, "cache")
 	u := must[tenant.User](t)(s.CreateUser(ctx, tenant.User{Email: "ann@example.com"}))
-	for _, c := range []struct {
-		name   string
-		change func(made int64, no bool) (int64, error) // for version made, or of nothing
-	}{
-		{"organization", func(made int64, no bool) (int64, error) {
-			o, err := s.UpdateOrganization(ctx, "acme", func(o *tenant.Organization) error {
-				if o.Version != made {
-					return ErrStale
-				}
-				if !no {
-					o.MaxKeys++
-				}
-				o.Version, o.ID, o.DeletedAt = 77, "x", time.Now()
-				return nil
-			})
+	for name, change := range map[string]func(want int64, no bool) (int64, error){
+		"organization": func(want int64, no bool) (int64, error) {
+			o, err := s.UpdateOrganization(ctx, "acme", made(want, no, func(o *tenant.Organization) *int64 { return &o.Version }, func(o *tenant.Organization) { o.MaxKeys++ }))
 			return o.Version, err
-		}},
-		{"instance", func(made int64, no bool) (int64, error) {
-			in, err := s.UpdateInstance(ctx, "acme", "cache", func(in *tenant.Instance) error {
-				if in.Version != made {
-					return ErrStale
-				}
-				if !no {
-					in.URL += "x"
-				}
-				in.Version, in.ID, in.Org, in.DeletedAt = 77, "x", "x", time.Now()
-				return nil
-			})
+		},
+		"instance": func(want int64, no bool) (int64, error) {
+			in, err := s.UpdateInstance(ctx, "acme", "cache", made(want, no, func(in *tenant.Instance) *int64 { return &in.Version }, func(in *tenant.Instance) { in.URL += "x" }))
 			return in.Version, err
-		}},
-		{"key", func(made int64, no bool) (int64, error) {
-			k, err := s.UpdateKey(ctx, id, func(k *tenant.Key) error {
-				if k.Version != made {
-					return ErrStale
-				}
-				if !no {
-					k.Audit += "+get "
-				}
-				k.Version, k.PreviousUntil, k.LastUsedAt = 77, time.Now(), time.Now()
-				return nil
-			})
+		},
+		"key": func(want int64, no bool) (int64, error) {
+			k, err := s.UpdateKey(ctx, id, made(want, no, func(k *tenant.Key) *int64 { return &k.Version }, func(k *tenant.Key) { k.Audit += "+get " }))
 			return k.Version, err
-		}},
-		{"user", func(made int64, no bool) (int64, error) {
-			u, err := s.UpdateUser(ctx, u.ID, func(u *tenant.User) error {
-				if u.Version != made {
-					return ErrStale
-				}
-				if !no {
-					u.Name += "x"
-				}
-				u.Version, u.ID, u.CreatedAt = 77, "x", time.Now()
-				return nil
-			})
+		},
+		"user": func(want int64, no bool) (int64, error) {
+			u, err := s.UpdateUser(ctx, u.ID, made(want, no, func(u *tenant.User) *int64 { return &u.Version }, func(u *tenant.User) { u.Name += "x" }))
 			return u.Version, err
-		}},
+		},
 	} {
 		for i, step := range []struct {
 			made int64
 			no   bool
-			want int64
+			want int64 // 0: it is refused
 		}{{1, false, 2}, {2, true, 2}, {2, false, 3}, {2, false, 0}, {3, true, 3}} {
-			got, err := c.change(step.made, step.no)
-			if step.want == 0 {
-				if !errors.Is(err, ErrStale) {
-					t.Errorf("%s, step %d: %v, want %v", c.name, i, err, ErrStale)
-				}
-				continue
-			}
-			if err != nil || got != step.want {
-				t.Errorf("%s, step %d: version %d, %v, want %d", c.name, i, got, err, step.want)
+			got, err := change(step.made, step.no)
+			switch {
+			case step.want == 0 && !errors.Is(err, ErrStale):
+				t.Errorf("%s, step %d: %v, want %v", name, i, err, ErrStale)
+			case step.want > 0 && (err != nil || got != step.want):
+				t.Errorf("%s, step %d: version %d, %v, want %d", name, i, got, err, step.want)
 			}
 		}
 	}
+}
+
+// testFixed: what a change is not for stays as it is, whatever it says.
+func testFixed(t *testing.T, s *Store) {
+	ctx := t.Context()
+	k := seed(t, s, "acme", "000000000001", "cache")
+	o := must[tenant.Organization](t)(s.Organization(ctx, "acme"))
+	in := must[tenant.Instance](t)(s.Instance(ctx, "acme", "cache"))
+	u := must[tenant.User](t)(s.CreateUser(ctx, tenant.User{Email: "ann@example.com"}))
+	later := time.Now().Add(time.Hour)
+	if got, err := s.UpdateOrganization(ctx, "acme", func(o *tenant.Organization) error {
+		o.ID, o.Version, o.CreatedAt, o.DeletedAt = "x", 77, later, later
+		return nil
+	}); err != nil || got != o {
+		t.Errorf("organization %+v, %v, want %+v", got, err, o)
+	}
+	if got, err := s.UpdateInstance(ctx, "acme", "cache", func(in *tenant.Instance) error {
+		in.ID, in.Org, in.Version, in.CreatedAt, in.DeletedAt = "x", "x", 77, later, later
+		return nil
+	}); err != nil || got != in {
+		t.Errorf("instance %+v, %v, want %+v", got, err, in)
+	}
+	if got, err := s.UpdateUser(ctx, u.ID, func(u *tenant.User) error { u.ID, u.Version, u.CreatedAt = "x", 77, later; return nil }); err != nil || got != u {
+		t.Errorf("user %+v, %v, want %+v", got, err, u)
+	}
+	got, err := s.UpdateKey(ctx, k.ID, func(k *tenant.Key) error {
+		k.ID, k.Org, k.SecretHash, k.PreviousHash = "x", "x", [32]byte{9}, [32]byte{9}
+		k.Version, k.CreatedAt, k.RevokedAt, k.PreviousUntil, k.LastUsedAt = 77, later, later, later, later
+		return nil
+	})
+	if err != nil || !reflect.DeepEqual(got, must[tenant.Key](t)(s.Key(ctx, k.ID))) || got.Version != 1 || got.SecretHash != k.SecretHash || !got.RevokedAt.IsZero() {
+		t.Errorf("key %+v, %v, want %+v", got, err, k)
+	}
+}
+
+// testKeyVersions: so it is with what else is done with a key.
+func testKeyVersions(t *testing.T, s *Store) {
+	ctx := t.Context()
+	id := seed(t, s, "acme", "000000000001", "cache").ID
 	for _, step := range []struct {
 		name string
 		do   func() error
 		want int64
 	}{
-		{"rotate", func() error { return second(s.RotateKey(ctx, id, [32]byte{9}, 0)) }, 4},
-		{"reset", func() error { return second(s.ResetLimits(ctx, id)) }, 5},
-		{"revoke", func() error { return second(s.RevokeKey(ctx, id)) }, 6},
-		{"revoke again", func() error { return second(s.RevokeKey(ctx, id)) }, 6},
-		{"use", func() error { return s.Touch(ctx, map[string]time.Time{id: time.Now()}, nil) }, 6},
+		{"rotate", func() error { return second(s.RotateKey(ctx, id, [32]byte{9}, 0)) }, 2},
+		{"reset", func() error { return second(s.ResetLimits(ctx, id)) }, 3},
+		{"revoke", func() error { return second(s.RevokeKey(ctx, id)) }, 4},
+		{"revoke again", func() error { return second(s.RevokeKey(ctx, id)) }, 4},
+		{"use", func() error { return s.Touch(ctx, map[string]time.Time{id: time.Now()}, nil) }, 4},
 	} {
 		if err := step.do(); err != nil {
 			t.Errorf("%s: %v", step.name, err)
@@ -113,8 +125,8 @@ func testVersions(t *testing.T, s *Store) {
 // testRotation: the secret before the last rotation is kept for the overlap, and no other.
 func testRotation(t *testing.T, s *Store) {
 	ctx := t.Context()
-	made := seed(t, s, "acme", "000000000001", "cache")
-	first, second, third, fourth := made.SecretHash, [32]byte{2}, [32]byte{3}, [32]byte{4}
+	key := seed(t, s, "acme", "000000000001", "cache")
+	first, second, third, fourth := key.SecretHash, [32]byte{2}, [32]byte{3}, [32]byte{4}
 	for _, step := range []struct {
 		name     string
 		hash     [32]byte
@@ -125,12 +137,12 @@ func testRotation(t *testing.T, s *Store) {
 		{"again within it", third, MaxOverlap, second},
 		{"without", fourth, 0, [32]byte{}},
 	} {
-		if _, err := s.RotateKey(ctx, made.ID, step.hash, step.overlap); err != nil {
+		if _, err := s.RotateKey(ctx, key.ID, step.hash, step.overlap); err != nil {
 			t.Fatal(err)
 		}
 		// Another change leaves it.
-		must[tenant.Key](t)(s.UpdateKey(ctx, made.ID, func(k *tenant.Key) error { k.Name = "n" + strings.Repeat("x", int(step.hash[0])); return nil }))
-		g, err := s.Grant(ctx, made.ID)
+		must[tenant.Key](t)(s.UpdateKey(ctx, key.ID, func(k *tenant.Key) error { k.Name = "n" + strings.Repeat("x", int(step.hash[0])); return nil }))
+		g, err := s.Grant(ctx, key.ID)
 		if err != nil || g.Key.SecretHash != step.hash || g.Key.PreviousHash != step.previous || g.Key.PreviousUntil.IsZero() != (step.overlap == 0) {
 			t.Errorf("%s: %+v, %v", step.name, g.Key, err)
 		}
@@ -139,7 +151,7 @@ func testRotation(t *testing.T, s *Store) {
 		}
 	}
 	for _, overlap := range []time.Duration{-time.Second, MaxOverlap + 1} {
-		_, err := s.RotateKey(ctx, made.ID, first, overlap)
+		_, err := s.RotateKey(ctx, key.ID, first, overlap)
 		wantError(t, err, ErrInvalid, "overlap of")
 	}
 }

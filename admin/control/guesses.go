@@ -65,10 +65,11 @@ type tally[K comparable] struct {
 	purged time.Time
 }
 
-// at is where k's time is kept; there is one for all for which there is no room.
+// at is where k's time is kept, not before now; there is one for all for which there is no
+// room.
 func (t *tally[K]) at(k K, now time.Time) (until time.Time, own bool) {
 	if until, own = t.until[k]; own {
-		return until, true
+		return later(until, now), true
 	}
 	if len(t.until) >= t.max && now.Sub(t.purged) >= purgeInterval {
 		t.purged = now
@@ -79,9 +80,16 @@ func (t *tally[K]) at(k K, now time.Time) (until time.Time, own bool) {
 		}
 	}
 	if len(t.until) < t.max {
-		return time.Time{}, true
+		return now, true
 	}
-	return t.others, false
+	return later(t.others, now), false
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // wait returns when k may try again, 0 for now.
@@ -93,9 +101,6 @@ func (t *tally[K]) wait(k K, now time.Time) time.Duration {
 // add counts n tries.
 func (t *tally[K]) add(k K, now time.Time, n int) {
 	until, own := t.at(k, now)
-	if until.Before(now) {
-		until = now
-	}
 	until = until.Add(time.Duration(n) * t.each)
 	if own {
 		t.until[k] = until

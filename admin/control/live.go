@@ -68,7 +68,7 @@ func (s *Service) KillSession(ctx context.Context, a Actor, org, id string) erro
 		proxy, client, _ := strings.Cut(id, "-")
 		switch {
 		case proxy == "" || client == "" || strings.Contains(client, "-"):
-			return none{}, hide("session %q", id)
+			return none{}, problem(tenant.ErrNotFound, "session %q not found", id)
 		case s.cfg.Live == nil || s.cfg.Live.Proxy() != proxy:
 			return none{}, s.store.EndSession(ctx, tenant.Ending{ID: id, OrgID: e.OrgID}.String())
 		}
