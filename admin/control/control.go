@@ -14,6 +14,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -142,7 +143,7 @@ func (c *Config) setDefaults(st *store.Store) {
 type Service struct {
 	cfg       Config
 	store     *store.Store
-	operator  [sha256.Size]byte // the hash of the operator's token
+	operator  atomic.Pointer[[sha256.Size]byte] // the hash of the operator's token; nil: there is none
 	bearers   *bearers
 	passwords passwords
 	guesses   *guesses
@@ -153,9 +154,21 @@ type Service struct {
 // New returns the control plane over a store.
 func New(cfg Config, st *store.Store) *Service {
 	cfg.setDefaults(st)
-	return &Service{
-		cfg: cfg, store: st, operator: sha256.Sum256([]byte(cfg.AdminToken.Reveal())),
+	s := &Service{
+		cfg: cfg, store: st,
 		bearers: newBearers(), passwords: newPasswords(), guesses: newGuesses(),
 		sayThrottled: rate.Sometimes{Interval: throttledInterval},
 	}
+	s.SetAdminToken(cfg.AdminToken)
+	return s
+}
+
+// SetAdminToken changes the operator's token, at once; "" lets nobody in as one.
+func (s *Service) SetAdminToken(token tenant.Secret) {
+	if token == "" {
+		s.operator.Store(nil)
+		return
+	}
+	sum := sha256.Sum256([]byte(token.Reveal()))
+	s.operator.Store(&sum)
 }
