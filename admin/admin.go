@@ -10,8 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
-	"net/url"
-	"path"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -109,7 +107,7 @@ func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 func watch(mux *http.ServeMux, obs Observer, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		r = direct(r)
+		r = api.Direct(r)
 		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
 		rec := &recorder{ResponseWriter: w}
 		defer func() {
@@ -123,18 +121,6 @@ func watch(mux *http.ServeMux, obs Observer, log *slog.Logger) http.Handler {
 		}()
 		mux.ServeHTTP(rec, r)
 	})
-}
-
-// direct takes a path under /api/ that the mux would redirect to a shorter one as one that
-// names nothing: no client has made it of what the API told it.
-func direct(r *http.Request) *http.Request {
-	if !strings.HasPrefix(r.URL.Path, "/api/") || strings.TrimSuffix(r.URL.Path, "/") == path.Clean(r.URL.Path) {
-		return r
-	}
-	there := new(http.Request)
-	*there = *r
-	there.URL = &url.URL{Path: "/api/"}
-	return there
 }
 
 // routeOf is the pattern that serves a request, without its method.

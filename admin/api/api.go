@@ -6,6 +6,9 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -69,6 +72,19 @@ func (a *API) Mount(mux *http.ServeMux) {
 		mux.HandleFunc(path, a.refuse(http.StatusMethodNotAllowed, allow(methods)))
 	}
 	mux.HandleFunc("/api/", a.refuse(http.StatusNotFound, ""))
+}
+
+// Direct takes a request for a path under /api/ that a mux would redirect to a shorter one as
+// one for a path that names nothing: whoever made it of a name has escaped it badly, and
+// would be redirected to something else. It comes before the mux.
+func Direct(r *http.Request) *http.Request {
+	if !strings.HasPrefix(r.URL.Path, "/api/") || strings.TrimSuffix(r.URL.Path, "/") == path.Clean(r.URL.Path) {
+		return r
+	}
+	there := new(http.Request)
+	*there = *r
+	there.URL = &url.URL{Path: "/api/"}
+	return there
 }
 
 // Paths returns what is served, as "METHOD /path", in order.

@@ -41,6 +41,12 @@ func content(op *huma.Operation, r *http.Request) ([]byte, error) {
 	if tag := r.Header.Get("If-Match"); tag != "" && tag != "*" && !traitsOf(op).versioned && r.Method != http.MethodPost && r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return nil, refuse(http.StatusPreconditionFailed, "there are no versions of this: leave If-Match out")
 	}
+	if op.RequestBody == nil {
+		if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
+			return nil, refuse(http.StatusBadRequest, "this takes no body", "Connection", "close").at("body", "want none")
+		}
+		return nil, nil
+	}
 	if r.ContentLength > maxBody {
 		return nil, tooLarge()
 	}
@@ -50,10 +56,6 @@ func content(op *huma.Operation, r *http.Request) ([]byte, error) {
 		return nil, refuse(http.StatusBadRequest, "the body did not arrive whole")
 	case len(body) > maxBody:
 		return nil, tooLarge()
-	case op.RequestBody == nil && len(body) > 0:
-		return nil, refuse(http.StatusBadRequest, "this takes no body").at("body", "want none")
-	case op.RequestBody == nil:
-		return nil, nil
 	}
 	if err := checkType(op, r.Header.Get("Content-Type")); err != nil {
 		return nil, err

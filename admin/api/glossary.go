@@ -21,7 +21,7 @@ func explain(name string, s *huma.Schema) {
 		if !ok {
 			w = words[field]
 		}
-		p.Description = w.doc
+		p.Description, p.Examples = w.doc, nil
 		if w.example != nil {
 			p.Examples = []any{w.example}
 		}

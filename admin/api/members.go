@@ -49,7 +49,7 @@ func members(b *builder) {
 			m, err := b.member(ctx, actor, *in)
 			return &memberFound{control.ViewMember(m)}, err
 		})
-	register(b, operation{method: http.MethodPut, path: "/organizations/{org}/members/{user}", id: "setMember", tag: tag, summary: "Add a member, or change a member's role",
+	register(b, operation{method: http.MethodPut, path: "/organizations/{org}/members/{user}", id: "setMember", tag: tag, summary: "Add a member, or change a member's role", creates: true,
 		description: "For owners. The user must exist: operators create users. Answers 201 when the user was no member before."},
 		func(ctx context.Context, actor control.Actor, in *memberSet) (*memberSaid, error) {
 			_, before := b.member(ctx, actor, in.MemberPath)

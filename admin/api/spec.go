@@ -23,6 +23,7 @@ type operation struct {
 	status       int   // that success is answered; 0: 200
 	errors       []int // besides those that follow from all else
 	public       bool  // without a token
+	creates      bool  // it is answered 201 instead when something is new
 	versioned    bool  // its answers have entity tags, which If-Match and If-None-Match take
 }
 
@@ -66,7 +67,7 @@ func (o operation) statuses() []int {
 	switch o.method {
 	case http.MethodGet:
 	case http.MethodDelete:
-		all = append(all, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge)
+		all = append(all, http.StatusConflict, http.StatusPreconditionFailed)
 	case http.MethodPost:
 		all = append(all, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	default:
@@ -161,6 +162,11 @@ func complete(op *huma.Operation, shared map[string]*huma.Response) {
 	}
 	if o.versioned && op.Method == http.MethodGet {
 		op.Responses["304"] = &huma.Response{Description: "It is as it was."}
+	}
+	if o.creates {
+		r := *op.Responses["200"]
+		r.Description = http.StatusText(http.StatusCreated)
+		op.Responses["201"] = &r
 	}
 	for status, r := range op.Responses {
 		code, _ := strconv.Atoi(status)
