@@ -82,6 +82,7 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 		f(&cfg)
 	}
 	w.Service = New(cfg, st)
+	w.passwords.cost = cost{memory: 64, passes: 1, threads: 1} // many are hashed, with the race detector too
 	w.secrets = []string{urlPassword, userPassword.Reveal(), nextPassword.Reveal(), adminToken.Reveal(), "argon2id"}
 	w.actors = map[string]Actor{
 		"nobody": {Address: address}, "key": {Kind: tenant.ByKey, Address: address},
