@@ -8,9 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/respgate/respgate/auth"
@@ -49,16 +54,16 @@ type fakeLive struct {
 
 func (*fakeLive) Proxy() string { return "proxy1" }
 
-func (l *fakeLive) Sessions(orgID string) (of []tenant.Session) {
+func (l *fakeLive) Sessions(_ context.Context, orgID string) (of []tenant.Session, err error) {
 	for _, c := range l.all {
 		if orgID == "" || c.OrgID == orgID {
 			of = append(of, c)
 		}
 	}
-	return of
+	return of, nil
 }
 
-func (l *fakeLive) End(id string) { l.ended = append(l.ended, id) }
+func (l *fakeLive) EndSession(id string) { l.ended = append(l.ended, id) }
 
 func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
@@ -70,9 +75,40 @@ func must[T any](t testing.TB) func(T, error) T {
 	}
 }
 
+func open(dir string) (*store.Store, error) {
+	return store.Open(context.Background(), store.Config{Driver: "sqlite", DSN: "file:" + dir + "/respgate.db"}, nil)
+}
+
+// migrated is a folder with an empty store: making one takes most of a test's time.
+var migrated = sync.OnceValues(func() (fs.FS, error) {
+	dir, err := os.MkdirTemp("", "respgate-control-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	st, err := open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := st.Close(); err != nil {
+		return nil, err
+	}
+	files := fstest.MapFS{}
+	return files, fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(filepath.Join(dir, path))
+		files[path] = &fstest.MapFile{Data: data, Mode: 0o600}
+		return err
+	})
+})
+
 func newWorld(t *testing.T, change ...func(*Config)) *world {
 	t.Helper()
-	st := must[*store.Store](t)(store.Open(t.Context(), store.Config{Driver: "sqlite", DSN: "file:" + t.TempDir() + "/respgate.db"}, nil))
+	dir := t.TempDir()
+	must[none](t)(none{}, os.CopyFS(dir, must[fs.FS](t)(migrated())))
+	st := must[*store.Store](t)(open(dir))
 	t.Cleanup(func() { _ = st.Close() })
 	w := &world{store: st, live: &fakeLive{}}
 	cfg := Config{AdminToken: adminToken, Live: w.live, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Test: func(_ context.Context, in tenant.Instance) Probe {
