@@ -8,14 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/respgate/respgate/auth"
@@ -79,8 +77,8 @@ func open(dir string) (*store.Store, error) {
 	return store.Open(context.Background(), store.Config{Driver: "sqlite", DSN: "file:" + dir + "/respgate.db"}, nil)
 }
 
-// migrated is a folder with an empty store: making one takes most of a test's time.
-var migrated = sync.OnceValues(func() (fs.FS, error) {
+// migrated is the files of an empty store: making one takes most of a test's time.
+var migrated = sync.OnceValues(func() (map[string][]byte, error) {
 	dir, err := os.MkdirTemp("", "respgate-control-")
 	if err != nil {
 		return nil, err
@@ -93,21 +91,22 @@ var migrated = sync.OnceValues(func() (fs.FS, error) {
 	if err := st.Close(); err != nil {
 		return nil, err
 	}
-	files := fstest.MapFS{}
-	return files, fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(filepath.Join(dir, path))
-		files[path] = &fstest.MapFile{Data: data, Mode: 0o600}
-		return err
-	})
+	names, err := filepath.Glob(dir + "/*")
+	files := map[string][]byte{}
+	for _, name := range names {
+		data, readErr := os.ReadFile(name)
+		err = errors.Join(err, readErr)
+		files[filepath.Base(name)] = data
+	}
+	return files, err
 })
 
 func newWorld(t *testing.T, change ...func(*Config)) *world {
 	t.Helper()
 	dir := t.TempDir()
-	must[none](t)(none{}, os.CopyFS(dir, must[fs.FS](t)(migrated())))
+	for name, data := range must[map[string][]byte](t)(migrated()) {
+		must[none](t)(none{}, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
 	st := must[*store.Store](t)(open(dir))
 	t.Cleanup(func() { _ = st.Close() })
 	w := &world{store: st, live: &fakeLive{}}
