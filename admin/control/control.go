@@ -103,10 +103,10 @@ type Audit interface {
 type Live interface {
 	// Proxy is the id that the proxy's sessions begin with, before the '-'.
 	Proxy() string
-	// Sessions returns an organization's, of all with orgID "", ordered by ID.
-	Sessions(orgID string) []tenant.Session
-	// End ends a session of this proxy's at once.
-	End(id string)
+	// Sessions returns an organization's, of all with orgID "". The error is ctx's.
+	Sessions(ctx context.Context, orgID string) ([]tenant.Session, error)
+	// EndSession ends a session of this proxy's at once.
+	EndSession(id string)
 }
 
 // Config is what a Service needs besides its store. What is zero is left out, or has the

@@ -35,8 +35,8 @@ func newGuesses() *guesses {
 	}
 }
 
-// try counts one more, and returns how to take it back. It is refused, and does not count,
-// with a *ThrottledError.
+// try counts one more, for no account with "", and returns how to take it back. It is
+// refused, and does not count, with a *ThrottledError.
 func (g *guesses) try(address, account string, now time.Time) (succeeded func(), err error) {
 	from, account := subscriber(address), clip(strings.ToLower(account))
 	g.mu.Lock()
@@ -44,13 +44,17 @@ func (g *guesses) try(address, account string, now time.Time) (succeeded func(),
 	if wait := max(g.addresses.wait(from, now), g.accounts.wait(account, now)); wait > 0 {
 		return nil, &ThrottledError{After: wait}
 	}
-	g.addresses.add(from, now, 1)
-	g.accounts.add(account, now, 1)
+	count := func(n int) {
+		g.addresses.add(from, now, n)
+		if account != "" {
+			g.accounts.add(account, now, n)
+		}
+	}
+	count(1)
 	return func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.addresses.add(from, now, -1)
-		g.accounts.add(account, now, -1)
+		count(-1)
 	}, nil
 }
 

@@ -37,6 +37,8 @@ func TestGuesses(t *testing.T) {
 		{"many accounts from one address's ports", numbered("192.0.2.1:%d"), numbered("user%d@example.com"), freePerAddress},
 		{"many accounts from one /64", numbered("2001:db8::%d"), numbered("user%d@example.com"), freePerAddress},
 		{"many accounts from nowhere", same(""), numbered("user%d@example.com"), freePerAddress},
+		{"no account from one address", same("192.0.2.1"), same(""), freePerAddress},
+		{"no account from many addresses", numbered("192.0.2.%d"), same(""), 100},
 		{"many accounts from many addresses", numbered("192.0.2.%d"), numbered("user%d@example.com"), 100},
 	} {
 		if got := tries(newGuesses(), 100, tt.address, tt.account, now); got != tt.want {

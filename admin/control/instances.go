@@ -74,8 +74,14 @@ func (s *Service) UpdateInstance(ctx context.Context, a Actor, org, name string,
 		in, err := s.store.UpdateInstance(ctx, org, name, func(in *tenant.Instance) error {
 			was := *in
 			e.TargetID, e.Before = was.ID, noted(ViewInstance(was))
-			if err := c.apply(was.Version, in); err != nil || in.URL == was.URL {
+			switch err := c.apply(was.Version, in); {
+			case err != nil:
 				return err
+			case in.URL == was.URL:
+				return nil
+			case in.URL.Reveal() == pool.RedactURL(was.URL): // as it was shown: the password is not to be "xxxxx"
+				in.URL = was.URL
+				return nil
 			}
 			return checkURL(a, in.URL)
 		})

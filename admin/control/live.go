@@ -49,7 +49,7 @@ func (s *Service) Sessions(ctx context.Context, a Actor, org string) ([]tenant.S
 	if s.cfg.Live == nil {
 		return nil, problem(ErrUnavailable, "this process serves no clients")
 	}
-	return s.cfg.Live.Sessions(orgID), nil
+	return s.cfg.Live.Sessions(ctx, orgID)
 }
 
 // KillSession ends a client's session, with this proxy at once, with others within a
@@ -72,11 +72,14 @@ func (s *Service) KillSession(ctx context.Context, a Actor, org, id string) erro
 		case s.cfg.Live == nil || s.cfg.Live.Proxy() != proxy:
 			return none{}, s.store.EndSession(ctx, tenant.Ending{ID: id, OrgID: e.OrgID}.String())
 		}
-		at := slices.IndexFunc(s.cfg.Live.Sessions(e.OrgID), func(c tenant.Session) bool { return c.ID == id })
-		if at < 0 {
+		all, err := s.cfg.Live.Sessions(ctx, e.OrgID)
+		if err != nil {
+			return none{}, err
+		}
+		if !slices.ContainsFunc(all, func(c tenant.Session) bool { return c.ID == id }) {
 			return none{}, problem(tenant.ErrNotFound, "session %q not found", id)
 		}
-		s.cfg.Live.End(id)
+		s.cfg.Live.EndSession(id)
 		return none{}, nil
 	})
 	return err

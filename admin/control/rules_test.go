@@ -118,6 +118,20 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+// TestURLAsShown: who sends back what was shown, with the name changed, keeps the password.
+func TestURLAsShown(t *testing.T) {
+	w := newWorld(t)
+	in := w.instance(t)
+	shown := ViewInstance(in)
+	changed, err := w.UpdateInstance(t.Context(), w.actors["admin"], in.Org, in.Name, Change[tenant.Instance]{Apply: func(in *tenant.Instance) error {
+		in.Name, in.URL = "other", tenant.Secret(shown.URL)
+		return nil
+	}})
+	if err != nil || changed.Name != "other" || changed.URL != testURL {
+		t.Errorf("got %s, %v, want the name changed and the URL as it was", changed.Name, err)
+	}
+}
+
 // TestProxyRules: only operators make, change and rotate keys that may use the operator's
 // command; whoever else may end them.
 func TestProxyRules(t *testing.T) {

@@ -25,13 +25,18 @@ func (s *Service) SignIn(ctx context.Context, a Actor, c Credentials) (NewToken,
 	a = Actor{Address: a.Address} // whoever it was before
 	e := tenant.Event{Action: "session.sign_in", Target: "user"}
 	made, err := s.signIn(ctx, &a, c, &e)
+	s.noteGuess(ctx, a, e, err)
+	return made, err
+}
+
+// noteGuess is note for what anybody may try: who guesses too often must not fill the log.
+func (s *Service) noteGuess(ctx context.Context, a Actor, e tenant.Event, err error) {
 	var throttled *ThrottledError
 	if errors.As(err, &throttled) {
 		s.sayThrottled.Do(func() { s.note(ctx, a, e, err) })
-		return made, err
+		return
 	}
 	s.note(ctx, a, e, err)
-	return made, err
 }
 
 func (s *Service) signIn(ctx context.Context, a *Actor, c Credentials, e *tenant.Event) (NewToken, error) {

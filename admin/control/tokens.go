@@ -91,31 +91,39 @@ func (s *Service) makeToken(ctx context.Context, a Actor, t tenant.Token, check 
 }
 
 // AcceptInvitation sets the password of the invited user, who may sign in then, and ends
-// the invitation. For who has it: ErrUnauthenticated when it is not good.
+// the invitation. For who has it: ErrUnauthenticated when it is not good, or a
+// *ThrottledError as for SignIn.
 func (s *Service) AcceptInvitation(ctx context.Context, a Actor, invitation, password tenant.Secret) (tenant.User, error) {
 	a = Actor{Address: a.Address} // whoever it was before
 	e := tenant.Event{Action: "user.set_password", Target: "user"}
-	t, u, err := s.invited(ctx, invitation)
-	if err == nil {
-		a.Kind, a.User, a.Token = tenant.ByUser, u, t
-		e.TargetID, e.Name = u.ID, u.Email
+	u, err := s.accept(ctx, &a, invitation, password, &e)
+	s.noteGuess(ctx, a, e, err)
+	return u, err
+}
+
+func (s *Service) accept(ctx context.Context, a *Actor, invitation, password tenant.Secret, e *tenant.Event) (tenant.User, error) {
+	succeeded, err := s.guesses.try(a.Address, "", s.cfg.Now())
+	if err != nil {
+		return tenant.User{}, err
 	}
-	return attempt(ctx, s, a, e, func(*tenant.Event) (tenant.User, error) {
-		if err != nil {
-			return tenant.User{}, err
-		}
-		hash, err := s.passwords.hash(ctx, password)
-		if err != nil {
-			return tenant.User{}, err
-		}
-		switch first, err := s.store.RevokeToken(ctx, t.ID); {
-		case err != nil:
-			return tenant.User{}, err
-		case !first:
-			return tenant.User{}, errInvitation()
-		}
-		return s.setHash(ctx, a, u, hash)
-	})
+	t, u, err := s.invited(ctx, invitation)
+	if err != nil {
+		return tenant.User{}, err
+	}
+	succeeded()
+	a.Kind, a.User, a.Token = tenant.ByUser, u, t
+	e.TargetID, e.Name = u.ID, u.Email
+	hash, err := s.passwords.hash(ctx, password)
+	if err != nil {
+		return tenant.User{}, err
+	}
+	switch first, err := s.store.RevokeToken(ctx, t.ID); {
+	case err != nil:
+		return tenant.User{}, err
+	case !first:
+		return tenant.User{}, errInvitation()
+	}
+	return s.setHash(ctx, *a, u, hash)
 }
 
 func errInvitation() error { return problem(ErrUnauthenticated, "the invitation is not valid") }

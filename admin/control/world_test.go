@@ -9,7 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,16 +52,16 @@ type fakeLive struct {
 
 func (*fakeLive) Proxy() string { return "proxy1" }
 
-func (l *fakeLive) Sessions(orgID string) (of []tenant.Session) {
+func (l *fakeLive) Sessions(_ context.Context, orgID string) (of []tenant.Session, err error) {
 	for _, c := range l.all {
 		if orgID == "" || c.OrgID == orgID {
 			of = append(of, c)
 		}
 	}
-	return of
+	return of, nil
 }
 
-func (l *fakeLive) End(id string) { l.ended = append(l.ended, id) }
+func (l *fakeLive) EndSession(id string) { l.ended = append(l.ended, id) }
 
 func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
@@ -70,9 +73,41 @@ func must[T any](t testing.TB) func(T, error) T {
 	}
 }
 
+func open(dir string) (*store.Store, error) {
+	return store.Open(context.Background(), store.Config{Driver: "sqlite", DSN: "file:" + dir + "/respgate.db"}, nil)
+}
+
+// migrated is the files of an empty store: making one takes most of a test's time.
+var migrated = sync.OnceValues(func() (map[string][]byte, error) {
+	dir, err := os.MkdirTemp("", "respgate-control-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	st, err := open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := st.Close(); err != nil {
+		return nil, err
+	}
+	names, err := filepath.Glob(dir + "/*")
+	files := map[string][]byte{}
+	for _, name := range names {
+		data, readErr := os.ReadFile(name)
+		err = errors.Join(err, readErr)
+		files[filepath.Base(name)] = data
+	}
+	return files, err
+})
+
 func newWorld(t *testing.T, change ...func(*Config)) *world {
 	t.Helper()
-	st := must[*store.Store](t)(store.Open(t.Context(), store.Config{Driver: "sqlite", DSN: "file:" + t.TempDir() + "/respgate.db"}, nil))
+	dir := t.TempDir()
+	for name, data := range must[map[string][]byte](t)(migrated()) {
+		must[none](t)(none{}, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	st := must[*store.Store](t)(open(dir))
 	t.Cleanup(func() { _ = st.Close() })
 	w := &world{store: st, live: &fakeLive{}}
 	cfg := Config{AdminToken: adminToken, Live: w.live, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Test: func(_ context.Context, in tenant.Instance) Probe {
@@ -82,6 +117,7 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 		f(&cfg)
 	}
 	w.Service = New(cfg, st)
+	w.passwords.cost = cost{memory: 64, passes: 1, threads: 1} // many are hashed, with the race detector too
 	w.secrets = []string{urlPassword, userPassword.Reveal(), nextPassword.Reveal(), adminToken.Reveal(), "argon2id"}
 	w.actors = map[string]Actor{
 		"nobody": {Address: address}, "key": {Kind: tenant.ByKey, Address: address},
