@@ -28,9 +28,9 @@ func TestSessions(t *testing.T) {
 	others := 2*surveyTurn + 10
 	for i := range others {
 		d.session = d.core.Open(d, Peer{Addr: netip.MustParseAddrPort("10.0.0.1:7"), TLS: true})
-		switch {
-		case i == 0: // it has not authenticated
-		case i == 1:
+		switch i {
+		case 0: // it has not authenticated
+		case 1:
 			d.send("AUTH " + key["globex"] + "\r\nMULTI\r\n")
 		default:
 			d.send("AUTH " + key["globex"] + "\r\n")
