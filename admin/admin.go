@@ -1,4 +1,4 @@
-// Package admin is the HTTP side: health, metrics and profiles.
+// Package admin is the HTTP side: health, metrics, profiles and the management API.
 package admin
 
 import (
@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/respgate/respgate/admin/api"
 	"github.com/respgate/respgate/health"
 	"github.com/respgate/respgate/tenant"
 )
@@ -25,6 +26,7 @@ type Config struct {
 	AdminToken   tenant.Secret // the operator's; "" closes what needs it
 	MetricsToken tenant.Secret // for /metrics, beside the operator's; "" opens /metrics to all
 	Pprof        bool          // serve /debug/pprof/ to the operator
+	API          *api.API      // the management API; nil: its store is not there yet
 }
 
 // Health is what load balancers and operators ask for.
@@ -49,8 +51,10 @@ const (
 	maxBodyBytes   = 1 << 20
 )
 
-// Paths returns the patterns that are always served.
-func Paths() []string { return []string{"/health", "/health/live", "/health/ready", "/metrics"} }
+// Paths returns what is always served, as "METHOD /pattern".
+func Paths() []string {
+	return append([]string{"GET /health", "GET /health/live", "GET /health/ready", "GET /metrics"}, api.Paths()...)
+}
 
 // New returns the handler. metrics answers scrapes.
 func New(cfg Config, h Health, metrics http.Handler, obs Observer, log *slog.Logger) http.Handler {
@@ -73,6 +77,14 @@ func New(cfg Config, h Health, metrics http.Handler, obs Observer, log *slog.Log
 		for name, handler := range map[string]http.HandlerFunc{"cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace} {
 			mux.Handle("/debug/pprof/"+name, operator(handler))
 		}
+	}
+	if cfg.API != nil {
+		cfg.API.Mount(mux)
+	} else {
+		mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "1")
+			problem(w, http.StatusServiceUnavailable, "the store is not there yet")
+		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem(w, http.StatusNotFound, "there is nothing at this path")
@@ -111,6 +123,7 @@ func (l serverLog) Write(line []byte) (int, error) {
 func watch(mux *http.ServeMux, obs Observer, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
+		r = api.Direct(r)
 		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
 		rec := &recorder{ResponseWriter: w}
 		defer func() {

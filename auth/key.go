@@ -13,25 +13,25 @@ import (
 )
 
 // A key is rg_<id>_<secret>, all base62; the secret's last characters are the
-// checksum of everything before them.
+// checksum of everything before them. A token for the management API is rgt_<id>_<secret>.
 const (
 	keyPrefix    = "rg_"
+	tokenPrefix  = "rgt_"
 	idLength     = 12
 	secretLength = 32
-	sumLength    = 6 // 62^6 > 2^32
-	idStart      = len(keyPrefix)
-	secretStart  = idStart + idLength + 1
-	keyLength    = secretStart + secretLength
-	sumStart     = keyLength - sumLength
+	sumLength    = 6                                  // 62^6 > 2^32
+	tailLength   = idLength + len("_") + secretLength // of what follows the prefix
 )
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// Key is a new API key. Only ID and Hash are ever stored.
+// Key is a new API key, or token. Only ID and Hash are ever stored.
 type Key struct {
 	ID   string        // 12 characters of base62
 	Hash [32]byte      // SHA-256 of the 32 characters of the secret
-	Text tenant.Secret // what the client sends: rg_<ID>_<secret>
+	Text tenant.Secret // what the client sends: rg_<ID>_<secret>, or rgt_<ID>_<secret>
+
+	prefix string
 }
 
 // Generate makes a key from crypto/rand: its secret has 154 random bits, which
@@ -40,25 +40,41 @@ func Generate() Key { return GenerateFor(RandomText(idLength)) }
 
 // GenerateFor makes a new secret for the key with the given id, as in rotating
 // it. The id must be 12 characters of base62.
-func GenerateFor(id string) Key {
-	text := keyPrefix + id + "_" + RandomText(secretLength-sumLength)
+func GenerateFor(id string) Key { return generate(keyPrefix, id) }
+
+// GenerateToken makes a token, as random as a key, for who manages organizations.
+func GenerateToken() Key { return generate(tokenPrefix, RandomText(idLength)) }
+
+func generate(prefix, id string) Key {
+	text := prefix + id + "_" + RandomText(secretLength-sumLength)
 	sum := checksum([]byte(text))
 	text += string(sum[:])
-	return Key{ID: id, Hash: sha256.Sum256([]byte(text[secretStart:])), Text: tenant.Secret(text)}
+	return Key{ID: id, Hash: keyHash([]byte(text)), Text: tenant.Secret(text), prefix: prefix}
 }
 
 // Parse splits a key as a client sent it into its id and its secret's SHA-256.
 // ok is false, without asking any store, when it is not in the form of a key or
 // its checksum is wrong. text is not kept.
 func Parse(text []byte) (id string, hash [32]byte, ok bool) {
-	if !wellFormed(text) {
+	return parse(keyPrefix, text)
+}
+
+// ParseToken is Parse for tokens.
+func ParseToken(text []byte) (id string, hash [32]byte, ok bool) {
+	return parse(tokenPrefix, text)
+}
+
+func parse(prefix string, text []byte) (id string, hash [32]byte, ok bool) {
+	if !formed(prefix, text) {
 		return "", hash, false
 	}
 	return string(keyID(text)), keyHash(text), true
 }
 
 // String shows the key without its secret.
-func (k Key) String() string { return keyPrefix + k.ID + "_" + k.Text.String() }
+func (k Key) String() string {
+	return k.prefix + k.ID + "_" + k.Text.String()
+}
 
 // GoString implements fmt.GoStringer without the secret.
 func (k Key) GoString() string { return fmt.Sprintf("auth.Key(%s)", k) }
@@ -66,19 +82,26 @@ func (k Key) GoString() string { return fmt.Sprintf("auth.Key(%s)", k) }
 // LogValue implements slog.LogValuer without the secret.
 func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
-func keyID(text []byte) []byte { return text[idStart : idStart+idLength] }
+// keyID and keyHash are of text that is formed.
+func keyID(text []byte) []byte {
+	tail := text[len(text)-tailLength:]
+	return tail[:idLength]
+}
 
-func keyHash(text []byte) [32]byte { return sha256.Sum256(text[secretStart:]) }
+func keyHash(text []byte) [32]byte { return sha256.Sum256(text[len(text)-secretLength:]) }
 
-func wellFormed(text []byte) bool {
-	if len(text) != keyLength || string(text[:idStart]) != keyPrefix || text[secretStart-1] != '_' {
+func wellFormed(text []byte) bool { return formed(keyPrefix, text) }
+
+func formed(prefix string, text []byte) bool {
+	if len(text) != len(prefix)+tailLength || string(text[:len(prefix)]) != prefix || text[len(prefix)+idLength] != '_' {
 		return false
 	}
-	for i, c := range text[idStart:] {
+	for i, c := range text[len(prefix):] {
 		if !isBase62(c) && i != idLength {
 			return false
 		}
 	}
+	sumStart := len(text) - sumLength
 	sum := checksum(text[:sumStart])
 	return string(sum[:]) == string(text[sumStart:])
 }

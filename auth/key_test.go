@@ -104,7 +104,7 @@ func TestParseCatchesEveryTypo(t *testing.T) {
 
 func TestKeyHidesItsSecret(t *testing.T) {
 	k := Generate()
-	secret := k.Text.Reveal()[secretStart:]
+	secret := k.Text.Reveal()[len(keyPrefix)+idLength+1:]
 	var out bytes.Buffer
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("made", "key", k, "pointer", &k, "text", k.Text)
 	slog.New(slog.NewTextHandler(&out, nil)).Info("made", "key", k, "in", struct{ K Key }{k})
@@ -117,6 +117,30 @@ func TestKeyHidesItsSecret(t *testing.T) {
 	}
 	if strings.Contains(out.String(), secret) || strings.Contains(out.String(), hex.EncodeToString([]byte(secret))) {
 		t.Errorf("the secret is shown in:\n%s", &out)
+	}
+}
+
+// TestTokens: a token has a key's form with another prefix, and neither is taken for the
+// other.
+func TestTokens(t *testing.T) {
+	made := GenerateToken()
+	text := made.Text.Reveal()
+	if !regexp.MustCompile(`^rgt_[0-9A-Za-z]{12}_[0-9A-Za-z]{32}$`).MatchString(text) {
+		t.Errorf("token %q is not in the form", text)
+	}
+	if id, hash, ok := ParseToken([]byte(text)); !ok || id != made.ID || hash != made.Hash {
+		t.Errorf("ParseToken(%q) = %q, %x, %v, want %q, %x, true", text, id, hash, ok, made.ID, made.Hash)
+	}
+	if _, _, ok := Parse([]byte(text)); ok {
+		t.Errorf("token %q was taken as a key", text)
+	}
+	for _, bad := range []string{"", "rgt_", knownKey, "rgt_" + knownKey[3:], text[:len(text)-1], text + "0", strings.ToUpper(text)} {
+		if _, _, ok := ParseToken([]byte(bad)); ok {
+			t.Errorf("%q was taken as a token", bad)
+		}
+	}
+	if got := made.String(); got != "rgt_"+made.ID+"_[redacted]" {
+		t.Errorf("it is shown as %s", got)
 	}
 }
 

@@ -6,8 +6,8 @@
 package metrics
 
 import (
-	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -117,7 +117,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 func (m *Metrics) Loop(i int) *Loop { return m.loops[i] }
 
 // Expect has the series of these reasons of failed authentications, of these queries
-// and of these paths exist from the start, at 0, with those of clients that are kept out.
+// and of these "METHOD /path"s exist from the start, at 0, with those of clients that are kept out.
 func (m *Metrics) Expect(reasons, queries, paths []string) {
 	for _, reason := range reasons {
 		m.keyFailures.WithLabelValues(reason)
@@ -130,10 +130,11 @@ func (m *Metrics) Expect(reasons, queries, paths []string) {
 		m.queryErrors.WithLabelValues(query)
 		m.queryTime.WithLabelValues(query)
 	}
-	for _, path := range paths {
-		m.httpRequests.WithLabelValues(http.MethodGet, path, "200")
-		m.httpErrors.WithLabelValues(http.MethodGet, path, "500")
-		m.httpDuration.WithLabelValues(http.MethodGet, path)
+	for _, pattern := range paths {
+		method, path, _ := strings.Cut(pattern, " ")
+		m.httpRequests.WithLabelValues(method, path, "200")
+		m.httpErrors.WithLabelValues(method, path, "500")
+		m.httpDuration.WithLabelValues(method, path)
 	}
 }
 

@@ -83,7 +83,7 @@ func used(t testing.TB) *prometheus.Registry {
 	m.TLSHandshake(io.EOF)
 	m.ExpectClientCertificates([]string{"key", "unknown"})
 	m.ClientCertificate("key")
-	m.Expect([]string{"unknown", "unavailable"}, []string{"grant", "changes"}, []string{"/metrics"})
+	m.Expect([]string{"unknown", "unavailable"}, []string{"grant", "changes"}, []string{"GET /metrics"})
 	m.KeyRequest()
 	m.KeyFailure("unknown")
 	m.GuessThrottled("address")

@@ -37,10 +37,10 @@ func (c *Core) Sessions(org string, most int, then func([]tenant.Session)) {
 }
 
 // Kill ends the session of a client at once, as CLIENT KILL does, and reports whether there
-// was one.
-func (c *Core) Kill(id int64) bool {
+// was one: of the organization with the id org, of any with "".
+func (c *Core) Kill(id int64, org string) bool {
 	for s := range c.sessions {
-		if s.id == id && !s.closed {
+		if s.id == id && !s.closed && (org == "" || s.principal != nil && s.principal.Seats.OrgID == org) {
 			s.drop(errKilled)
 			return true
 		}

@@ -72,14 +72,17 @@ func TestSessions(t *testing.T) {
 		t.Error("a client that speaks TLS is said not to")
 	}
 
-	if d.core.Kill(999_999) {
+	if d.core.Kill(999_999, "") {
 		t.Error("a client is killed that is not there")
 	}
-	if !d.core.Kill(1) || !errors.Is(d.ended, errKilled) {
+	if d.core.Kill(1, "globex-id") {
+		t.Error("a client is killed for another organization")
+	}
+	if !d.core.Kill(1, "acme-id") || !errors.Is(d.ended, errKilled) {
 		t.Errorf("the first client was not killed: ended by %v", d.ended)
 	}
 	first.Closed(errKilled)
-	if n := len(look("acme-id", 10)); n != 0 || d.core.Kill(1) {
+	if n := len(look("acme-id", 10)); n != 0 || d.core.Kill(1, "") {
 		t.Errorf("%d sessions are left after it was killed, or it is killed twice", n)
 	}
 }

@@ -14,6 +14,8 @@ var (
 	ErrInvalid  = errors.New("invalid")  // such a value cannot be stored
 	// ErrQuota is an ErrConflict: an organization has as many as it may have.
 	ErrQuota = fmt.Errorf("quota: %w", ErrConflict)
+	// ErrReused is an ErrConflict: an idempotency key was another request's.
+	ErrReused = fmt.Errorf("reused: %w", ErrConflict)
 	// ErrStale is for functions that change a value to return: it is not the version
 	// that the change was made for.
 	ErrStale = errors.New("it was changed meanwhile")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -17,8 +18,8 @@ const maxIdempotencyKey = 255
 
 // Claim asks whether owner's request with that idempotency key, whose hash is request, has
 // to be done: it has where done is false, and Answer or Release has to follow; else answer
-// is what the first was answered. ErrConflict when the key was another request's, or the
-// first is being done, at at.
+// is what the first was answered. ErrReused when the key was another request's, and
+// ErrConflict when the first is being done, at at.
 func (s *Store) Claim(ctx context.Context, owner, key string, request [32]byte, at time.Time) (answer []byte, done bool, err error) {
 	if key == "" || len(key) > maxIdempotencyKey {
 		return nil, false, invalid("idempotency key of %d bytes: want 1 to %d", len(key), maxIdempotencyKey)
@@ -31,7 +32,7 @@ func (s *Store) Claim(ctx context.Context, owner, key string, request [32]byte, 
 		case err != nil && !errors.Is(err, sql.ErrNoRows):
 			return err
 		case err == nil && !bytes.Equal(first, request[:]):
-			return conflict("idempotency key %q was used for another request", key)
+			return &problem{ErrReused, fmt.Sprintf("idempotency key %q was used for another request", key)}
 		case sealed != nil:
 			text, err := s.seal.open(sealed, answerPurpose(owner, key))
 			answer, done = []byte(text), err == nil

@@ -5,13 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/user"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/store"
+	"github.com/respgate/respgate/tenant"
 )
 
 // version and commit are set by the linker (see the Makefile).
@@ -93,6 +98,28 @@ func (a *app) withStore(ctx context.Context, fn func(st *store.Store) error) err
 		return err
 	}
 	return errors.Join(fn(st), st.Close())
+}
+
+// withControl runs fn with the control plane over that store, and with who sits at the
+// shell.
+func (a *app) withControl(ctx context.Context, fn func(c *control.Service, who control.Actor) error) error {
+	cfg, err := loadConfig(a.configFile)
+	if err != nil {
+		return err
+	}
+	probing := func(ctx context.Context, in tenant.Instance) control.Probe { return control.Probe(test(ctx, cfg, in)) }
+	return a.withStore(ctx, func(st *store.Store) error {
+		return fn(control.New(control.Config{Test: probing}, st), control.Actor{Kind: tenant.ByShell, Name: shellUser()})
+	})
+}
+
+// shellUser is the operating system's name of who runs this process, or the number.
+func shellUser() string {
+	u, err := user.Current()
+	if err != nil {
+		return strconv.Itoa(os.Getuid())
+	}
+	return u.Username
 }
 
 func openStore(ctx context.Context, cfg Config, obs store.Observer) (*store.Store, error) {

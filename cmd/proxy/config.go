@@ -77,6 +77,8 @@ type HTTPConfig struct {
 	AdminToken   tenant.Secret
 	MetricsToken tenant.Secret
 	Pprof        bool
+	Rate         int // requests per second that a token may make; 0 is unlimited
+	Burst        int // requests at once; 0 is as many as Rate
 }
 
 // StoreConfig says where organizations, instances and keys are kept.

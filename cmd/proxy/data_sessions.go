@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/respgate/respgate/tenant"
 )
@@ -50,16 +51,41 @@ func (d *dataPlane) Sessions(ctx context.Context, org string) ([]tenant.Session,
 	return all, nil
 }
 
-// EndSession ends the session with that id at once, where it is one of this proxy's.
-func (d *dataPlane) EndSession(id string) {
-	home, client, ok := strings.Cut(id, "-")
+// EndSession ends the session that a tenant.Ending says at once, where it is one of this
+// proxy's, and the organization's.
+func (d *dataPlane) EndSession(text string) {
+	ending := tenant.ParseEnding(text)
+	home, client, _ := strings.Cut(ending.ID, "-")
 	number, err := strconv.ParseInt(client, 10, 64)
-	if !ok || err != nil || home != d.id {
+	if err != nil || home != d.id {
 		return
 	}
 	d.everywhere(func(l *lane) {
-		if l.core.Kill(number) {
-			d.log.Info("client's session ended by request", "session", id)
+		if l.core.Kill(number, ending.OrgID) {
+			d.log.Info("client's session ended by request", "session", ending.ID)
 		}
 	}, func() {})
 }
+
+// sessionsTimeout bounds how long the loops are waited for.
+const sessionsTimeout = 2 * time.Second
+
+// liveSessions are a proxy's clients as the control plane sees them.
+type liveSessions struct{ data *dataPlane }
+
+// Proxy implements control.Live.
+func (l liveSessions) Proxy() string { return l.data.id }
+
+// Sessions implements control.Live. None are returned when the loops do not answer.
+func (l liveSessions) Sessions(orgID string) []tenant.Session {
+	ctx, cancel := context.WithTimeout(context.Background(), sessionsTimeout)
+	defer cancel()
+	all, err := l.data.Sessions(ctx, orgID)
+	if err != nil {
+		l.data.log.Error("the clients' sessions cannot be listed", "error", err)
+	}
+	return all
+}
+
+// End implements control.Live.
+func (l liveSessions) End(id string) { l.data.EndSession(id) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
@@ -50,12 +51,12 @@ const urlHelp = "`URL` of the Redis: redis://[user][:password]@host[:port][/db],
 
 func (a *app) instanceCreate() *cobra.Command {
 	var org, name, given string
-	c := nameFlag(orgFlag(a.onStore("create --org ORGANIZATION --name NAME --url URL", "Create an instance", func(ctx context.Context, st *store.Store) error {
+	c := nameFlag(orgFlag(a.onControl("create --org ORGANIZATION --name NAME --url URL", "Create an instance", func(ctx context.Context, c *control.Service, who control.Actor) error {
 		u, err := a.readURL(given)
 		if err != nil {
 			return err
 		}
-		return show(a, viewInstance)(st.CreateInstance(ctx, org, name, u))
+		return show(a, viewInstance)(c.CreateInstance(ctx, who, tenant.Instance{Org: org, Name: name, URL: u}))
 	}), &org), &name, "instance")
 	c.Flags().StringVar(&given, "url", "", urlHelp)
 	required(c, "url")
@@ -89,8 +90,8 @@ func (a *app) readURL(given string) (tenant.Secret, error) {
 
 func (a *app) instanceList() *cobra.Command {
 	var org string
-	c := a.onStore("list [--org ORGANIZATION]", "List instances", func(ctx context.Context, st *store.Store) error {
-		return showAll(a, viewInstance)(st.Instances(ctx, org, store.Page{}))
+	c := a.onControl("list [--org ORGANIZATION]", "List instances", func(ctx context.Context, c *control.Service, who control.Actor) error {
+		return showAll(a, viewInstance)(c.Instances(ctx, who, org, store.Page{}))
 	})
 	c.Flags().StringVar(&org, "org", "", "only the `ORGANIZATION`'s")
 	return c
@@ -98,19 +99,19 @@ func (a *app) instanceList() *cobra.Command {
 
 func (a *app) instanceShow() *cobra.Command {
 	var org, name string
-	return nameFlag(orgFlag(a.onStore("show --org ORGANIZATION --name NAME", "Show an instance, without its password", func(ctx context.Context, st *store.Store) error {
-		return show(a, viewInstance)(st.Instance(ctx, org, name))
+	return nameFlag(orgFlag(a.onControl("show --org ORGANIZATION --name NAME", "Show an instance, without its password", func(ctx context.Context, c *control.Service, who control.Actor) error {
+		return show(a, viewInstance)(c.Instance(ctx, who, org, name))
 	}), &org), &name, "instance")
 }
 
 func (a *app) instanceSet() *cobra.Command {
 	var org, name, given string
-	c := nameFlag(orgFlag(a.onStore("set --org ORGANIZATION --name NAME --url URL", "Change where an instance is: its clients follow at once", func(ctx context.Context, st *store.Store) error {
+	c := nameFlag(orgFlag(a.onControl("set --org ORGANIZATION --name NAME --url URL", "Change where an instance is: its clients follow at once", func(ctx context.Context, c *control.Service, who control.Actor) error {
 		u, err := a.readURL(given)
 		if err != nil {
 			return err
 		}
-		return show(a, viewInstance)(st.UpdateInstance(ctx, org, name, func(in *tenant.Instance) error { in.URL = u; return nil }))
+		return show(a, viewInstance)(c.UpdateInstance(ctx, who, org, name, change(func(in *tenant.Instance) error { in.URL = u; return nil })))
 	}), &org), &name, "instance")
 	c.Flags().StringVar(&given, "url", "", urlHelp)
 	required(c, "url")
@@ -120,8 +121,8 @@ func (a *app) instanceSet() *cobra.Command {
 func (a *app) instanceDelete() *cobra.Command {
 	var org, name string
 	var force bool
-	c := nameFlag(orgFlag(a.onStore("delete --org ORGANIZATION --name NAME", "Delete an instance; the Redis itself is not touched", func(ctx context.Context, st *store.Store) error {
-		if err := st.DeleteInstance(ctx, org, name, force); err != nil {
+	c := nameFlag(orgFlag(a.onControl("delete --org ORGANIZATION --name NAME", "Delete an instance; the Redis itself is not touched", func(ctx context.Context, c *control.Service, who control.Actor) error {
+		if err := c.DeleteInstance(ctx, who, org, name, control.Deletion{Force: force}); err != nil {
 			return forceHint(err)
 		}
 		return a.done("deleted", org+"/"+name)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
@@ -98,11 +99,11 @@ type newKeyView struct {
 	Try       string    `json:"-"`
 }
 
-// viewNewKey shows made, the new secret of k, with a line to try it at the proxy.
-func viewNewKey(k tenant.Key, made auth.Key, cfg Config) newKeyView {
+// viewNewKey shows k with its secret, and a line to try it at the proxy.
+func viewNewKey(k control.NewKey, cfg Config) newKeyView {
 	host, port := clientHost(cfg.Listen)
-	text := made.Text.Reveal()
-	return newKeyView{k.ID, k.Org, k.Instances[0], k.Name, text, k.Limits.Rate, k.Limits.Burst, rules(k), k.CreatedAt.UTC(),
+	text := k.Text.Reveal()
+	return newKeyView{k.ID, k.Org, k.Instances[0], k.Name, text, k.Limits.Rate, k.Limits.Burst, rules(k.Key), k.CreatedAt.UTC(),
 		fmt.Sprintf("redis-cli -u redis://%s:%s@%s:%s/0", k.Instances[0], text, host, port)}
 }
 
@@ -220,14 +221,12 @@ func (a *app) keyCreate() *cobra.Command {
 	var flags keyFlags
 	c := &cobra.Command{Use: "create --org ORGANIZATION --instance NAME --name NAME", Short: "Create a key and print it, this once", Args: cobra.NoArgs}
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		made := auth.Generate()
-		k := tenant.Key{ID: made.ID, SecretHash: made.Hash, Org: org}
+		k := tenant.Key{Org: org}
 		if err := flags.apply(cmd, &k); err != nil {
 			return err
 		}
-		return a.withStore(cmd.Context(), func(st *store.Store) error {
-			k, err := st.CreateKey(cmd.Context(), k)
-			return a.showNewKey(k, made, err)
+		return a.withControl(cmd.Context(), func(c *control.Service, who control.Actor) error {
+			return a.showNewKey(c.CreateKey(cmd.Context(), who, k))
 		})
 	}
 	flags.add(c)
@@ -235,7 +234,7 @@ func (a *app) keyCreate() *cobra.Command {
 	return orgFlag(c, &org)
 }
 
-func (a *app) showNewKey(k tenant.Key, made auth.Key, err error) error {
+func (a *app) showNewKey(k control.NewKey, err error) error {
 	if err != nil {
 		return err
 	}
@@ -243,34 +242,36 @@ func (a *app) showNewKey(k tenant.Key, made auth.Key, err error) error {
 	if err != nil {
 		return err
 	}
-	return a.one(viewNewKey(k, made, cfg))
+	return a.one(viewNewKey(k, cfg))
 }
 
 func (a *app) keyList() *cobra.Command {
 	var org string
-	c := a.onStore("list [--org ORGANIZATION]", "List keys", func(ctx context.Context, st *store.Store) error {
-		return showAll(a, viewKey)(st.Keys(ctx, org, store.Page{}))
+	c := a.onControl("list [--org ORGANIZATION]", "List keys", func(ctx context.Context, c *control.Service, who control.Actor) error {
+		return showAll(a, viewKey)(c.Keys(ctx, who, org, store.Page{}))
 	})
 	c.Flags().StringVar(&org, "org", "", "only the `ORGANIZATION`'s")
 	return c
 }
 
 // onKey is a command about one key.
-func (a *app) onKey(use, short string, run func(ctx context.Context, st *store.Store, id string) error) *cobra.Command {
+func (a *app) onKey(use, short string, run func(ctx context.Context, c *control.Service, who control.Actor, id string) error) *cobra.Command {
 	return &cobra.Command{Use: use + " ID", Short: short, Args: oneID, RunE: func(cmd *cobra.Command, args []string) error {
-		return a.withStore(cmd.Context(), func(st *store.Store) error { return run(cmd.Context(), st, args[0]) })
+		return a.withControl(cmd.Context(), func(c *control.Service, who control.Actor) error {
+			return run(cmd.Context(), c, who, args[0])
+		})
 	}}
 }
 
 func (a *app) keyShow() *cobra.Command {
-	return a.onKey("show", "Show a key, without its secret", func(ctx context.Context, st *store.Store, id string) error {
-		return show(a, viewKey)(st.Key(ctx, id))
+	return a.onKey("show", "Show a key, without its secret", func(ctx context.Context, c *control.Service, who control.Actor, id string) error {
+		return show(a, viewKey)(c.Key(ctx, who, id))
 	})
 }
 
 func (a *app) keyDelete() *cobra.Command {
-	return a.onKey("delete", "Delete a key: its clients are disconnected, and nothing of it is kept", func(ctx context.Context, st *store.Store, id string) error {
-		if err := st.DeleteKey(ctx, id); err != nil {
+	return a.onKey("delete", "Delete a key: its clients are disconnected, and nothing of it is kept", func(ctx context.Context, c *control.Service, who control.Actor, id string) error {
+		if err := c.DeleteKey(ctx, who, id); err != nil {
 			return err
 		}
 		return a.done("deleted", id)
@@ -278,22 +279,18 @@ func (a *app) keyDelete() *cobra.Command {
 }
 
 func (a *app) keyRevoke() *cobra.Command {
-	return a.onKey("revoke", "Revoke a key for good: its clients are disconnected", func(ctx context.Context, st *store.Store, id string) error {
-		return show(a, viewKey)(st.RevokeKey(ctx, id))
+	return a.onKey("revoke", "Revoke a key for good: its clients are disconnected", func(ctx context.Context, c *control.Service, who control.Actor, id string) error {
+		return show(a, viewKey)(c.RevokeKey(ctx, who, id))
 	})
 }
 
 func (a *app) keyRotate() *cobra.Command {
-	return a.onKey("rotate", "Give a key a new secret and print it, this once: the old one ends at once", func(ctx context.Context, st *store.Store, id string) error {
-		if _, err := st.Key(ctx, id); err != nil {
-			return err
-		}
-		made := auth.GenerateFor(id)
-		k, err := st.RotateKey(ctx, id, made.Hash, 0)
+	return a.onKey("rotate", "Give a key a new secret and print it, this once: the old one ends at once", func(ctx context.Context, c *control.Service, who control.Actor, id string) error {
+		k, err := c.RotateKey(ctx, who, id, 0)
 		if err == nil && !k.ExpiresAt.IsZero() && k.ExpiresAt.Before(time.Now()) {
 			_, _ = fmt.Fprintln(a.stderr, "warning: this key expired at", k.ExpiresAt.Format(time.RFC3339)+": nobody can use it")
 		}
-		return a.showNewKey(k, made, err)
+		return a.showNewKey(k, err)
 	})
 }
 
@@ -313,15 +310,15 @@ func (a *app) keySet() *cobra.Command {
 		if all && len(args) > 0 {
 			return errors.New("want a key ID or --all, not both")
 		}
-		return a.withStore(cmd.Context(), func(st *store.Store) error {
+		return a.withControl(cmd.Context(), func(c *control.Service, who control.Actor) error {
 			if all {
-				n, err := st.ResetLimits(cmd.Context(), "")
+				n, err := c.ResetLimits(cmd.Context(), who, "")
 				if err != nil {
 					return err
 				}
 				return a.done("reset", n)
 			}
-			return a.setKey(cmd, st, args[0], &flags, reset)
+			return a.setKey(cmd, c, who, args[0], &flags, reset)
 		})
 	}
 	flags.add(c)
@@ -340,14 +337,14 @@ func setFlags(cmd *cobra.Command, names ...string) (n int) {
 	return n
 }
 
-func (a *app) setKey(cmd *cobra.Command, st *store.Store, id string, flags *keyFlags, reset bool) error {
+func (a *app) setKey(cmd *cobra.Command, c *control.Service, who control.Actor, id string, flags *keyFlags, reset bool) error {
 	if cmd.Flags().NFlag() == setFlags(cmd, "config", "json") {
 		return errors.New("nothing to change: see respgate key set --help")
 	}
-	return show(a, viewKey)(st.UpdateKey(cmd.Context(), id, func(k *tenant.Key) error {
+	return show(a, viewKey)(c.UpdateKey(cmd.Context(), who, id, change(func(k *tenant.Key) error {
 		if reset {
 			k.Limits.Reset++
 		}
 		return flags.apply(cmd, k)
-	}))
+	})))
 }

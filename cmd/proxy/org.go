@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
@@ -32,12 +33,15 @@ func (a *app) orgCommand() *cobra.Command {
 		a.orgCreate(), a.orgList(), a.orgShow(), a.orgSet(), a.orgDelete())
 }
 
-// onStore is a command that works on the store and takes flags only.
-func (a *app) onStore(use, short string, run func(ctx context.Context, st *store.Store) error) *cobra.Command {
+// onControl is a command that works on the control plane and takes flags only.
+func (a *app) onControl(use, short string, run func(ctx context.Context, c *control.Service, who control.Actor) error) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		return a.withStore(cmd.Context(), func(st *store.Store) error { return run(cmd.Context(), st) })
+		return a.withControl(cmd.Context(), func(c *control.Service, who control.Actor) error { return run(cmd.Context(), c, who) })
 	}}
 }
+
+// change changes whatever version there is.
+func change[T any](apply func(*T) error) control.Change[T] { return control.Change[T]{Apply: apply} }
 
 // nameFlag adds --name to a command, which needs it.
 func nameFlag(c *cobra.Command, to *string, what string) *cobra.Command {
@@ -48,27 +52,27 @@ func nameFlag(c *cobra.Command, to *string, what string) *cobra.Command {
 
 func (a *app) orgCreate() *cobra.Command {
 	var name, allowed string
-	c := nameFlag(a.onStore("create --name NAME", "Create an organization", func(ctx context.Context, st *store.Store) error {
+	c := nameFlag(a.onControl("create --name NAME", "Create an organization", func(ctx context.Context, c *control.Service, who control.Actor) error {
 		most, err := connections(allowed)
 		if err != nil {
 			return err
 		}
-		return show(a, viewOrg)(st.CreateOrganization(ctx, tenant.Organization{Name: name, Quota: tenant.Quota{MaxConnections: most}}))
+		return show(a, viewOrg)(c.CreateOrganization(ctx, who, tenant.Organization{Name: name, Quota: tenant.Quota{MaxConnections: most}}))
 	}), &name, "organization")
 	connectionsFlag(c, &allowed, "with any of its keys")
 	return c
 }
 
 func (a *app) orgList() *cobra.Command {
-	return a.onStore("list", "List organizations", func(ctx context.Context, st *store.Store) error {
-		return showAll(a, viewOrg)(st.Organizations(ctx, store.Page{}))
+	return a.onControl("list", "List organizations", func(ctx context.Context, c *control.Service, who control.Actor) error {
+		return showAll(a, viewOrg)(c.Organizations(ctx, who, store.Page{}))
 	})
 }
 
 func (a *app) orgShow() *cobra.Command {
 	var name string
-	return nameFlag(a.onStore("show --name NAME", "Show an organization", func(ctx context.Context, st *store.Store) error {
-		return show(a, viewOrg)(st.Organization(ctx, name))
+	return nameFlag(a.onControl("show --name NAME", "Show an organization", func(ctx context.Context, c *control.Service, who control.Actor) error {
+		return show(a, viewOrg)(c.Organization(ctx, who, name))
 	}), &name, "organization")
 }
 
@@ -83,8 +87,8 @@ func (a *app) orgSet() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.withStore(cmd.Context(), func(st *store.Store) error {
-			return show(a, viewOrg)(st.UpdateOrganization(cmd.Context(), name, func(o *tenant.Organization) error {
+		return a.withControl(cmd.Context(), func(c *control.Service, who control.Actor) error {
+			return show(a, viewOrg)(c.UpdateOrganization(cmd.Context(), who, name, change(func(o *tenant.Organization) error {
 				if cmd.Flags().Changed("rename") {
 					o.Name = rename
 				}
@@ -92,7 +96,7 @@ func (a *app) orgSet() *cobra.Command {
 					o.MaxConnections = most
 				}
 				return nil
-			}))
+			})))
 		})
 	}
 	c.Flags().StringVar(&rename, "rename", "", "its `NEW` name, which its instances' metrics get too")
@@ -103,8 +107,8 @@ func (a *app) orgSet() *cobra.Command {
 func (a *app) orgDelete() *cobra.Command {
 	var name string
 	var force bool
-	c := nameFlag(a.onStore("delete --name NAME", "Delete an organization", func(ctx context.Context, st *store.Store) error {
-		if err := st.DeleteOrganization(ctx, name, force); err != nil {
+	c := nameFlag(a.onControl("delete --name NAME", "Delete an organization", func(ctx context.Context, c *control.Service, who control.Actor) error {
+		if err := c.DeleteOrganization(ctx, who, name, control.Deletion{Force: force}); err != nil {
 			return forceHint(err)
 		}
 		return a.done("deleted", name)

@@ -12,25 +12,13 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
+	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/pool"
-	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
 // probe is what `instance test` finds out.
-type probe struct {
-	Org       string   `json:"org"`
-	Name      string   `json:"name"`
-	Reachable bool     `json:"reachable"`
-	Error     string   `json:"error,omitempty"`
-	Version   string   `json:"version,omitempty"`
-	Mode      string   `json:"mode,omitempty"`
-	Role      string   `json:"role,omitempty"`
-	Primaries int      `json:"primaries,omitempty"`  // of several servers; all were connected to
-	ConnectMS float64  `json:"connect_ms,omitempty"` // dial, authenticate and PING
-	PingMS    float64  `json:"ping_ms,omitempty"`    // median of pings PINGs
-	Warnings  []string `json:"warnings"`
-}
+type probe control.Probe
 
 func (probe) columns() []string {
 	return []string{"instance", "reachable", "redis", "mode", "role", "primaries", "connect", "ping", "warnings"}
@@ -47,29 +35,21 @@ func (p probe) cells() []string {
 
 func (a *app) instanceTest() *cobra.Command {
 	var org, name string
-	var cfg Config
-	c := nameFlag(orgFlag(a.onStore("test --org ORGANIZATION --name NAME", "Can the instance be reached, how fast, which Redis is it", func(ctx context.Context, st *store.Store) error {
-		var err error
-		if cfg, err = loadConfig(a.configFile); err != nil {
-			return err
-		}
-		in, err := st.Instance(ctx, org, name)
+	return nameFlag(orgFlag(a.onControl("test --org ORGANIZATION --name NAME", "Can the instance be reached, how fast, which Redis is it", func(ctx context.Context, c *control.Service, who control.Actor) error {
+		p, err := c.TestInstance(ctx, who, org, name)
 		if err != nil {
 			return err
 		}
-		p := test(ctx, cfg, in)
-		if !p.Reachable && !a.json {
-			return fmt.Errorf("instance %s cannot be reached: %s", in.Label(), p.Error)
-		}
-		if err := a.one(p); err != nil {
-			return err
+		if p.Reachable || a.json {
+			if err := a.one(probe(p)); err != nil {
+				return err
+			}
 		}
 		if !p.Reachable {
-			return fmt.Errorf("instance %s cannot be reached: %s", in.Label(), p.Error)
+			return fmt.Errorf("instance %s/%s cannot be reached: %s", p.Org, p.Name, p.Error)
 		}
 		return nil
 	}), &org), &name, "instance")
-	return c
 }
 
 const pings = 5

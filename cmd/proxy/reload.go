@@ -42,7 +42,7 @@ func (s *server) stages(data *dataPlane, service *auth.Service, limiters *rateli
 		always(func(next Config) { limiters.SetDefaults(next.RateLimit.defaults()) }),
 		always(func(next Config) { service.SetMaxStale(next.Store.MaxStale) }),
 		always(data.reconfigure),
-		always(func(next Config) { s.handler.set(s.newHandler(next)) }),
+		always(s.remanage),
 		always(func(Config) { _ = s.certs.Reload() }), // it has its own log and metrics
 	}
 }

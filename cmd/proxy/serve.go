@@ -18,6 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/respgate/respgate/admin"
+	"github.com/respgate/respgate/admin/api"
+	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/health"
 	"github.com/respgate/respgate/internal/bare"
@@ -64,6 +66,8 @@ type server struct {
 	listeners listeners
 	certs     *certificates
 	audit     *auditFile // nil: none
+	api       *api.API   // nil until the store is there, as control
+	control   *control.Service
 	handler   swapHandler
 }
 
@@ -145,6 +149,7 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 		return err
 	}
 	s.checks.know(st, service)
+	s.manage(st, data)
 	if instances, err := st.Instances(ctx, "", store.Page{}); err == nil {
 		for _, in := range instances {
 			s.metrics.AddTenant(in.Label())

@@ -25,6 +25,7 @@ func (s *server) newHandler(cfg Config) http.Handler {
 		AdminToken:   cfg.HTTP.AdminToken,
 		MetricsToken: cfg.HTTP.MetricsToken,
 		Pprof:        cfg.HTTP.Pprof,
+		API:          s.api,
 	}, s.health, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError)}), s.metrics, s.log)
 }
 

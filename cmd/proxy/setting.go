@@ -61,6 +61,8 @@ func (c *Config) settings() []setting {
 		live(text("http.admin_token", &c.HTTP.AdminToken, "", anything)),
 		live(text("http.metrics_token", &c.HTTP.MetricsToken, "", anything)),
 		live(flag("http.pprof", &c.HTTP.Pprof, false, nil)),
+		live(integer("http.rate", &c.HTTP.Rate, 100, 0, maxRate)),
+		live(integer("http.burst", &c.HTTP.Burst, 100, 0, maxRate)),
 
 		text("store.driver", &c.Store.Driver, "sqlite", oneOf([]string{"sqlite", "postgres"})),
 		text("store.dsn", &c.Store.DSN, "file:var/respgate.db", anything),

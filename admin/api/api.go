@@ -1,0 +1,167 @@
+// Package api is the management API: HTTP and JSON under /api/v1 over admin/control, which
+// decides who may do what. It describes itself in OpenAPI 3.1.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/respgate/respgate/admin/control"
+)
+
+// Prefix is what the paths of all operations begin with.
+const Prefix = "/api/v1"
+
+// Config is how the API is limited.
+type Config struct {
+	// Rate is how many requests per second a token may make, and an address without a good
+	// one; 0 is unlimited. A token's own comes first.
+	Rate  int
+	Burst int              // requests at once; 0 is as many as Rate
+	Now   func() time.Time // time.Now where it is nil
+}
+
+// Answers keep what requests with an idempotency key were answered. See store.Claim.
+type Answers interface {
+	Claim(ctx context.Context, owner, key string, request [32]byte, at time.Time) (answer []byte, done bool, err error)
+	Answer(ctx context.Context, owner, key string, answer []byte) error
+	Release(ctx context.Context, owner, key string) error
+}
+
+// API serves the management API. It is safe for concurrent use.
+type API struct {
+	control *control.Service
+	answers Answers
+	log     *slog.Logger
+	now     func() time.Time
+	tokens  *limits
+	callers *limits // by address, who have no good token
+}
+
+// New returns the API over a control plane.
+func New(cfg Config, c *control.Service, answers Answers, log *slog.Logger) *API {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &API{control: c, answers: answers, log: log, now: cfg.Now,
+		tokens: newLimits("token", cfg.Rate, cfg.Burst), callers: newLimits("address", cfg.Rate, cfg.Burst)}
+}
+
+// SetLimits changes what Config said of limits, at once.
+func (a *API) SetLimits(rate, burst int) {
+	a.tokens.set(rate, burst)
+	a.callers.set(rate, burst)
+}
+
+// Mount adds the API's paths to a mux: all under /api/.
+func (a *API) Mount(mux *http.ServeMux) {
+	routes := a.routes()
+	allowed := map[string][]string{}
+	for _, route := range routes {
+		mux.HandleFunc(route.method+" "+route.path, route.handler)
+		allowed[route.path] = append(allowed[route.path], route.method)
+	}
+	for path, methods := range allowed {
+		mux.HandleFunc(path, a.refuse(http.StatusMethodNotAllowed, allow(methods)))
+	}
+	mux.HandleFunc("/api/", a.refuse(http.StatusNotFound, ""))
+}
+
+// Direct takes a request for a path under /api/ that a mux would redirect to a shorter one as
+// one for a path that names nothing: whoever made it of a name has escaped it badly, and
+// would be redirected to something else. It comes before the mux.
+func Direct(r *http.Request) *http.Request {
+	if !strings.HasPrefix(r.URL.Path, "/api/") || strings.TrimSuffix(r.URL.Path, "/") == path.Clean(r.URL.Path) {
+		return r
+	}
+	there := new(http.Request)
+	*there = *r
+	there.URL = &url.URL{Path: "/api/"}
+	return there
+}
+
+// Paths returns what is served, as "METHOD /path", in order.
+func Paths() []string {
+	var all []string
+	for _, route := range New(Config{}, nil, nil, slog.New(slog.DiscardHandler)).routes() {
+		all = append(all, route.method+" "+route.path)
+	}
+	return all
+}
+
+// Document returns the API's description in OpenAPI 3.1, as JSON.
+func Document() ([]byte, error) {
+	b := New(Config{}, nil, nil, slog.New(slog.DiscardHandler)).build()
+	return document(b.spec)
+}
+
+// route is what serves a method of a path.
+type route struct {
+	method, path string
+	handler      http.HandlerFunc
+}
+
+// builder collects operations, as huma's adapter.
+type builder struct {
+	*API
+	api    huma.API
+	spec   *huma.OpenAPI
+	routed []route
+}
+
+// build describes all operations and what serves them.
+func (a *API) build() *builder {
+	b := &builder{API: a, spec: newSpec()}
+	b.api = huma.NewAPI(huma.Config{
+		OpenAPI:                      b.spec,
+		Formats:                      map[string]huma.Format{"application/json": format, "json": format},
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{withoutValues},
+	}, b)
+	for _, group := range []func(*builder){me, organizations, members, instances, keys, users, tokens, sessions, usage, audit} {
+		group(b)
+	}
+	finish(b.spec)
+	return b
+}
+
+// routes are all that is served under /api/.
+func (a *API) routes() []route {
+	b := a.build()
+	routes := b.routed
+	for _, r := range b.routed {
+		if r.path == Prefix+"/organizations" && r.method == http.MethodGet {
+			routes = append(routes, route{r.method, "/api/organizations", r.handler})
+		}
+	}
+	return append(routes,
+		route{http.MethodGet, Prefix + "/openapi.json", a.page("application/json", func() ([]byte, error) { return document(b.spec) })},
+		route{http.MethodGet, Prefix + "/docs", a.page("text/html; charset=utf-8", func() ([]byte, error) { return render(b.spec) })})
+}
+
+// Handle implements huma.Adapter.
+func (b *builder) Handle(op *huma.Operation, handler func(huma.Context)) {
+	b.routed = append(b.routed, route{op.Method, op.Path, b.serve(op, handler)})
+}
+
+// ServeHTTP implements huma.Adapter; a mux does it.
+func (b *builder) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
+// register adds an operation, whose handler is told who asks.
+func register[I, O any](b *builder, op operation, handle func(ctx context.Context, actor control.Actor, in *I) (*O, error)) {
+	huma.Register(b.api, op.huma(), func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, actorOf(ctx), in)
+		if err != nil {
+			return nil, b.problem(op.id, err)
+		}
+		return out, nil
+	})
+}

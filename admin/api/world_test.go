@@ -1,0 +1,229 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/store"
+	"github.com/respgate/respgate/tenant"
+)
+
+const (
+	adminToken = tenant.Secret("the operator's own token")
+	password   = tenant.Secret("correct horse battery")
+	// marker is in what another organization has and no request names.
+	marker = "zzmarker"
+)
+
+// world is an API over a real store: the organization acme with a user of each role, a
+// stranger's other organization, and tokens of all.
+type world struct {
+	api     *API
+	control *control.Service
+	store   *store.Store
+	handler http.Handler
+	tokens  map[string]tenant.Secret // by who has it
+	users   map[string]string        // their ids
+	log     testbed.Buffer
+	now     time.Time
+	live    *fakeLive
+	other   control.NewKey // the stranger's
+	probing func()         // comes before an instance is tested
+	globex  string         // the id of the stranger's organization
+}
+
+type fakeLive struct {
+	all   []tenant.Session
+	ended []string
+}
+
+func (*fakeLive) Proxy() string { return "proxy1" }
+
+func (l *fakeLive) Sessions(orgID string) (of []tenant.Session) {
+	for _, c := range l.all {
+		if orgID == "" || c.OrgID == orgID {
+			of = append(of, c)
+		}
+	}
+	return of
+}
+
+func (l *fakeLive) End(id string) { l.ended = append(l.ended, id) }
+
+func must[T any](t testing.TB) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// operator acts as the operator.
+func operator() control.Actor { return control.Actor{Kind: tenant.ByOperator} }
+
+func newWorld(t testing.TB, cfg Config) *world {
+	t.Helper()
+	w := &world{tokens: map[string]tenant.Secret{"operator": adminToken}, users: map[string]string{}, now: time.Now(), live: &fakeLive{}, probing: func() {}}
+	w.store = must[*store.Store](t)(store.Open(t.Context(), store.Config{Driver: "sqlite", DSN: "file:" + t.TempDir() + "/respgate.db"}, nil))
+	t.Cleanup(func() { _ = w.store.Close() })
+	now := func() time.Time { return w.now }
+	log := slog.New(slog.NewTextHandler(&w.log, nil))
+	w.control = control.New(control.Config{AdminToken: adminToken, Live: w.live, Log: log, Now: now, Test: func(_ context.Context, in tenant.Instance) control.Probe {
+		w.probing()
+		return control.Probe{Org: in.Org, Name: in.Name, Reachable: true}
+	}}, w.store)
+	cfg.Now = now
+	w.api = New(cfg, w.control, w.store, log)
+	mux := http.NewServeMux()
+	w.api.Mount(mux)
+	w.handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { mux.ServeHTTP(rw, Direct(r)) })
+	for _, who := range []string{"viewer", "admin", "owner", "stranger", "expired", "revoked", "disabled", "root"} {
+		w.user(t, who)
+	}
+	w.acme(t)
+	w.strangers(t)
+	w.ended(t)
+	return w
+}
+
+// user makes a user with a token.
+func (w *world) user(t testing.TB, who string) {
+	t.Helper()
+	u := tenant.User{Email: who + "@example.com", Operator: who == "root"}
+	if who == "stranger" {
+		u.Name = marker // an organization sees who tries what with it, by e-mail address
+	}
+	u = must[tenant.User](t)(w.store.CreateUser(t.Context(), u))
+	made := must[control.NewToken](t)(w.control.CreateToken(t.Context(), operator(), tenant.Token{UserID: u.ID, Name: who, ExpiresAt: w.now.Add(time.Hour)}))
+	w.users[who], w.tokens[who] = u.ID, made.Text
+}
+
+// acme makes the organization, and what is missing of it.
+func (w *world) acme(t testing.TB) tenant.Organization {
+	t.Helper()
+	ctx := t.Context()
+	o, err := w.store.Organization(ctx, "acme")
+	if errors.Is(err, tenant.ErrNotFound) {
+		o, err = w.store.CreateOrganization(ctx, tenant.Organization{Name: "acme"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range tenant.Roles() {
+		if _, err := w.store.SetMember(ctx, "acme", w.users[string(role)], role); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.store.Instance(ctx, "acme", "cache"); errors.Is(err, tenant.ErrNotFound) {
+		must[tenant.Instance](t)(w.store.CreateInstance(ctx, "acme", "cache", "redis://app:hunter2@10.0.0.5:6379/0"))
+	}
+	w.live.all = slices.DeleteFunc(w.live.all, func(c tenant.Session) bool { return c.Org == "acme" })
+	w.live.all = append(w.live.all, tenant.Session{ID: "proxy1-1", OrgID: o.ID, Org: "acme", Instance: "cache", KeyName: "web"})
+	return o
+}
+
+// key makes one of acme's.
+func (w *world) key(t testing.TB) control.NewKey {
+	t.Helper()
+	return must[control.NewKey](t)(w.control.CreateKey(t.Context(), operator(), tenant.Key{Org: "acme", Instances: []string{"cache"}, Name: "web"}))
+}
+
+// strangers makes another organization, with marks wherever there may be some.
+func (w *world) strangers(t testing.TB) {
+	t.Helper()
+	ctx := t.Context()
+	o := must[tenant.Organization](t)(w.store.CreateOrganization(ctx, tenant.Organization{Name: "globex"}))
+	w.globex = o.ID
+	must[tenant.Membership](t)(w.store.SetMember(ctx, "globex", w.users["stranger"], tenant.Owner))
+	in := must[tenant.Instance](t)(w.store.CreateInstance(ctx, "globex", "store", "redis://"+marker+".example:6379/0"))
+	w.other = must[control.NewKey](t)(w.control.CreateKey(ctx, operator(), tenant.Key{Org: "globex", Instances: []string{"store"}, Name: marker}))
+	if err := w.store.AddUsage(ctx, []tenant.Usage{{KeyID: w.other.ID, InstanceID: in.ID, At: w.now, Commands: 7}}); err != nil {
+		t.Fatal(err)
+	}
+	w.live.all = append(w.live.all, tenant.Session{ID: "proxy1-2", OrgID: o.ID, Org: "globex", Instance: "store", KeyName: marker, Name: marker})
+	gone := must[tenant.Organization](t)(w.store.CreateOrganization(ctx, tenant.Organization{Name: marker}))
+	must[tenant.Membership](t)(w.store.SetMember(ctx, gone.Name, w.users["stranger"], tenant.Owner))
+	if err := w.store.DeleteOrganization(ctx, marker, true); err != nil {
+		t.Fatal(err)
+	}
+	must[tenant.Instance](t)(w.store.CreateInstance(ctx, "globex", marker, "redis://10.0.0.9:6379/0"))
+	if err := w.store.DeleteInstance(ctx, "globex", marker, true); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ended ends the tokens of those who have none that is good.
+func (w *world) ended(t testing.TB) {
+	t.Helper()
+	ctx := t.Context()
+	made := must[control.NewToken](t)(w.control.CreateToken(ctx, operator(), tenant.Token{UserID: w.users["expired"], ExpiresAt: w.now.Add(time.Nanosecond)}))
+	w.tokens["expired"] = made.Text
+	w.now = w.now.Add(time.Millisecond)
+	all := must[[]tenant.Token](t)(w.store.Tokens(ctx, w.users["revoked"], ""))
+	if err := w.control.RevokeToken(ctx, operator(), all[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	must[tenant.User](t)(w.control.UpdateUser(ctx, operator(), w.users["disabled"], control.Change[tenant.User]{Apply: func(u *tenant.User) error {
+		u.DisabledAt = w.now
+		return nil
+	}}))
+	invitation := must[control.NewToken](t)(w.control.Invite(ctx, operator(), w.users["viewer"]))
+	w.tokens["invitation"] = invitation.Text
+}
+
+// request is one that a test makes.
+type request struct {
+	who    string // "" sends no token
+	call   string // METHOD /path, after Prefix where it does not begin with /api
+	body   string
+	header map[string]string
+}
+
+// do makes a request.
+func (w *world) do(t testing.TB, q request) *httptest.ResponseRecorder {
+	t.Helper()
+	method, path, _ := strings.Cut(q.call, " ")
+	if !strings.HasPrefix(path, "/api") {
+		path = Prefix + path
+	}
+	r := httptest.NewRequest(method, path, strings.NewReader(q.body))
+	if q.who != "" {
+		r.Header.Set("Authorization", "Bearer "+w.tokens[q.who].Reveal())
+	}
+	if q.body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for name, value := range q.header {
+		if value == "" {
+			r.Header.Del(name)
+			continue
+		}
+		r.Header.Set(name, value)
+	}
+	rec := httptest.NewRecorder()
+	w.handler.ServeHTTP(rec, r)
+	return rec
+}
+
+// fields reads an answer that is an object.
+func fields(t testing.TB, rec *httptest.ResponseRecorder) map[string]any {
+	t.Helper()
+	var all map[string]any
+	if err := json.NewDecoder(bytes.NewReader(rec.Body.Bytes())).Decode(&all); err != nil {
+		t.Fatalf("%d %s: %v", rec.Code, rec.Body, err)
+	}
+	return all
+}
