@@ -48,7 +48,7 @@ func Postgres(tb testing.TB) *PostgresServer {
 		s.become("postgres", dir)
 	}
 	password := filepath.Join(dir, "password")
-	if err := os.WriteFile(password, []byte(postgresPassword), 0o644); err != nil { //nolint:gosec // the other user reads it
+	if err := os.WriteFile(password, []byte(postgresPassword), 0o644); err != nil {
 		tb.Fatal(err)
 	}
 	initdb := s.command("initdb", "-D", s.dir, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password, "-E", "UTF8", "--locale", "C", "--no-sync")
