@@ -228,8 +228,6 @@ type moved struct {
 	topology *pool.Topology
 }
 
-func (m moved) self() *Session { return sessionOf(m.Owner) }
-
 // Client implements pool.Rider.
 func (m moved) Client() pool.Owner {
 	if r, ok := m.Owner.(pool.Rider); ok {
