@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/respgate/respgate/admin/api"
 	"github.com/respgate/respgate/health"
 )
 
@@ -44,6 +45,7 @@ func TestAnswers(t *testing.T) {
 	const admin, metrics = "the-operator-token", "the-scraper-token"
 	guarded := Config{AdminToken: admin, MetricsToken: metrics, Pprof: true}
 	good := fakeHealth{ready: true}
+	withAPI := Config{API: api.New(api.Config{}, nil, nil, quiet())}
 	for _, c := range []struct {
 		name, request string
 		token         string // the Authorization header
@@ -74,6 +76,14 @@ func TestAnswers(t *testing.T) {
 		{name: "profiles", request: "GET /debug/pprof/goroutine?debug=1", token: "Bearer " + admin, cfg: guarded, status: 200, body: "goroutine profile", counted: "GET /debug/pprof/ 200"},
 		{name: "unknown path", request: "GET /nosuch", status: 404, body: `{"title":"Not Found","status":404,"detail":"`, counted: "GET other 404"},
 		{name: "wrong method", request: "POST /health", status: 405, body: `"status":405`, counted: "POST /health 405"},
+		{name: "the API without a store", request: "GET /api/v1/organizations", status: 503, body: `the store is not there yet`, counted: "GET /api/ 503"},
+		{name: "the API", request: "GET /api/v1/organizations", cfg: withAPI, status: 401, body: `Authorization: Bearer`, counted: "GET /api/v1/organizations 401"},
+		{name: "one thing of the API", request: "GET /api/v1/keys/5jX0sYq1Zb7K", cfg: withAPI, status: 401, counted: "GET /api/v1/keys/{key} 401"},
+		{name: "the seed's path", request: "GET /api/organizations", cfg: withAPI, status: 401, counted: "GET /api/organizations 401"},
+		{name: "the API's description", request: "GET /api/v1/openapi.json", cfg: withAPI, status: 200, body: `"openapi": "3.1.0"`, counted: "GET /api/v1/openapi.json 200"},
+		{name: "a path of the API that is none", request: "GET /api/v1/nosuch", cfg: withAPI, status: 404, counted: "GET /api/ 404"},
+		{name: "a path of the API that is none when shortened", request: "GET /api/v1/keys/../organizations", cfg: withAPI, status: 404, counted: "GET /api/ 404"},
+		{name: "a wrong method of the API", request: "PUT /api/v1/me", cfg: withAPI, status: 405, body: `want GET, HEAD here`, counted: "PUT /api/v1/me 405"},
 		{name: "invented method", request: "BREW /nosuch", status: 404, counted: "other other 404"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -50,16 +50,16 @@ type fakeLive struct {
 
 func (*fakeLive) Proxy() string { return "proxy1" }
 
-func (l *fakeLive) Sessions(orgID string) (of []tenant.Session) {
+func (l *fakeLive) Sessions(_ context.Context, orgID string) (of []tenant.Session, err error) {
 	for _, c := range l.all {
 		if orgID == "" || c.OrgID == orgID {
 			of = append(of, c)
 		}
 	}
-	return of
+	return of, nil
 }
 
-func (l *fakeLive) End(id string) { l.ended = append(l.ended, id) }
+func (l *fakeLive) EndSession(id string) { l.ended = append(l.ended, id) }
 
 func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/respgate/respgate/tenant"
 )
@@ -67,25 +66,5 @@ func (d *dataPlane) EndSession(text string) {
 	}, func() {})
 }
 
-// sessionsTimeout bounds how long the loops are waited for.
-const sessionsTimeout = 2 * time.Second
-
-// liveSessions are a proxy's clients as the control plane sees them.
-type liveSessions struct{ data *dataPlane }
-
-// Proxy implements control.Live.
-func (l liveSessions) Proxy() string { return l.data.id }
-
-// Sessions implements control.Live. None are returned when the loops do not answer.
-func (l liveSessions) Sessions(orgID string) []tenant.Session {
-	ctx, cancel := context.WithTimeout(context.Background(), sessionsTimeout)
-	defer cancel()
-	all, err := l.data.Sessions(ctx, orgID)
-	if err != nil {
-		l.data.log.Error("the clients' sessions cannot be listed", "error", err)
-	}
-	return all
-}
-
-// End implements control.Live.
-func (l liveSessions) End(id string) { l.data.EndSession(id) }
+// Proxy returns what the ids of the proxy's sessions begin with, before the '-'.
+func (d *dataPlane) Proxy() string { return d.id }

@@ -13,7 +13,7 @@ import (
 func (s *server) manage(st *store.Store, data *dataPlane) {
 	s.control = control.New(control.Config{
 		AdminToken: s.cfg.HTTP.AdminToken,
-		Live:       liveSessions{data},
+		Live:       data,
 		Test:       s.testInstance,
 		Log:        s.log,
 	}, st)
