@@ -121,6 +121,8 @@ type Service struct {
 	maxStale                  atomic.Int64  // see SetMaxStale
 	onChange                  func(*Handle)
 	onDeleted                 func(label string)
+	onSessionEnd              func(id string)
+	onBadKey                  func(BadKey)
 
 	mu         sync.Mutex
 	index      map[string]weak.Pointer[entry] // everything that somebody holds
@@ -160,10 +162,14 @@ func New(cfg Config, st Store, observer Observer, log *slog.Logger) (*Service, e
 		kick:      make(chan struct{}, 1),
 		onChange:  func(*Handle) {},
 		onDeleted: func(string) {},
-		index:     map[string]weak.Pointer[entry]{},
-		unknown:   newRecentSet(maxUnknown, cfg.UnknownTTL),
-		answered:  time.Now(),
-		flights:   map[string]*flight{},
+
+		onSessionEnd: func(string) {},
+		onBadKey:     func(BadKey) {},
+
+		index:    map[string]weak.Pointer[entry]{},
+		unknown:  newRecentSet(maxUnknown, cfg.UnknownTTL),
+		answered: time.Now(),
+		flights:  map[string]*flight{},
 	}, nil
 }
 
@@ -175,6 +181,28 @@ func (s *Service) OnChange(fn func(h *Handle)) { s.onChange = fn }
 // OnDeleted has fn called with the label of an instance that is gone, after the
 // handles on it have ended. Otherwise as OnChange.
 func (s *Service) OnDeleted(fn func(label string)) { s.onDeleted = fn }
+
+// OnSessionEnd has fn called with the id of a session that is to end: see
+// tenant.Changes. Otherwise as OnChange.
+func (s *Service) OnSessionEnd(fn func(id string)) { s.onSessionEnd = fn }
+
+// BadKey is a key, in the form of one, that lets nobody in, or not whoever came with it.
+type BadKey struct {
+	KeyID   string // as the client gave it
+	KeyName string // "" where the key is not known, as for the organization
+	OrgID   string
+	Org     string
+	Addr    netip.Addr // the client's
+	Reason  string     // one of Reasons
+}
+
+// noted reports whether OnBadKey is told: not of what is no key at all, and not of a good
+// one for another instance.
+func (b BadKey) noted() bool { return b.Reason != ReasonMalformed && b.Reason != ReasonInstance }
+
+// OnBadKey has fn called for a client that is turned away with a key that is unknown, revoked
+// or expired, has another secret, or may not be used from there. Otherwise as OnChange.
+func (s *Service) OnBadKey(fn func(b BadKey)) { s.onBadKey = fn }
 
 // How often the log has a line of what may happen all the time: the metrics have all of it.
 const (
@@ -216,12 +244,12 @@ func (s *Service) Authenticate(ctx context.Context, addr netip.Addr, user, key s
 	s.observer.Request()
 	id, hash, ok := Parse([]byte(key))
 	if !ok {
-		return nil, s.turnAway(ctx, addr, "", ReasonMalformed)
+		return nil, s.turnAway(ctx, BadKey{Addr: addr, Reason: ReasonMalformed})
 	}
-	h, reason, err := s.verify(ctx, addr, user, id, &hash)
+	h, bad, err := s.verify(ctx, addr, user, id, &hash)
 	switch {
-	case reason != "":
-		return nil, s.turnAway(ctx, addr, id, reason)
+	case bad.Reason != "":
+		return nil, s.turnAway(ctx, bad)
 	case errors.Is(err, ErrUnavailable):
 		s.observer.Failure(ReasonUnavailable, "")
 		return nil, err
@@ -232,17 +260,21 @@ func (s *Service) Authenticate(ctx context.Context, addr netip.Addr, user, key s
 }
 
 // turnAway returns the error for a bad key, when it may be told.
-func (s *Service) turnAway(ctx context.Context, addr netip.Addr, id, reason string) error {
+func (s *Service) turnAway(ctx context.Context, bad BadKey) error {
+	addr, id := bad.Addr, bad.KeyID
 	delay, by := s.guesses.guess(addr, id, time.Now())
-	s.observer.Failure(reason, by)
-	if reason == ReasonAddress {
+	s.observer.Failure(bad.Reason, by)
+	if bad.noted() {
+		s.onBadKey(bad)
+	}
+	if bad.Reason == ReasonAddress {
 		s.sayElsewhere.Do(func() {
 			s.log.Warn("a key was used from an address that is not on its list", "key", id, "client", addr.String())
 		})
 	}
 	if by != "" {
 		s.sayThrottled.Do(func() {
-			s.log.Warn("guesses of keys are slowed down", "by", by, "key", id, "client", addr.String(), "reason", reason, "delay", delay)
+			s.log.Warn("guesses of keys are slowed down", "by", by, "key", id, "client", addr.String(), "reason", bad.Reason, "delay", delay)
 		})
 	}
 	if err := s.guesses.wait(ctx, delay); err != nil {
@@ -251,23 +283,26 @@ func (s *Service) turnAway(ctx context.Context, addr netip.Addr, id, reason stri
 	return ErrWrongPass
 }
 
-// verify returns a handle, or the reason why the key is bad, or an error when that
+// verify returns a handle, or what is bad about the key (a Reason), or an error when that
 // cannot be said.
-func (s *Service) verify(ctx context.Context, addr netip.Addr, user, id string, hash *[32]byte) (h *Handle, reason string, err error) {
+func (s *Service) verify(ctx context.Context, addr netip.Addr, user, id string, hash *[32]byte) (h *Handle, bad BadKey, err error) {
+	bad = BadKey{KeyID: id, Addr: addr}
 	for {
 		e, err := s.lookup(ctx, id)
 		switch {
 		case errors.Is(err, tenant.ErrNotFound):
-			return nil, ReasonUnknown, nil
+			bad.Reason = ReasonUnknown
+			return nil, bad, nil
 		case err != nil:
-			return nil, "", err
+			return nil, bad, err
 		}
 		s.mu.Lock()
 		gone := e.gone
-		h, reason = e.open(addr, user, hash, time.Now())
+		h, bad.Reason = e.open(addr, user, hash, time.Now())
+		bad.KeyName, bad.OrgID, bad.Org = e.owner.name, e.owner.orgID, e.owner.org
 		s.mu.Unlock()
 		if !gone {
-			return h, reason, nil
+			return h, bad, nil
 		}
 	}
 }

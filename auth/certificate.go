@@ -106,7 +106,7 @@ func (e *entry) certifies(addr netip.Addr, names []string) *Handle {
 	if e.certName == "" || !slices.Contains(names, e.certName) {
 		return nil
 	}
-	h, _ := e.enter(addr, "", time.Now())
+	h, _ := e.enter(&e.generations[0], addr, "", time.Now())
 	return h
 }
 

@@ -87,6 +87,9 @@ func (f *follower) poll(ctx context.Context) {
 		for _, label := range c.Deleted {
 			f.s.onDeleted(label)
 		}
+		for _, id := range c.Sessions {
+			f.s.onSessionEnd(id)
+		}
 		if !more {
 			return
 		}
@@ -252,7 +255,7 @@ func (s *Service) watchClock(ctx context.Context) {
 	}
 }
 
-// expire ends the handles of the keys that have expired.
+// expire ends the handles of the keys that have expired, and of secrets whose time is over.
 func (s *Service) expire(now time.Time) (ended []*Handle) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -263,12 +266,13 @@ func (s *Service) expire(now time.Time) (ended []*Handle) {
 	for _, w := range s.index {
 		e := w.Value()
 		switch {
-		case e == nil || len(e.handles) == 0:
+		case e == nil || !e.live():
 		case e.expired(now):
 			e.lapsed = true
 			ended = append(ended, e.end()...)
 		default:
-			s.expireBy(e.expires)
+			ended = append(ended, e.endOverlap(now)...)
+			s.expireBy(e.nextEnd())
 		}
 	}
 	return ended

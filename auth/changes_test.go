@@ -53,7 +53,17 @@ func TestChangesReachLiveHandles(t *testing.T) {
 		{"secret rotated", func(g *tenant.Grant) { g.Key.SecretHash[0]++ }, true, true, nil},
 		{"certificate bound", func(g *tenant.Grant) { g.Key.CertificateName = "web" }, false, false,
 			func(p *tenant.Principal) bool { return p != nil }},
-		{"nothing", func(g *tenant.Grant) { g.Key.Name = "renamed" }, false, false,
+		{"limit of the organization", func(g *tenant.Grant) { g.Quota.Rate = 7 }, false, true,
+			func(p *tenant.Principal) bool { return p.Pace.Rate == 7 }},
+		{"name", func(g *tenant.Grant) { g.Key.Name = "renamed" }, false, true,
+			func(p *tenant.Principal) bool { return p.KeyName == "renamed" }},
+		{"commands that are noted", func(g *tenant.Grant) { g.Key.Audit = "+@write -del" }, false, true,
+			func(p *tenant.Principal) bool {
+				return p.Audit.Has(id("set")) && !p.Audit.Has(id("del")) && !p.Audit.Has(id("client|list"))
+			}},
+		{"noted commands that cannot be read", func(g *tenant.Grant) { g.Key.Audit = "+get >password" }, false, true,
+			func(p *tenant.Principal) bool { return p.Audit.Has(id("set")) && p.Audit.Unknown() }},
+		{"nothing", func(g *tenant.Grant) { g.Key.LastUsedAt = time.Now() }, false, false,
 			func(p *tenant.Principal) bool { return p != nil }},
 	}
 	for _, tt := range tests {

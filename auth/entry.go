@@ -2,7 +2,6 @@ package auth
 
 import (
 	"container/list"
-	"crypto/subtle"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -32,50 +31,60 @@ func (h *Handle) KeyID() string { return h.entry.id }
 // entry is one key. But for id, the service's lock guards it.
 type entry struct {
 	id       string
-	hash     [32]byte
+	owner    owner
 	own      string // the name of the key's own instance
 	certName string // of the certificate that opens it; "" is none
 	rules    string
 	commands *tenant.CommandSet // of rules
+	noted    string             // rules of the commands that are noted
+	audit    *tenant.CommandSet // of noted; nil: none
 	from     tenant.Networks
 	revoked  bool
 	expires  time.Time // zero: never
 	lapsed   bool      // the handles have ended because it has expired
-	handles  []*Handle // those that have not ended
-	place    *list.Element
-	gone     bool // no longer in the index: to be looked up again
+
+	generations []generation
+	place       *list.Element
+	gone        bool // no longer in the index: to be looked up again
 }
+
+// owner is whose a key is.
+type owner struct{ name, orgID, org string }
 
 // grant is what the store says about a key, with its rules parsed.
 type grant struct {
 	tenant.Grant
-	commands *tenant.CommandSet
+	commands, audit *tenant.CommandSet
 }
 
 func (s *Service) read(g tenant.Grant) grant {
-	if g.Key.Commands == "" {
-		return grant{g, s.commands}
+	read := grant{Grant: g, commands: s.commands}
+	var err error
+	if g.Key.Commands != "" {
+		if read.commands, err = ParseRules(g.Key.Commands); err != nil {
+			s.log.Error("a key's command rules cannot be read: it may run nothing until they are set anew", "key", g.Key.ID, "error", err)
+			read.commands = &tenant.CommandSet{}
+		}
 	}
-	commands, err := ParseRules(g.Key.Commands)
-	if err != nil {
-		s.log.Error("a key's command rules cannot be read: it may run nothing until they are set anew", "key", g.Key.ID, "error", err)
-		commands = &tenant.CommandSet{}
+	if read.audit, err = ParseAudit(g.Key.Audit); err != nil {
+		s.log.Error("a key's audit rules cannot be read: all its commands are noted until they are set anew", "key", g.Key.ID, "error", err)
+		read.audit, _ = ParseAudit("+@all")
 	}
-	return grant{g, commands}
+	return read
 }
 
 // open returns the handle for the instance that user names to a client at addr, or the
-// reason why not. What the key may not do is told only to who has its secret, which is
-// compared in a time that tells nothing of it.
+// reason why not. What the key may not do is told only to who has its secret.
 func (e *entry) open(addr netip.Addr, user string, hash *[32]byte, now time.Time) (*Handle, string) {
-	if subtle.ConstantTimeCompare(e.hash[:], hash[:]) != 1 {
+	of := e.generation(hash, now)
+	if of == nil {
 		return nil, ReasonWrongSecret
 	}
-	return e.enter(addr, user, now)
+	return e.enter(of, addr, user, now)
 }
 
-// enter is open for who needs no secret.
-func (e *entry) enter(addr netip.Addr, user string, now time.Time) (*Handle, string) {
+// enter is open for who has the secret of a generation, or is let in without.
+func (e *entry) enter(of *generation, addr netip.Addr, user string, now time.Time) (*Handle, string) {
 	switch {
 	case e.revoked:
 		return nil, ReasonRevoked
@@ -87,7 +96,7 @@ func (e *entry) enter(addr netip.Addr, user string, now time.Time) (*Handle, str
 	if user == "" || user == "default" {
 		user = e.own
 	}
-	for _, h := range e.handles {
+	for _, h := range of.handles {
 		if h.Principal().Route.Instance == user {
 			return h, ""
 		}
@@ -103,11 +112,16 @@ func (e *entry) apply(g grant, now time.Time) (changed []*Handle) {
 	if e.commands == nil || e.rules != g.Key.Commands {
 		e.rules, e.commands = g.Key.Commands, g.commands
 	}
-	if len(e.handles) > 0 && (subtle.ConstantTimeCompare(e.hash[:], g.Key.SecretHash[:]) != 1 || e.certName != "" && e.certName != g.Key.CertificateName) {
-		changed = e.end() // rotated: what the old secret or certificate opened ends
+	if e.noted != g.Key.Audit {
+		e.noted, e.audit = g.Key.Audit, g.audit
 	}
+	if e.certName != "" && e.certName != g.Key.CertificateName {
+		changed = e.end() // what the old certificate opened ends
+	}
+	changed = append(changed, e.replace(generations(g.Key, now))...)
 	e.certName = g.Key.CertificateName
-	e.hash, e.from = g.Key.SecretHash, g.Key.AllowFrom
+	e.owner = owner{g.Key.Name, g.Seats.OrgID, g.Key.Org}
+	e.from = g.Key.AllowFrom
 	e.expires, e.revoked = g.Key.ExpiresAt, !g.Key.RevokedAt.IsZero()
 	e.lapsed = e.expired(now)
 	e.own = ""
@@ -117,38 +131,17 @@ func (e *entry) apply(g grant, now time.Time) (changed []*Handle) {
 	if e.revoked || e.lapsed {
 		return append(changed, e.end()...)
 	}
-	old := e.handles
-	e.handles = nil
+	principals := make([]*tenant.Principal, 0, len(g.Routes))
 	for _, route := range g.Routes {
-		p := &tenant.Principal{KeyID: e.id, Org: g.Key.Org, Route: route, Limits: g.Key.Limits, Commands: e.commands, AllowFrom: e.from, Seats: g.Seats}
-		h := handleOf(old, route.InstanceID)
-		switch {
-		case h == nil:
-			h = &Handle{instance: route.InstanceID, entry: e}
-			h.principal.Store(p)
-		case !same(h.Principal(), p):
-			h.principal.Store(p)
-			changed = append(changed, h)
-		}
-		e.handles = append(e.handles, h)
+		principals = append(principals, &tenant.Principal{
+			KeyID: e.id, KeyName: g.Key.Name, Org: g.Key.Org, Route: route, Limits: g.Key.Limits, Pace: tenant.Pace{Rate: g.Quota.Rate, Burst: g.Quota.Burst},
+			Commands: e.commands, Audit: e.audit, AllowFrom: e.from, Seats: g.Seats,
+		})
 	}
-	for _, h := range old {
-		if handleOf(e.handles, h.instance) == nil {
-			h.principal.Store(nil)
-			changed = append(changed, h)
-		}
+	for i := range e.generations {
+		changed = append(changed, e.generations[i].follow(e, principals)...)
 	}
 	return changed
-}
-
-// end ends all handles and returns them.
-func (e *entry) end() []*Handle {
-	ended := e.handles
-	e.handles = nil
-	for _, h := range ended {
-		h.principal.Store(nil)
-	}
-	return ended
 }
 
 func handleOf(handles []*Handle, instance string) *Handle {
@@ -161,7 +154,8 @@ func handleOf(handles []*Handle, instance string) *Handle {
 }
 
 func same(a, b *tenant.Principal) bool {
-	return a.Org == b.Org && a.Route == b.Route && a.Commands == b.Commands && a.Seats == b.Seats && slices.Equal(a.AllowFrom, b.AllowFrom) &&
+	return a.KeyName == b.KeyName && a.Org == b.Org && a.Route == b.Route && a.Commands == b.Commands && a.Audit == b.Audit &&
+		a.Seats == b.Seats && a.Pace == b.Pace && slices.Equal(a.AllowFrom, b.AllowFrom) &&
 		a.Limits.Reset == b.Limits.Reset && sameInt(a.Limits.Rate, b.Limits.Rate) && sameInt(a.Limits.Burst, b.Limits.Burst)
 }
 
@@ -215,8 +209,8 @@ func (s *Service) insert(id string, g grant, now time.Time) *entry {
 
 func (s *Service) update(e *entry, g grant, now time.Time) (changed []*Handle) {
 	changed = e.apply(g, now)
-	if len(e.handles) > 0 {
-		s.expireBy(e.expires)
+	if e.live() {
+		s.expireBy(e.nextEnd())
 	}
 	return changed
 }

@@ -17,7 +17,7 @@ import (
 type fakeStore struct {
 	mu      sync.Mutex
 	grants  map[string]tenant.Grant
-	log     []string // the key of each change; "/label" for a deleted instance
+	log     []string // the key of each change; "/label" for a deleted instance, "-id" for a session
 	cut     int64    // what is before is not told
 	asked   map[string]int
 	polls   int
@@ -93,9 +93,12 @@ func (f *fakeStore) Changes(ctx context.Context, after int64) (tenant.Changes, e
 	defer f.mu.Unlock()
 	c := tenant.Changes{Seq: int64(len(f.log)), Complete: after >= f.cut}
 	for _, what := range f.log[min(max(after, f.cut), c.Seq):] {
-		if what[0] == '/' {
+		switch what[0] {
+		case '/':
 			c.Deleted = append(c.Deleted, what[1:])
-		} else {
+		case '-':
+			c.Sessions = append(c.Sessions, what[1:])
+		default:
 			c.Keys = append(c.Keys, what)
 		}
 	}
@@ -238,6 +241,8 @@ type world struct {
 	logged  bytes.Buffer
 	changed []*Handle
 	deleted []string
+
+	sessions []string
 }
 
 func (w *world) Write(b []byte) (int, error) {
@@ -279,6 +284,11 @@ func newWorld(t *testing.T, cfg Config, st *fakeStore) *world {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.deleted = append(w.deleted, label)
+	})
+	s.OnSessionEnd(func(id string) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.sessions = append(w.sessions, id)
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -36,17 +36,17 @@ type Key struct {
 
 // Generate makes a key from crypto/rand: its secret has 154 random bits, which
 // is why a fast hash of it is enough.
-func Generate() Key { return GenerateFor(randomText(idLength)) }
+func Generate() Key { return GenerateFor(RandomText(idLength)) }
 
 // GenerateFor makes a new secret for the key with the given id, as in rotating
 // it. The id must be 12 characters of base62.
 func GenerateFor(id string) Key { return generate(keyPrefix, id) }
 
 // GenerateToken makes a token, as random as a key, for who manages organizations.
-func GenerateToken() Key { return generate(tokenPrefix, randomText(idLength)) }
+func GenerateToken() Key { return generate(tokenPrefix, RandomText(idLength)) }
 
 func generate(prefix, id string) Key {
-	text := prefix + id + "_" + randomText(secretLength-sumLength)
+	text := prefix + id + "_" + RandomText(secretLength-sumLength)
 	sum := checksum([]byte(text))
 	text += string(sum[:])
 	return Key{ID: id, Hash: keyHash([]byte(text)), Text: tenant.Secret(text), prefix: prefix}
@@ -119,7 +119,8 @@ func checksum(b []byte) (sum [sumLength]byte) {
 	return sum
 }
 
-func randomText(n int) string {
+// RandomText returns n characters of base62 from crypto/rand.
+func RandomText(n int) string {
 	// Bytes from 248 on are thrown away: 256 is not a multiple of 62, and the
 	// first characters would come up more often.
 	const fair = 256 - 256%62

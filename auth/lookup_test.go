@@ -353,7 +353,7 @@ func TestEntryDroppedBeforeItIsOpened(t *testing.T) {
 		}()
 		synctest.Wait()
 		w.Service.mu.Lock()
-		f.entry = &entry{id: k.ID, hash: k.Hash, gone: true}
+		f.entry = &entry{id: k.ID, generations: []generation{{hash: k.Hash}}, gone: true}
 		delete(w.flights, k.ID)
 		w.Service.mu.Unlock()
 		close(f.done)

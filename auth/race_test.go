@@ -92,9 +92,9 @@ func TestConcurrentUse(t *testing.T) {
 
 // verifyOnly is Authenticate without the delay of failures.
 func (s *Service) verifyOnly(ctx context.Context, user string, k made) (*Handle, error) {
-	h, reason, err := s.verify(ctx, home, user, k.ID, &k.Hash)
-	if reason != "" {
-		return nil, errors.New(reason)
+	h, bad, err := s.verify(ctx, home, user, k.ID, &k.Hash)
+	if bad.Reason != "" {
+		return nil, errors.New(bad.Reason)
 	}
 	return h, err
 }

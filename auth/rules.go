@@ -43,11 +43,10 @@ func ParseRules(rules string) (*tenant.CommandSet, error) {
 // compileRules reports also whether the rules name @scripting, and do not take it
 // away again.
 func compileRules(rules string) (set *tenant.CommandSet, scripting bool, err error) {
-	set = tenant.NewCommandSet(int(command.Num))
+	if set, err = applyRules(rules); err != nil {
+		return nil, false, err
+	}
 	for _, word := range strings.Fields(rules) {
-		if err := applyRule(set, strings.ToLower(word)); err != nil {
-			return nil, false, fmt.Errorf("command rule %q: %w", word, err)
-		}
 		switch strings.ToLower(word) {
 		case "+@scripting":
 			scripting = true
@@ -58,6 +57,25 @@ func compileRules(rules string) (set *tenant.CommandSet, scripting bool, err err
 	client := command.Lookup([]byte("client"))
 	apply(set, true, func(c *command.Command) bool { return c.Top == client })
 	return set, scripting, nil
+}
+
+// ParseAudit compiles the rules of the commands that are noted, which are as those of
+// ParseRules without what goes beyond Redis. Empty rules are none: nil.
+func ParseAudit(rules string) (*tenant.CommandSet, error) {
+	if strings.TrimSpace(rules) == "" {
+		return nil, nil
+	}
+	return applyRules(rules)
+}
+
+func applyRules(rules string) (*tenant.CommandSet, error) {
+	set := tenant.NewCommandSet(int(command.Num))
+	for _, word := range strings.Fields(rules) {
+		if err := applyRule(set, strings.ToLower(word)); err != nil {
+			return nil, fmt.Errorf("command rule %q: %w", word, err)
+		}
+	}
+	return set, nil
 }
 
 func applyRule(set *tenant.CommandSet, word string) error {

@@ -13,7 +13,8 @@ func sameSet(a, b *tenant.CommandSet) bool { return contains(a, b) && contains(b
 
 // FuzzParseRules: the last word about a command counts, in any case of letters, so that
 // rules said twice are the same rules; CLIENT is always there, scripts only where rules
-// stricter than the default name them; and what is refused is named.
+// stricter than the default name them; and what is refused is named. As audit rules the same
+// are refused, and empty ones are none.
 func FuzzParseRules(f *testing.F) {
 	for _, seed := range []string{"", DefaultRules, "+@read -@dangerous +config|get", "allcommands nocommands +GET", "+@read +@scripting -@scripting +eval",
 		"-", "+", "+@", "+|", "+config|", "~*", "%R~x", "(+get ~a)", "+@all -config +config|get", "+client|nosuch", "-@all -client"} {
@@ -26,6 +27,10 @@ func FuzzParseRules(f *testing.F) {
 	client := command.Lookup([]byte("client"))
 	f.Fuzz(func(t *testing.T, rules string) {
 		set, err := ParseRules(rules)
+		audit, auditErr := ParseAudit(rules)
+		if (auditErr == nil) != (err == nil) || (audit == nil) != (err != nil || strings.TrimSpace(rules) == "") {
+			t.Errorf("%q as audit rules: a set: %v, %v; as rules: %v", rules, audit != nil, auditErr, err)
+		}
 		if err != nil {
 			if set != nil || !strings.HasPrefix(err.Error(), "command rule \"") {
 				t.Errorf("%q: %v, and a set: %v", rules, err, set != nil)

@@ -29,7 +29,7 @@ var (
 	descClients  = desc("client_connections", "Authenticated clients.", "tenant")
 	descBytes    = desc("client_bytes_total", "Bytes from (in) and to (out) clients.", "tenant", "direction")
 	descRetries  = desc("redis_command_retries_total", "Commands sent again, by why; denied: not sent again, since there were too many.", "tenant", "reason")
-	descLimited  = desc("rate_limited_commands_total", "Commands refused by their key's limit.", "tenant")
+	descLimited  = desc("rate_limited_commands_total", "Commands refused by the limit of their key or organization.", "tenant")
 )
 
 // loopTotals collects what the loops count, summed.

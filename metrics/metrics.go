@@ -38,6 +38,7 @@ type Metrics struct {
 	overload     overload
 	tls          tlsMetrics
 	lifecycle    lifecycle
+	books        books
 	store        watchedStore
 
 	mu   sync.Mutex
@@ -60,7 +61,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(),
+		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(),
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
@@ -99,6 +100,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m), &m.store,
 	}
 	all = append(all, m.lifecycle.collectors()...)
+	all = append(all, m.books.collectors()...)
 	for _, g := range m.totals {
 		all = append(all, g)
 	}

@@ -95,6 +95,10 @@ func used(t testing.TB) *prometheus.Registry {
 	m.Refused(RefusedClients)
 	m.AcceptFailed()
 	m.WatchMemory(1<<30, func() int64 { return 12345 })
+	m.ExpectEvents("command.denied", "key.bad")
+	m.AuditEvent("key.bad")
+	m.AuditEventsLost(3)
+	m.UsageLost(2)
 	m.WatchStore(func() time.Duration { return 90 * time.Second }, func() tenant.Connections {
 		return tenant.Connections{InUse: 3, Idle: 5, Waits: 7, Waited: 250 * time.Millisecond}
 	})

@@ -12,15 +12,15 @@ import (
 // are never at the same address.
 type sink struct{ _ int }
 
-func (*sink) Replies([]byte, int, bool)       {}
-func (*sink) Failed(command.ID, *Error)       {}
-func (*sink) Answered(command.ID, int64, int) {}
-func (*sink) Waited(int64, int)               {}
-func (*sink) Refused(command.ID, []byte)      {}
-func (*sink) Write([]byte)                    {}
-func (*sink) Unsent() int                     { return 0 }
-func (*sink) Tail(int) []byte                 { return nil }
-func (*sink) Close(error)                     {}
+func (*sink) Replies([]byte, int, bool)         {}
+func (*sink) Failed(command.ID, *Error)         {}
+func (*sink) Answered(command.ID, int64, int)   {}
+func (*sink) Waited(int64, int)                 {}
+func (*sink) Refused(Owner, command.ID, []byte) {}
+func (*sink) Write([]byte)                      {}
+func (*sink) Unsent() int                       { return 0 }
+func (*sink) Tail(int) []byte                   { return nil }
+func (*sink) Close(error)                       {}
 
 // BenchmarkLink sends a turn's commands of several clients over a link and hands their
 // replies out.

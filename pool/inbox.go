@@ -144,7 +144,7 @@ func (l *Link) account(q request, piece []byte) {
 		return
 	}
 	if k := l.framer.Kind(); k == '-' || k == '!' {
-		l.meter.Refused(q.cmd, resp.ErrorCode(piece))
+		l.meter.Refused(q.owner, q.cmd, resp.ErrorCode(piece))
 	}
 	if info := q.cmd.Info(); info.Flags&command.FlagBlocking == 0 && info.Name != "wait" && info.Name != "waitaof" {
 		l.meter.Answered(q.cmd, l.moved-q.at, 1)

@@ -28,9 +28,9 @@ type Meter interface {
 	Answered(id command.ID, nanos int64, n int)
 	// Waited counts n commands that waited nanos each for a connection.
 	Waited(nanos int64, n int)
-	// Refused counts an error reply by its first word; code is valid during
-	// the call.
-	Refused(id command.ID, code []byte)
+	// Refused counts an error reply to a command of owner's by its first word; code is
+	// valid during the call.
+	Refused(owner Owner, id command.ID, code []byte)
 }
 
 // Conn is what a link sends through; *loop.Conn is one.
@@ -346,7 +346,7 @@ func (r *run) answered(q *request, reply []byte) {
 	r.cmd, r.at = q.cmd, q.at
 	r.n++
 	if k := r.link.framer.Kind(); k == '-' || k == '!' {
-		r.link.meter.Refused(q.cmd, resp.ErrorCode(reply))
+		r.link.meter.Refused(q.owner, q.cmd, resp.ErrorCode(reply))
 	}
 }
 

@@ -48,7 +48,9 @@ type tally struct {
 
 func (m *tally) Answered(_ command.ID, _ int64, n int) { m.answered += n }
 func (m *tally) Waited(_ int64, n int)                 { m.waited += n }
-func (m *tally) Refused(_ command.ID, code []byte)     { m.refused = append(m.refused, string(code)) }
+func (m *tally) Refused(_ Owner, _ command.ID, code []byte) {
+	m.refused = append(m.refused, string(code))
+}
 
 // newLink returns a link, how often it dials, and what it counts.
 func newLink() (l *Link, dials *int, m *tally) {

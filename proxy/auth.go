@@ -170,7 +170,8 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
 		s.meter.tenant.Clients(1)
 	}
 	s.handle, s.principal, s.known = h, p, true
-	s.bucket = s.core.Limiters.Bucket(p.KeyID, p.Limits)
+	s.countFor(p)
+	s.buckets = bucketsOf(s.core.Limiters, p)
 	s.framer.SetLimits(s.core.limitsAfter())
 	stop(&s.authTimer)
 	return nil

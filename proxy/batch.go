@@ -1,13 +1,12 @@
 package proxy
 
 import (
-	"time"
-
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/internal/bare"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/resp"
+	"github.com/respgate/respgate/tenant"
 )
 
 // verdict is what policy says of a command.
@@ -38,11 +37,11 @@ func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 			cost++
 		}
 	}
-	tokens, retry := cost, time.Duration(0)
+	tokens, short := cost, shortage{}
 	if cost > 0 && !bare.On {
-		tokens, retry = s.bucket.Take(s.core.Clock.Now(), cost)
+		tokens, short = s.buckets.take(s.core.Clock.Now(), cost)
 	}
-	served, stop := s.serve(items, tokens, retry)
+	served, stop := s.serve(items, tokens, short)
 	if stop {
 		return s.stopBefore(items, served), s.wait == nothing
 	}
@@ -60,11 +59,15 @@ func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 // serve serves a batch's commands with the tokens that the limiter gave for them,
 // and gives back what it does not use. It returns how many are served, and whether
 // what follows must be looked at again: the session waits, ends, or is another's.
-func (s *Session) serve(items []item, tokens int, retry time.Duration) (served int, stop bool) {
-	principal, bucket, meter := s.principal, s.bucket, s.meter // AUTH and RESET change them
+func (s *Session) serve(items []item, tokens int, short shortage) (served int, stop bool) {
+	principal, buckets, meter := s.principal, s.buckets, s.meter // AUTH and RESET change them
+	audited := s.core.audited(principal)
 	limited := 0
 	for ; served < len(items) && !stop; served++ {
 		if n := s.relayRun(items[served:], tokens); n > 0 {
+			if audited != nil {
+				s.audit(principal, items[served:served+n], tenant.Done, "")
+			}
 			tokens -= n
 			limited += n
 			served += n - 1
@@ -74,10 +77,11 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 		r := roleOf(it)
 		done := true
 		skipped := s.beginCommand()
+		over, refusals := it.verdict.costs() && tokens == 0, s.refusals
 		switch {
-		case it.verdict.costs() && tokens == 0:
+		case over:
 			s.core.looked += answering
-			s.rateLimited(it.id, retry)
+			s.rateLimited(it.id, buckets.whose(short), short)
 			s.turnedDown(r)
 			s.pin.err = nil
 		case it.verdict == free || it.verdict == relayed:
@@ -93,6 +97,9 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 		}
 		s.current = it.id
 		s.count(it)
+		if audited != nil {
+			s.auditOne(principal, it, over, s.refusals != refusals)
+		}
 		if it.verdict.costs() {
 			tokens = max(0, tokens-1)
 			limited++
@@ -106,7 +113,7 @@ func (s *Session) serve(items []item, tokens int, retry time.Duration) (served i
 		meter.tenant.Phase(metrics.PhaseLimit, 0, limited)
 	}
 	if tokens > 0 && !bare.On {
-		bucket.Give(tokens)
+		buckets.give(tokens)
 	}
 	return served, stop
 }
@@ -184,6 +191,7 @@ func (s *Session) count(it *item) {
 	if s.meter == nil || it.id.Info().Flags&command.FlagNoAuth != 0 && it.verdict == local {
 		return
 	}
+	s.usage.Commands++
 	s.meter.tenant.Commands(it.id, 1)
 }
 
@@ -283,21 +291,30 @@ func (s *Session) shared(lane pool.Lane) *pool.Link {
 	return s.links[lane]
 }
 
-func (s *Session) rateLimited(id command.ID, retry time.Duration) {
+func (s *Session) rateLimited(id command.ID, whose string, short shortage) {
+	s.usage.Limited++
+	s.usage.Errors++
 	s.meter.tenant.RateLimited(1)
 	s.meter.tenant.Error(id, rateLimited.Code())
-	s.say(appendRateLimited(s.core.scratch[:0], s.bucket.Rate(), retry))
+	s.say(appendRateLimited(s.core.scratch[:0], short.of.Rate(), whose, short.retry))
 }
 
 // refuse answers a command with an outcome.
 func (s *Session) refuse(id command.ID, why outcome, details ...string) {
 	b := why.appendReply(s.core.scratch[:0], details...)
+	s.refusals++
 	s.countRefusal(id, why, b)
 	s.say(b)
 }
 
 // countRefusal counts a command that was refused with reply.
 func (s *Session) countRefusal(id command.ID, why outcome, reply []byte) {
+	s.usage.Errors++
+	s.meterRefusal(id, why, reply)
+}
+
+// meterRefusal is countRefusal for the metrics only.
+func (s *Session) meterRefusal(id command.ID, why outcome, reply []byte) {
 	switch {
 	case s.meter == nil:
 	case why == badRequest:

@@ -194,6 +194,9 @@ func (s *Session) flushCalls() {
 		}
 		s.popCall()
 		s.keep(-len(c.reply))
+		if c.reply[0] == '-' {
+			s.usage.Errors++
+		}
 		c.to.Replies(c.reply, 1, false)
 		s.core.free(c)
 	}
@@ -229,7 +232,7 @@ func (c *call) fail(err *pool.Error) {
 	c.dropReply()
 	why := unservedBy(err)
 	c.reply = why.appendReply(c.reply, err.Error())
-	c.s.countRefusal(c.id, why, c.reply)
+	c.s.meterRefusal(c.id, why, c.reply)
 	c.s.keep(len(c.reply))
 	c.end()
 }

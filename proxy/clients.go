@@ -109,15 +109,25 @@ func (s *Session) describe(b []byte) []byte {
 		subs, patterns, shards, queued, s.out.Unsent(), s.current.Info().Name, s.principal.KeyID, redirect, s.proto, s.libName, s.libVer)
 }
 
-func (s *Session) flags() string {
+// mark is a state that a session may be in: its flag in CLIENT LIST, and a word for it.
+type mark struct {
+	set        bool
+	flag, word string
+}
+
+func (s *Session) marks() []mark {
 	p := &s.pin
+	return []mark{
+		{p.monitors, "O", "monitor"}, {s.listens(), "P", "subscribed"}, {p.tx == opened || p.tx == doomed, "x", "multi"},
+		{s.blocked(), "b", "blocked"}, {p.tracking, "t", "tracking"},
+	}
+}
+
+func (s *Session) flags() string {
 	f := ""
-	for _, c := range []struct {
-		set  bool
-		flag string
-	}{{p.monitors, "O"}, {s.listens(), "P"}, {p.tx == opened || p.tx == doomed, "x"}, {s.blocked(), "b"}, {p.tracking, "t"}} {
-		if c.set {
-			f += c.flag
+	for _, m := range s.marks() {
+		if m.set {
+			f += m.flag
 		}
 	}
 	if f == "" {

@@ -203,6 +203,8 @@ type moved struct {
 	topology *pool.Topology
 }
 
+func (m moved) self() *Session { return sessionOf(m.Owner) }
+
 const movedText = "-TRYAGAIN The key is being moved to another server\r\n"
 
 // Replies implements pool.Owner.

@@ -64,7 +64,8 @@ type Core struct {
 	IDs        *atomic.Int64 // the last client's id
 	Left       func()        // a client is gone, and its descriptor is closed
 	Limits     Limits
-	Memory     Memory // nil: without bound
+	Memory     Memory  // nil: without bound
+	Auditor    Auditor // nil: nothing is noted
 	Log        *slog.Logger
 
 	turn     int64 // the clock in the turn in which commands were looked at last
@@ -73,9 +74,12 @@ type Core struct {
 	parts    [batchSize]pool.Part
 	scratch  []byte
 	meters   map[string]*meter
+	usages   map[usedBy]*usage
+	nobody   usage
 	sessions map[*Session]struct{}
 	holds    map[string]*hold // by instance
-	after    *resp.Limits     // once authenticated
+	denials  denials
+	after    *resp.Limits // once authenticated
 	awaiting map[*pool.Topology][]func()
 	denied   rate.Sometimes // the log tells of retries that are not made
 	spare    []*call        // for the next ones
@@ -136,9 +140,6 @@ func (m *meter) Waited(nanos int64, n int) {
 	m.tenant.Phase(metrics.PhasePool, time.Duration(nanos), n)
 }
 
-// Refused implements pool.Meter.
-func (m *meter) Refused(id command.ID, code []byte) { m.tenant.ErrorReply(id, code) }
-
 // Refresh has every session follow what has become of its principal: those of a
 // revoked key end.
 func (c *Core) Refresh() {
@@ -169,10 +170,16 @@ func (c *Core) SetLimits(l Limits) {
 	}
 }
 
-// Open makes a session for a client that has connected from addr to local.
-func (c *Core) Open(out Output, addr, local ClientAddr) *Session {
+// Peer is a client that has connected.
+type Peer struct {
+	Addr, Local ClientAddr // from where, and to where
+	TLS         bool
+}
+
+// Open makes a session for a client.
+func (c *Core) Open(out Output, peer Peer) *Session {
 	now := c.Clock.Nanos()
-	s := &Session{core: c, out: out, addr: addr, local: local, id: c.IDs.Add(1), proto: 2, since: now, active: now}
+	s := &Session{core: c, out: out, addr: peer.Addr, local: peer.Local, secure: peer.TLS, id: c.IDs.Add(1), proto: 2, since: now, active: now, usage: &c.nobody}
 	s.framer = resp.NewFramer(limitsBefore)
 	if c.sessions == nil {
 		c.sessions = map[*Session]struct{}{}

@@ -14,6 +14,9 @@ func (s *Session) serveHere(it *item, r role) bool {
 	case it.verdict != local && it.verdict != surveys:
 		s.answer(it)
 		s.turnedDown(r)
+	case s.owed() > 0 && s.principal != nil && (ending || top == "auth" || top == "hello"):
+		s.pause(idleness) // what is owed is the key's that asked for it
+		return false
 	case s.principal != nil && p.tx == none && r == tracks:
 		return s.track(it)
 	case s.principal != nil && p.tx == none && asksBackend[name]:

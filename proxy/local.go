@@ -32,6 +32,7 @@ func (s *Session) answer(it *item) {
 		if it.id == command.Other {
 			name = strings.ToLower(printable(it.frame.Name))
 		}
+		s.noteDenial(it)
 		s.refuse(it.id, noPerm, name, "' command")
 	case it.verdict == impossible:
 		s.refuse(it.id, unsupported, "the '", name, "' command is not supported by this proxy")

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -151,7 +150,7 @@ func TestHoldings(t *testing.T) {
 	a := d.session
 	a.rename(&a.name, strings.Repeat("a", 100))
 	other := &desk{t: t, core: d.core, links: d.links, wires: d.wires}
-	b := d.core.Open(other, netip.AddrPort{}, netip.AddrPort{})
+	b := d.core.Open(other, Peer{})
 	other.session = b
 	b.adopt(a.handle, a.principal)
 	other.send(get)

@@ -116,7 +116,7 @@ func startProxy(t *testing.T, st fixed) string {
 				return
 			}
 			addr := nc.RemoteAddr().(*net.TCPAddr).AddrPort()
-			l.Attach(nc, func(c *loop.Conn) loop.Handler { return core.Open(c, addr, addr) })
+			l.Attach(nc, func(c *loop.Conn) loop.Handler { return core.Open(c, Peer{Addr: addr, Local: addr}) })
 		}
 	}()
 	t.Cleanup(func() { ln.Close(); l.Stop(); <-done; core.Topologies.Wait() })

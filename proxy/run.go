@@ -68,6 +68,7 @@ func joined(a, b []byte) ([]byte, bool) {
 // one go.
 func (s *Session) countRun(parts []pool.Part, atOnce bool) {
 	t := s.meter.tenant
+	s.usage.Commands += int64(len(parts))
 	if atOnce {
 		t.Phase(metrics.PhasePool, 0, len(parts))
 	}

@@ -135,7 +135,7 @@ func TestSessionTakesASeat(t *testing.T) {
 			return fmt.Sprint(n[seat{metrics.RefusedKey, key["A"][3:15]}], n[seat{metrics.RefusedKey, key["B"][3:15]}])
 		}
 		for range c.others {
-			d.core.Open(d, ClientAddr{}, ClientAddr{}).Data([]byte("AUTH " + key["A"] + "\r\n"))
+			d.core.Open(d, Peer{}).Data([]byte("AUTH " + key["A"] + "\r\n"))
 		}
 		d.out, d.paused = nil, false
 		words := c.in + "\r\n"

@@ -10,7 +10,6 @@ import (
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
-	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/resp"
 	"github.com/respgate/respgate/tenant"
 )
@@ -76,6 +75,7 @@ type Session struct {
 	proto, db             int
 	current               command.ID // its last command
 	wait                  waitReason
+	secure                bool // it speaks TLS
 	known                 bool // it has authenticated, if not as now
 	hungUp                bool // the client will send no more
 	heldUp                bool // CLIENT PAUSE holds it up
@@ -92,8 +92,10 @@ type Session struct {
 	handle    *auth.Handle // nil: not authenticated
 	principal *tenant.Principal
 	backend   pool.Backend
-	bucket    *ratelimit.Bucket
+	buckets   buckets
 	meter     *meter
+	usage     *usage
+	refusals  int           // commands answered with an error of the proxy's own
 	links     [2]*pool.Link // by lane, acquired
 
 	pin      pinned
@@ -136,7 +138,9 @@ func (s *Session) Data(b []byte) int {
 			s.out.Again()
 			break
 		}
+		sender := s.usage // AUTH changes it
 		n, more := s.runBatch(b[off:])
+		sender.BytesIn += int64(n)
 		off += n
 		if !more {
 			break
@@ -246,6 +250,7 @@ func (s *Session) write(b []byte, n int) {
 	}
 	s.unwritten += n
 	s.outBytes += len(b)
+	s.usage.BytesOut += int64(len(b))
 	s.out.Write(b)
 	limit := s.core.Limits.MaxOutput
 	if s.listens() || s.pin.monitors {
@@ -372,6 +377,7 @@ func (s *Session) leave() {
 	if s.meter != nil {
 		s.meter.tenant.Clients(-1)
 	}
-	s.handle, s.principal, s.bucket, s.meter = nil, nil, nil, nil
+	s.handle, s.principal, s.buckets, s.meter = nil, nil, buckets{}, nil
+	s.countFor(nil)
 	s.redirect = redirect{}
 }

@@ -91,7 +91,7 @@ func newDesk(t testing.TB, st fixed) *desk {
 	}
 	made := pool.New(t.Context(), pool.Config{}, l, pool.NewSlots(1, 1), pool.NewDialer(pool.DialConfig{}, log, m), m, d.core.Meter, log)
 	d.core.Links = &desked{d, made}
-	d.session = d.core.Open(d, netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("127.0.0.1:2"))
+	d.session = d.core.Open(d, Peer{Addr: netip.MustParseAddrPort("127.0.0.1:1"), Local: netip.MustParseAddrPort("127.0.0.1:2")})
 	return d
 }
 

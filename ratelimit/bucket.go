@@ -11,7 +11,7 @@ import (
 	"github.com/respgate/respgate/tenant"
 )
 
-// Bucket limits one key: it holds up to burst tokens, gets rate of them per
+// Bucket limits one key, or one organization: it holds up to burst tokens, gets rate of them per
 // second, and each command takes one. It is safe for concurrent use.
 type Bucket struct {
 	registry *Registry
@@ -70,7 +70,7 @@ func (b *Bucket) Give(n int) {
 	b.give(n)
 }
 
-// Rate returns the commands per second that the key may send; 0 is unlimited.
+// Rate returns how many commands per second may be sent; 0 is unlimited.
 func (b *Bucket) Rate() int { return int(b.rate.Load()) }
 
 // give adds n tokens. A negative request is how to put tokens back: the limiter

@@ -1,5 +1,5 @@
-// Package ratelimit holds the token buckets of the API keys. A key has one
-// bucket, which all its connections on all event loops share.
+// Package ratelimit holds the token buckets of the API keys and of their organizations. Each
+// has one bucket, which all its connections on all event loops share.
 package ratelimit
 
 import (
@@ -17,7 +17,7 @@ type Defaults struct {
 	Burst int // commands at once; 0 is as many as RPS
 }
 
-// Registry holds the buckets by key id. It is safe for concurrent use.
+// Registry holds the buckets by key id, those of organizations by theirs and a prefix. It is safe for concurrent use.
 type Registry struct {
 	defaults atomic.Pointer[Defaults]
 
@@ -64,6 +64,18 @@ func (r *Registry) Bucket(keyID string, l tenant.Limits) *Bucket {
 	r.mu.Unlock()
 	b.follow(l)
 	return b
+}
+
+// organizationPrefix is no beginning of a key's id.
+const organizationPrefix = "organization/"
+
+// Organization returns the bucket of all keys of an organization together, with the pace p
+// from now on, as Bucket does; nil when that is unlimited.
+func (r *Registry) Organization(id string, p tenant.Pace) *Bucket {
+	if p.Rate <= 0 {
+		return nil
+	}
+	return r.Bucket(organizationPrefix+id, tenant.Limits{Rate: &p.Rate, Burst: &p.Burst})
 }
 
 // Sweep drops the buckets that are full and that nobody has: a new one would be

@@ -157,3 +157,19 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestOrganization has an organization's bucket beside a key's of the same id: one for all,
+// with the pace that was told last.
+func TestOrganization(t *testing.T) {
+	r := New(Defaults{RPS: 100})
+	if b := r.Organization("x", tenant.Pace{Burst: 5}); b != nil {
+		t.Error("an unlimited organization has a bucket")
+	}
+	key, org := r.Bucket("x", tenant.Limits{}), r.Organization("x", tenant.Pace{Rate: 10})
+	take(t, org, start, 100, 10)
+	take(t, key, start, 100, 100)
+	if again := r.Organization("x", tenant.Pace{Rate: 20, Burst: 40}); again != org || again.Rate() != 20 {
+		t.Errorf("asked again it is another, or has %d commands/s, want 20", again.Rate())
+	}
+	take(t, org, start.Add(time.Second), 100, 20)
+}

@@ -135,8 +135,8 @@ type Usage struct {
 	InstanceID string
 	At         time.Time
 	Commands   int64
-	Errors     int64
-	Limited    int64 // commands refused by a limit
+	Errors     int64 // commands answered with an error, refused ones too
+	Limited    int64 // of these, the ones refused by a limit
 	BytesIn    int64 // from clients
 	BytesOut   int64 // to clients
 }

@@ -133,10 +133,20 @@ type Connections struct {
 // Principals are never changed; a changed key makes a new one.
 type Principal struct {
 	KeyID     string
+	KeyName   string
 	Org       string
 	Route     Route
 	Limits    Limits
+	Pace      Pace
 	Commands  *CommandSet
+	Audit     *CommandSet // the commands that are noted in the audit log; nil is none
 	AllowFrom Networks
 	Seats     Seats
+}
+
+// Pace is how fast all keys of an organization together may send commands to a proxy; the
+// zero one is without limit.
+type Pace struct {
+	Rate  int // commands per second; 0 is unlimited
+	Burst int // commands at once; 0 is as many as Rate
 }

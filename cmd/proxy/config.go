@@ -30,6 +30,7 @@ type Config struct {
 	Limits    LimitsConfig
 	Shutdown  ShutdownConfig
 	Log       LogConfig
+	Audit     AuditConfig
 	Tracing   TracingConfig
 	SecretKey tenant.Secret // RESPGATE_SECRET_KEY; "" or at least 32 bytes
 }
@@ -135,6 +136,12 @@ func (c LogConfig) slogLevel() (level slog.Level) {
 		panic(fmt.Sprintf("log.level was not checked: %v", err))
 	}
 	return level
+}
+
+// AuditConfig is where the audit log goes besides the store: nowhere, or as JSON lines to a
+// file, "-" being stdout.
+type AuditConfig struct {
+	File string
 }
 
 // TracingConfig is where spans go; nowhere while Endpoint is "".

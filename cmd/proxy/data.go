@@ -23,6 +23,7 @@ import (
 // dataPlane is the side that clients see: event loops, each with its sessions and
 // its links to backends.
 type dataPlane struct {
+	id         string // of this proxy, in the ids of sessions
 	maxClients atomic.Int64
 	maxOpen    int64 // clients and links together; more have no descriptors
 	spareFiles int64 // descriptors for new links
@@ -50,10 +51,14 @@ type lane struct {
 	due  atomic.Bool // a refresh is posted and has not begun
 }
 
+// proxyIDLength is how long a proxy's id is, in base62: one in 57 billion.
+const proxyIDLength = 6
+
 // newDataPlane makes the loops; start runs them. Look-ups and dialling end with
 // ctx.
 func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
 	d := &dataPlane{
+		id:      auth.RandomText(proxyIDLength),
 		maxOpen: int64(has.files - has.spareFiles()), spareFiles: int64(has.spareFiles()),
 		account: loop.NewAccount(cfg.Limits.memoryBound(has.memory)), log: log, metrics: m,
 		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),
@@ -90,6 +95,7 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 	m.WatchMemory(d.account.Bound(), d.account.Held)
 	service.OnChange(func(*auth.Handle) { d.refresh() })
 	service.OnDeleted(d.forget)
+	service.OnSessionEnd(d.EndSession)
 	return d, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/loop"
+	"github.com/respgate/respgate/proxy"
 )
 
 // rootCause is the last of a chain of errors, which says what is wrong; the others
@@ -69,16 +70,16 @@ func (d *dataPlane) take(nc net.Conn, tlsConfig func() *tls.Config) {
 	if d.refusing.ends() {
 		d.log.Info("connections are served again", "clients", d.clients.Load())
 	}
-	addr, local := addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
+	peer := proxy.Peer{Addr: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()), TLS: tlsConfig != nil}
 	if tlsConfig != nil {
 		nc = tls.Server(d.handshakes.Transport(nc), tlsConfig())
 	}
 	l := d.nextLane()
 	posted := l.loop.Post(func() {
-		err := l.loop.Adopt(nc, false, func(c *loop.Conn) loop.Handler { return l.core.Open(c, addr, local) })
+		err := l.loop.Adopt(nc, false, func(c *loop.Conn) loop.Handler { return l.core.Open(c, peer) })
 		if err != nil {
 			d.clients.Add(-1)
-			d.log.Warn("connection not served", "client", addr.String(), "error", rootCause(err))
+			d.log.Warn("connection not served", "client", peer.Addr.String(), "error", rootCause(err))
 		}
 	})
 	if !posted {

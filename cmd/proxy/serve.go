@@ -63,6 +63,7 @@ type server struct {
 	checks    checks
 	listeners listeners
 	certs     *certificates
+	audit     *auditFile // nil: none
 	handler   swapHandler
 }
 
@@ -100,7 +101,12 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, star
 	if err != nil {
 		return err
 	}
-	s := &server{cfg: cfg, log: log, has: has, registry: registry, metrics: m, listeners: ls, certs: certs}
+	file, err := openAuditFile(cfg.Audit.File, os.Stdout)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.close() }()
+	s := &server{cfg: cfg, audit: file, log: log, has: has, registry: registry, metrics: m, listeners: ls, certs: certs}
 	s.config.Store(&cfg)
 	m.ConfigRead(time.Now())
 	s.health = health.New(time.Now, checkTimeout, s.checks.all())
@@ -144,7 +150,7 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 			s.metrics.AddTenant(in.Label())
 		}
 	}
-	for _, task := range []func(context.Context){
+	for _, task := range append(s.books(st, service, data),
 		func(ctx context.Context) { _ = service.Run(ctx) },
 		func(ctx context.Context) { st.Follow(ctx, service.Poll) },
 		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },
@@ -156,7 +162,7 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 				s.followConfig(ctx, from, s.stages(data, service, limiters, from.level))
 			}
 		},
-	} {
+	) {
 		tasks.Go(func() { task(background) })
 	}
 	data.start()

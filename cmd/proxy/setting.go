@@ -91,6 +91,8 @@ func (c *Config) settings() []setting {
 		live(text("log.level", &c.Log.Level, "info", oneOf([]string{"debug", "info", "warn", "error"}))),
 		text("log.format", &c.Log.Format, "text", oneOf([]string{"text", "json"})),
 
+		text("audit.file", &c.Audit.File, "", anything),
+
 		text("tracing.endpoint", &c.Tracing.Endpoint, "", optional(notBuilt[string])),
 		ratio("tracing.sample_ratio", &c.Tracing.SampleRatio, 0.01),
 	}
