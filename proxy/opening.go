@@ -62,6 +62,15 @@ func (o *opening) end() {
 	}
 }
 
+// doom says that the node has refused the first command, which tells nothing of its slot: an
+// unknown command is refused by any. What follows would be queued, for nothing.
+func (o *opening) doom() {
+	o.s.group.doomed = true
+	for _, a := range o.sent {
+		a.doomed = true
+	}
+}
+
 // Replies implements pool.Owner.
 func (a *attempt) Replies(b []byte, done int, partial bool) {
 	o := a.o
@@ -81,6 +90,9 @@ func (a *attempt) Replies(b []byte, done int, partial bool) {
 		return
 	}
 	if slotMoved(a.reply) < 0 || o.tries >= maxTries {
+		if a.reply[0] == '-' {
+			o.doom()
+		}
 		o.end()
 		a.moved.Replies(a.reply, done, false)
 		return
