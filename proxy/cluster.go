@@ -226,6 +226,7 @@ func (s *Session) refuseSpread(it *item, r role) {
 type moved struct {
 	pool.Owner
 	topology *pool.Topology
+	doomed   bool // it is in a transaction that comes to nothing, wherever
 }
 
 // Client implements pool.Rider.
@@ -243,6 +244,9 @@ func (m moved) Replies(b []byte, done int, partial bool) {
 	if len(b) > 5 && (string(b[:5]) == "-MOVE" || string(b[:5]) == "-ASK ") {
 		m.topology.Refresh()
 		b = []byte(movedText)
+		if m.doomed {
+			b = []byte("+QUEUED\r\n")
+		}
 	}
 	m.Owner.Replies(b, done, partial)
 }

@@ -111,7 +111,7 @@ func (s *Session) open(it *item, r role, slot int) bool {
 		}
 		return false
 	}
-	p.tx = opened
+	p.tx, g.doomed = opened, false
 	p.begun++
 	p.queued = int32(len(g.queued)) //nolint:gosec // at most maxQueued
 	g.slot = slot

@@ -23,6 +23,7 @@ type group struct {
 	pushed   []byte            // messages on them that came in the middle of something else
 	queued   [][]byte          // what is in a transaction that has no key yet
 	opening  *opening          // of the transaction, until its first key has been found
+	doomed   bool              // the open transaction comes to nothing, and its slot may be elsewhere
 	acks     *acks             // of a WAIT that is under way
 	strays   []pool.Backend    // that commands have been sent to and that the layout did not have
 	at       int               // the primary that a link of its own is to, or is to be

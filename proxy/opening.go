@@ -62,6 +62,15 @@ func (o *opening) end() {
 	}
 }
 
+// doom says that the node has refused the first command, which tells nothing of its slot: an
+// unknown command is refused by any. What follows would be queued, for nothing.
+func (o *opening) doom() {
+	o.s.group.doomed = true
+	for _, a := range o.sent {
+		a.doomed = true
+	}
+}
+
 // Replies implements pool.Owner.
 func (a *attempt) Replies(b []byte, done int, partial bool) {
 	o := a.o
@@ -81,8 +90,11 @@ func (a *attempt) Replies(b []byte, done int, partial bool) {
 		return
 	}
 	if slot := slotMoved(a.reply); slot < 0 || o.tries >= maxTries {
-		if slot >= 0 {
+		switch {
+		case slot >= 0:
 			o.s.usage.Errors++
+		case a.reply[0] == '-':
+			o.doom()
 		}
 		o.end()
 		a.moved.Replies(a.reply, done, false)

@@ -17,6 +17,7 @@ import (
 // intervals, twice as long each time and jittered.
 const (
 	maxTries   = 9
+	maxAtOnce  = 3 // of them, for MOVED: then each waits
 	firstRetry = 10 * time.Millisecond
 	lastRetry  = 500 * time.Millisecond
 )
@@ -214,8 +215,10 @@ func (c *call) follow(words []byte) bool {
 	}
 	s.group.moving = true
 	s.meter.tenant.Retry(why)
-	if len(s.group.again) > 0 {
-		s.sendAgain(c) // one of those that wait may be for the same keys
+	// One of those that wait may be for the same keys; and servers that do not agree whose a
+	// slot is will, soon.
+	if len(s.group.again) > 0 || why == metrics.RetryMoved && c.tries > maxAtOnce {
+		s.sendAgain(c)
 		return true
 	}
 	c.sendTo(member, why == metrics.RetryAsk)

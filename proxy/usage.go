@@ -68,11 +68,16 @@ func (c *Core) TakeUsage() (counted []tenant.Usage, used []string) {
 // of one, counts in its client's usage when the client is given it.
 func (m *meter) Refused(owner pool.Owner, id command.ID, code []byte) {
 	m.tenant.ErrorReply(id, code)
-	switch owner.(type) {
+	redirects := string(code) == "MOVED" || string(code) == "ASK"
+	switch o := owner.(type) {
 	case *call, unheard:
 		return
 	case *chase, *attempt:
-		if word := string(code); word == "MOVED" || word == "ASK" {
+		if redirects {
+			return
+		}
+	case moved:
+		if redirects && o.doomed { // it is told QUEUED
 			return
 		}
 	}

@@ -18,6 +18,8 @@ var onMovedSlot = []struct{ name, first, then, want string }{
 	{"a transaction", "MULTI", "SET {m}k 1|GET {m}k|EXEC", "+OK|+QUEUED|+QUEUED|*2|+OK|$1|1"},
 	{"one that begins without a key", "MULTI|PING|SELECT 0", "SET {m}k 1|NOSUCH|EXEC|MULTI|GET {m}k|EXEC",
 		"+OK|+QUEUED|+QUEUED|+QUEUED|-ERR unknown command 'NOSUCH', with args beginning with: |-EXECABORT Transaction discarded because of previous errors.|+OK|+QUEUED|*1|$1|1"},
+	{"one that begins with an unknown command", "MULTI|NOSUCH {m}k", "SET {m}k 1|EXEC",
+		"+OK|-ERR unknown command 'NOSUCH', with args beginning with: '{m}k' |+QUEUED|-EXECABORT Transaction discarded because of previous errors."},
 	{"a discarded one", "MULTI", "SET {m}k 2|DISCARD|GET {m}k", "+OK|+QUEUED|+OK|$1|1"},
 	{"watched keys", "WATCH {m}k", "MULTI|GET {m}k|EXEC", "+OK|+OK|+QUEUED|*1|$1|1"},
 	{"watched keys that change", "WATCH {m}k|SET {m}k 1", "MULTI|GET {m}k|EXEC|GET {m}k", "+OK|+OK|+OK|+QUEUED|*-1|$1|1"},
