@@ -89,8 +89,8 @@ func (a *attempt) Replies(b []byte, done int, partial bool) {
 	if a.reply = append(a.reply, b...); done == 0 {
 		return
 	}
-	if slotMoved(a.reply) < 0 || o.tries >= maxTries {
-		if a.reply[0] == '-' {
+	if slot := slotMoved(a.reply); slot < 0 || o.tries >= maxTries {
+		if slot < 0 && a.reply[0] == '-' {
 			o.doom()
 		}
 		o.end()
