@@ -23,7 +23,7 @@ type chase struct {
 
 func (s *Session) newChase(it *item, owner pool.Owner, binds bool) *chase {
 	s.keep(len(it.frame.Raw))
-	return &chase{moved: moved{owner, s.group.topology, false}, s: s, id: it.id, raw: bytes.Clone(it.frame.Raw), binds: binds}
+	return &chase{moved: moved{Owner: owner, topology: s.group.topology}, s: s, id: it.id, raw: bytes.Clone(it.frame.Raw), binds: binds}
 }
 
 // sendToNode sends a command over the session's own link to a node of a cluster, which may not
@@ -33,12 +33,16 @@ func (s *Session) sendToNode(it *item, r role, owner pool.Owner, raw []byte, out
 	var followed *chase
 	switch o := s.group.opening; {
 	case o != nil:
-		owner = o.add(it, r, moved{owner, s.group.topology, false}, raw)
+		owner = o.add(it, r, moved{Owner: owner, topology: s.group.topology}, raw)
 	case r == waits && outside && it.id.Info().Class != command.Script, binds && r == watch:
 		followed = s.newChase(it, owner, binds)
 		owner = followed
 	default:
-		owner = moved{owner, s.group.topology, s.group.doomed && !outside}
+		m := moved{Owner: owner, topology: s.group.topology}
+		if s.group.doomed && !outside {
+			m.instead = queuedText(r)
+		}
+		owner = m
 	}
 	if s.pin.asks && outside {
 		l.Ask(unasked, "ASKING")

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/respgate/respgate/command"
@@ -226,7 +227,15 @@ func (s *Session) refuseSpread(it *item, r role) {
 type moved struct {
 	pool.Owner
 	topology *pool.Topology
-	doomed   bool // it is in a transaction that comes to nothing, wherever
+	instead  string // what the client is told, if not movedText
+}
+
+// queuedText is what a server says to a command in a transaction that comes to nothing.
+func queuedText(r role) string {
+	if r == watch {
+		return "-ERR WATCH inside MULTI is not allowed\r\n"
+	}
+	return "+QUEUED\r\n"
 }
 
 // Client implements pool.Rider.
@@ -243,10 +252,7 @@ const movedText = "-TRYAGAIN The key is being moved to another server\r\n"
 func (m moved) Replies(b []byte, done int, partial bool) {
 	if len(b) > 5 && (string(b[:5]) == "-MOVE" || string(b[:5]) == "-ASK ") {
 		m.topology.Refresh()
-		b = []byte(movedText)
-		if m.doomed {
-			b = []byte("+QUEUED\r\n")
-		}
+		b = []byte(cmp.Or(m.instead, movedText))
 	}
 	m.Owner.Replies(b, done, partial)
 }

@@ -67,7 +67,7 @@ func (o *opening) end() {
 func (o *opening) doom() {
 	o.s.group.doomed = true
 	for _, a := range o.sent {
-		a.doomed = true
+		a.instead = queuedText(a.r)
 	}
 }
 

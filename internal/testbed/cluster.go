@@ -160,6 +160,10 @@ const settleTime = 2 * time.Second
 // half moved then.
 func (c *Cluster) MigrateSlot(slot int, from, to *ClusterNode, between func()) {
 	c.tb.Helper()
+	if to.ownerOf(slot) == to.ID { // and the others have yet to learn it
+		c.settle(slot, to)
+		return
+	}
 	c.do(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", from.ID)
 	c.do(from, "CLUSTER", "SETSLOT", slot, "MIGRATING", to.ID)
 	host, port, _ := net.SplitHostPort(to.Addr)
@@ -186,10 +190,16 @@ func (c *Cluster) MigrateSlot(slot int, from, to *ClusterNode, between func()) {
 		}
 		c.do(from, args...)
 	}
+	c.settle(slot, to)
+}
+
+// settle gives a slot to a primary, and waits until all know.
+func (c *Cluster) settle(slot int, to *ClusterNode) {
+	c.tb.Helper()
 	give := func() {
-		for _, node := range append([]*ClusterNode{to, from}, c.Primaries...) {
+		for _, node := range append([]*ClusterNode{to}, c.Primaries...) {
 			// A primary that has become a replica refuses.
-			_ = node.client().Do(ctx, "CLUSTER", "SETSLOT", slot, "NODE", to.ID).Err()
+			_ = node.client().Do(context.Background(), "CLUSTER", "SETSLOT", slot, "NODE", to.ID).Err()
 		}
 	}
 	give()
@@ -199,7 +209,7 @@ func (c *Cluster) MigrateSlot(slot int, from, to *ClusterNode, between func()) {
 	given := time.Now()
 	Eventually(c.tb, startTime, "all know whose the slot is", func() bool {
 		if time.Since(given) > settleTime {
-			_ = to.client().Do(ctx, "CLUSTER", "BUMPEPOCH").Err()
+			_ = to.client().Do(context.Background(), "CLUSTER", "BUMPEPOCH").Err()
 			give()
 			given = time.Now()
 		}
