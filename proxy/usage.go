@@ -77,7 +77,7 @@ func (m *meter) Refused(owner pool.Owner, id command.ID, code []byte) {
 			return
 		}
 	case moved:
-		if redirects && o.doomed { // it is told QUEUED
+		if redirects && o.instead != "" { // it is told QUEUED
 			return
 		}
 	}
