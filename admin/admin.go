@@ -108,7 +108,9 @@ func watch(mux *http.ServeMux, obs Observer, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		r = api.Direct(r)
-		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+		if !strings.HasPrefix(r.URL.Path, "/api/") { // which has a bound of its own
+			r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+		}
 		rec := &recorder{ResponseWriter: w}
 		defer func() {
 			if p := recover(); p != nil {

@@ -48,17 +48,20 @@ func content(op *huma.Operation, r *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	if r.ContentLength > maxBody {
-		return nil, tooLarge()
+		return nil, tooLarge(r)
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	switch {
 	case err != nil:
 		return nil, refuse(http.StatusBadRequest, "the body did not arrive whole")
 	case len(body) > maxBody:
-		return nil, tooLarge()
+		return nil, tooLarge(r)
 	}
 	if err := checkType(op, r.Header.Get("Content-Type")); err != nil {
 		return nil, err
+	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, refuse(http.StatusUnsupportedMediaType, fmt.Sprintf("a body of Content-Encoding %.20q: want it as it is", coding), "Accept-Encoding", "identity")
 	}
 	if err := checkJSON(body); err != nil {
 		return nil, refuse(http.StatusBadRequest, "the body is not JSON as it should be").at("body", err.Error())
@@ -66,7 +69,15 @@ func content(op *huma.Operation, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-func tooLarge() error {
+// maxThrownAway bounds how much of a body that is too large is read all the same, in bytes.
+const maxThrownAway = 16 << 20
+
+// tooLarge refuses a body. Most clients read the answer when they have sent all: if the
+// connection were closed before, they would see that instead.
+func tooLarge(r *http.Request) error {
+	if waits := r.ContentLength >= 0 && r.Header.Get("Expect") != ""; !waits {
+		_, _ = io.CopyN(io.Discard, r.Body, maxThrownAway) // whatever comes of it
+	}
 	return refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("a body has at most %d bytes", maxBody), "Connection", "close")
 }
 

@@ -72,12 +72,12 @@ func (a *API) identify(op *huma.Operation, h http.Header, r *http.Request) (cont
 	}
 	token, ok := bearer(r)
 	if !ok {
-		return control.Actor{}, errors.Join(a.limitCaller(counted, 1, h), challenge("send a token as 'Authorization: Bearer TOKEN'"))
+		return control.Actor{}, errors.Join(a.limitCaller(counted, 1, h), challenge("send a token as 'Authorization: Bearer TOKEN'", ""))
 	}
 	actor, err := a.control.Authenticate(r.Context(), token, address)
 	switch {
 	case errors.Is(err, control.ErrUnauthenticated):
-		return actor, errors.Join(a.limitCaller(counted, 1, h), challenge("the token is not good, or no longer: send another as 'Authorization: Bearer TOKEN'"))
+		return actor, errors.Join(a.limitCaller(counted, 1, h), challenge("the token is not good, or no longer: send another as 'Authorization: Bearer TOKEN'", `, error="invalid_token"`))
 	case err != nil:
 		return actor, err
 	}
