@@ -227,6 +227,11 @@ func testObserved(t *testing.T, s *Store, seen *queries) {
 	_, _ = s.KeyByCertificate(ctx, []string{"nosuch"})
 	_, _ = s.Keys(ctx, "", Page{})
 	_, _ = s.Key(ctx, "nosuch")
+	no := errors.New("no") // is no failure of the store's
+	k := seed(t, s, "last", "0000000000zz", "cache")
+	if _, err := s.UpdateKey(ctx, k.ID, func(*tenant.Key) error { return no }); !errors.Is(err, no) {
+		t.Errorf("a refused change: %v", err)
+	}
 	for name := range seen.seen {
 		if !slices.Contains(QueryNames(), name) {
 			t.Errorf("query %q is not in QueryNames", name)

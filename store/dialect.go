@@ -49,7 +49,7 @@ func (b bound) QueryRowContext(ctx context.Context, query string, args ...any) *
 	return b.to.QueryRowContext(ctx, b.bind(query), storable(args)...)
 }
 
-// storable returns args with text that PostgreSQL takes: it refuses what is not UTF-8 and
+// storable makes text in args such that PostgreSQL takes it: it refuses what is not UTF-8 and
 // the byte 0. What has these is stored nowhere, and so not found.
 func storable(args []any) []any {
 	for i, arg := range args {

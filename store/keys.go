@@ -121,20 +121,21 @@ func (s *Store) keyChanged(ctx context.Context, tx statements, id string) error 
 // is by the names of organizations and keys, a part of it by id.
 func (s *Store) Keys(ctx context.Context, org string, p Page) (all []tenant.Key, err error) {
 	err = s.read(ctx, "keys", func() error {
-		orgID := ""
+		var w where
 		if org != "" {
 			o, err := organization(ctx, s.db, org)
 			if err != nil {
 				return err
 			}
-			orgID = o.ID
+			w.equal("k.org_id", o.ID)
 		}
-		where, order, args := " WHERE ?1 IN ('', k.org_id)", "o.name, k.name, k.id", []any{orgID}
+		wanted, order := w.String(), "o.name, k.name, k.id"
 		if p != (Page{}) {
-			where = " WHERE k.id IN (SELECT k.id FROM " + liveKeys + where + " AND k.id > ?2 ORDER BY k.id LIMIT ?3)"
-			order, args = "k.id", append(args, p.After, p.limit())
+			w.add("k.id > ?", p.After)
+			wanted, order = " WHERE k.id IN (SELECT k.id FROM "+liveKeys+w.String()+" ORDER BY k.id LIMIT ?)", "k.id"
+			w.args = append(w.args, p.limit())
 		}
-		grants, err := s.grants(ctx, s.db, where, order, args...)
+		grants, err := s.grants(ctx, s.db, wanted, order, w.args...)
 		for _, g := range grants {
 			all = append(all, g.Key)
 		}
@@ -164,7 +165,8 @@ func (s *Store) updateKey(ctx context.Context, name, id string, change func(*ten
 			return err
 		}
 		was := k
-		k.Instances = slices.Clone(k.Instances)
+		k.Instances, k.AllowFrom = slices.Clone(k.Instances), slices.Clone(k.AllowFrom)
+		k.Limits.Rate, k.Limits.Burst = copied(k.Limits.Rate), copied(k.Limits.Burst)
 		if err := change(&k); err != nil {
 			return err
 		}
@@ -193,6 +195,15 @@ func (s *Store) updateKey(ctx context.Context, name, id string, change func(*ten
 		return s.open(ctx, tx, k)
 	})
 	return k, err
+}
+
+// copied returns a pointer to a copy; nil stays nil.
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
 }
 
 // UpdateKey has change alter a key: its name, limits, commands, instances, networks,

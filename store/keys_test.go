@@ -37,6 +37,10 @@ func testKeys(t *testing.T, s *Store) {
 	if got := must[tenant.Key](t)(s.Key(ctx, made.ID)); got.Name != "api" {
 		t.Errorf("after a refused change: %+v", got)
 	}
+	in := func(k *tenant.Key) error { *k.Limits.Rate++; k.Instances[0] = "cache"; return nil }
+	if got, err := s.UpdateKey(ctx, made.ID, in); err != nil || *got.Limits.Rate != 6 || *must[tenant.Key](t)(s.Key(ctx, made.ID)).Limits.Rate != 6 {
+		t.Errorf("changed in place: %+v, %v", got, err)
+	}
 	if got, err := s.RotateKey(ctx, made.ID, [32]byte{7}, 0); err != nil || got.SecretHash != [32]byte{7} {
 		t.Errorf("rotated %+v, %v", got, err)
 	}

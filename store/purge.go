@@ -22,7 +22,7 @@ type Purged struct {
 
 // purgedAtOnce is how many rows one transaction purges of what there are many of: others
 // write meanwhile.
-const purgedAtOnce = 5000
+const purgedAtOnce = 1000
 
 // What is purged with ?1, the time.
 const (

@@ -36,7 +36,7 @@ func (s *Service) Key(ctx context.Context, a Actor, id string) (tenant.Key, erro
 func (s *Service) CreateKey(ctx context.Context, a Actor, k tenant.Key) (NewKey, error) {
 	made := auth.Generate()
 	k.ID, k.SecretHash, k.RevokedAt = made.ID, made.Hash, time.Time{}
-	e := tenant.Event{Action: "key.create", Target: "key", TargetID: k.ID, Name: k.Name}
+	e := tenant.Event{Action: "key.create", Target: "key", Name: k.Name}
 	return attempt(ctx, s, a, e, func(e *tenant.Event) (NewKey, error) {
 		if _, err := s.organization(ctx, a, k.Org, tenant.Admin, e); err != nil {
 			return NewKey{}, err
@@ -48,18 +48,24 @@ func (s *Service) CreateKey(ctx context.Context, a Actor, k tenant.Key) (NewKey,
 		if err != nil {
 			return NewKey{}, err
 		}
-		e.After = noted(ViewKey(k))
+		e.TargetID, e.After = k.ID, noted(ViewKey(k))
 		return NewKey{k, made.Text}, nil
 	})
 }
 
 // checkKey refuses rules that nobody understands, and what only operators may grant.
 func checkKey(a Actor, was, k tenant.Key) error {
-	for what, rules := range map[string]string{"commands": k.Commands, "audit": k.Audit} {
-		if _, err := auth.ParseRules(rules); err != nil {
-			return problem(store.ErrInvalid, "%s: %v", what, err)
-		}
+	if _, err := auth.ParseRules(k.Commands); err != nil {
+		return problem(store.ErrInvalid, "commands: %v", err)
 	}
+	if _, err := auth.ParseAudit(k.Audit); err != nil {
+		return problem(store.ErrInvalid, "audit: %v", err)
+	}
+	return grantable(a, was, k)
+}
+
+// grantable refuses what reaches beyond the organization to all but operators.
+func grantable(a Actor, was, k tenant.Key) error {
 	switch {
 	case a.Operator():
 		return nil
@@ -99,8 +105,8 @@ func (s *Service) UpdateKey(ctx context.Context, a Actor, id string, c Change[te
 		k, err := s.store.UpdateKey(ctx, id, func(k *tenant.Key) error {
 			was := *k
 			e.Before = noted(ViewKey(was))
-			if commandsProxy(was.Commands) && !a.Operator() {
-				return checkKey(a, was, was)
+			if err := grantable(a, was, was); err != nil {
+				return err
 			}
 			if err := c.apply(was.Version, k); err != nil {
 				return err
@@ -116,7 +122,7 @@ func (s *Service) UpdateKey(ctx context.Context, a Actor, id string, c Change[te
 // admins.
 func (s *Service) RotateKey(ctx context.Context, a Actor, id string, overlap time.Duration) (NewKey, error) {
 	return onKey(ctx, s, a, "rotate", id, func(e *tenant.Event, was tenant.Key) (NewKey, error) {
-		if err := checkKey(a, was, was); err != nil {
+		if err := grantable(a, was, was); err != nil {
 			return NewKey{}, err
 		}
 		made := auth.GenerateFor(id)

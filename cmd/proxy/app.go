@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/user"
 	"runtime"
@@ -107,10 +108,36 @@ func (a *app) withControl(ctx context.Context, fn func(c *control.Service, who c
 	if err != nil {
 		return err
 	}
-	probing := func(ctx context.Context, in tenant.Instance) control.Probe { return control.Probe(test(ctx, cfg, in)) }
 	return a.withStore(ctx, func(st *store.Store) error {
-		return fn(control.New(control.Config{Test: probing}, st), control.Actor{Kind: tenant.ByShell, Name: shellUser()})
+		return fn(control.New(control.Config{
+			Audit: shellAudit{st, cfg.Audit.File, a.stderr},
+			Test:  func(ctx context.Context, in tenant.Instance) control.Probe { return control.Probe(test(ctx, cfg, in)) },
+			Log:   slog.New(slog.NewTextHandler(a.stderr, nil)),
+		}, st), control.Actor{Kind: tenant.ByShell, Name: shellUser()})
 	})
+}
+
+// shellAudit keeps what is done at the shell where serve keeps events: in the store, and in
+// the file that audit.file names. "-" is serve's own output, and not a command's.
+type shellAudit struct {
+	store  eventStore
+	file   string
+	stderr io.Writer
+}
+
+// AppendEvents implements control.Audit.
+func (s shellAudit) AppendEvents(ctx context.Context, events []tenant.Event) error {
+	if err := s.store.AppendEvents(ctx, events); err != nil || s.file == "-" {
+		return err
+	}
+	file, err := openAuditFile(s.file, nil)
+	if err == nil {
+		err = errors.Join(file.write(events), file.close())
+	}
+	if err != nil {
+		_, _ = fmt.Fprintln(s.stderr, "warning: the event is in the store only:", err)
+	}
+	return nil
 }
 
 // shellUser is the operating system's name of who runs this process, or the number.

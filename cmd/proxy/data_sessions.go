@@ -50,13 +50,16 @@ func (d *dataPlane) Sessions(ctx context.Context, org string) ([]tenant.Session,
 	return all, nil
 }
 
-// EndSession ends the session that a tenant.Ending says at once, where it is one of this
-// proxy's, and the organization's.
-func (d *dataPlane) EndSession(text string) {
-	ending := tenant.ParseEnding(text)
-	home, client, _ := strings.Cut(ending.ID, "-")
+// Proxy returns what the ids of this proxy's sessions begin with, before the '-'.
+func (d *dataPlane) Proxy() string { return d.id }
+
+// EndSession ends a session at once, where it is one of this proxy's: told is its id, or what
+// the store's changes say of it, which may name whose it must be.
+func (d *dataPlane) EndSession(told string) {
+	ending := tenant.ParseEnding(told)
+	home, client, ok := strings.Cut(ending.ID, "-")
 	number, err := strconv.ParseInt(client, 10, 64)
-	if err != nil || home != d.id {
+	if !ok || err != nil || home != d.id {
 		return
 	}
 	d.everywhere(func(l *lane) {
@@ -65,6 +68,3 @@ func (d *dataPlane) EndSession(text string) {
 		}
 	}, func() {})
 }
-
-// Proxy returns what the ids of the proxy's sessions begin with, before the '-'.
-func (d *dataPlane) Proxy() string { return d.id }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/metrics"
@@ -115,7 +116,9 @@ func TestSessionsOfAProxy(t *testing.T) {
 		t.Errorf("ids are %s, %s of %s at proxy %s", got[0].ID, got[1].ID, got[1].Name, p.data.id)
 	}
 
-	for _, id := range []string{"", "nosuch", "-", p.data.id, p.data.id + "-", p.data.id + "-0", p.data.id + "-999", "xxxxxx" + got[1].ID[6:], p.data.id + "-x"} {
+	var _ control.Live = p.data
+
+	for _, id := range []string{"", "nosuch", "-", p.data.id, p.data.id + "-", p.data.id + "-0", p.data.id + "-999", "xxxxxx" + got[1].ID[6:], p.data.id + "-x", got[1].ID + "-000000000000"} {
 		p.data.EndSession(id)
 	}
 	if n := len(list("")); n != 4 {
@@ -125,7 +128,7 @@ func TestSessionsOfAProxy(t *testing.T) {
 	if line := clients[2].line(); line != "end" {
 		t.Errorf("the client whose session was ended reads %q", line)
 	}
-	if err := p.store.EndSession(t.Context(), got[2].ID); err != nil {
+	if err := p.store.EndSession(t.Context(), tenant.Ending{ID: got[2].ID, OrgID: org.ID}.String()); err != nil {
 		t.Fatal(err)
 	}
 	if line := clients[3].line(); line != "end" {

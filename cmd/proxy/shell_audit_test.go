@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"os/user"
 	"strings"
 	"testing"
@@ -16,6 +17,8 @@ import (
 func TestShellIsAudited(t *testing.T) {
 	dsn := "file:" + t.TempDir() + "/respgate.db"
 	t.Setenv("RESPGATE_STORE_DSN", dsn)
+	file := t.TempDir() + "/audit.jsonl"
+	t.Setenv("RESPGATE_AUDIT_FILE", file)
 	t.Setenv("URL", "redis://:hunter2@127.0.0.1:6379/0")
 	var printed bytes.Buffer
 	command := func(line string, want int) {
@@ -32,6 +35,15 @@ func TestShellIsAudited(t *testing.T) {
 	secret := printed.String()[strings.Index(printed.String(), "rg_")+len("rg_000000000000_"):][:32]
 	command("key list", 0)
 	command("instance delete --org acme --name cache --force", 0)
+	lines, err := os.ReadFile(file)
+	if n := strings.Count(string(lines), "\n"); err != nil || n != 5 || strings.Contains(string(lines), "hunter2") || strings.Contains(string(lines), secret) {
+		t.Errorf("the file has %d lines, %v, want 5 without secrets:\n%s", n, err, lines)
+	}
+	t.Setenv("RESPGATE_AUDIT_FILE", t.TempDir())
+	command("org create --name globex", 0)
+	if !strings.Contains(printed.String(), "warning: the event is in the store only: audit.file: ") {
+		t.Errorf("with a file that cannot be written: %s, want a warning", &printed)
+	}
 	st, err := store.Open(t.Context(), store.Config{Driver: "sqlite", DSN: dsn}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +67,7 @@ func TestShellIsAudited(t *testing.T) {
 			t.Errorf("the event has a secret: %s", all)
 		}
 	}
-	want := []string{"instance.delete cache ok", "key.create web ok", "instance.create cache ok", "organization.create acme failed", "organization.create acme ok"}
+	want := []string{"organization.create globex ok", "instance.delete cache ok", "key.create web ok", "instance.create cache ok", "organization.create acme failed", "organization.create acme ok"}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("events, the newest first:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
