@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -108,11 +109,12 @@ func bearer(r *http.Request) (tenant.Secret, bool) {
 
 // page answers with what is made once, for everybody.
 func (a *API) page(contentType string, build func() ([]byte, error)) http.HandlerFunc {
-	text, err := build()
+	build = sync.OnceValues(build)
 	return func(w http.ResponseWriter, r *http.Request) {
 		out := newAnswer()
 		defer out.send(w)
 		_, counted := addressOf(r)
+		text, err := build()
 		switch limited := a.limitCaller(counted, 1, out.Header()); {
 		case limited != nil:
 			a.problem("page", limited).write(out)

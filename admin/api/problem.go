@@ -87,7 +87,7 @@ func (a *API) problem(operation string, err error) *refusal {
 		return refuse(s.status, err.Error())
 	}
 	if !errors.Is(err, context.Canceled) {
-		a.log.Error("the management API cannot ask the store", "operation", operation, "error", err)
+		a.sayAway.Do(func() { a.log.Error("the management API cannot ask the store", "operation", operation, "error", err) })
 	}
 	return refuse(http.StatusServiceUnavailable, "the store cannot be asked at the moment", "Retry-After", strconv.Itoa(wholeSeconds(storeRetry)))
 }
