@@ -132,7 +132,7 @@ func routeOf(mux *http.ServeMux, r *http.Request) string {
 	switch {
 	case found:
 		return path
-	case pattern == "/" || pattern == "":
+	case pattern == "/" || pattern == "/api/" || pattern == "":
 		return "other"
 	}
 	return pattern
