@@ -124,7 +124,9 @@ func watch(mux *http.ServeMux, obs Observer, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		r = api.Direct(r)
-		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+		if !strings.HasPrefix(r.URL.Path, "/api/") { // which has a bound of its own
+			r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+		}
 		rec := &recorder{ResponseWriter: w}
 		defer func() {
 			if p := recover(); p != nil {
@@ -146,7 +148,7 @@ func routeOf(mux *http.ServeMux, r *http.Request) string {
 	switch {
 	case found:
 		return path
-	case pattern == "/" || pattern == "":
+	case pattern == "/" || pattern == "/api/" || pattern == "":
 		return "other"
 	}
 	return pattern

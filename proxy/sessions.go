@@ -36,8 +36,8 @@ func (c *Core) Sessions(org string, most int, then func([]tenant.Session)) {
 	look()
 }
 
-// Kill ends the session of a client at once, as CLIENT KILL does, and reports whether there
-// was one: of the organization with the id org, of any with "".
+// Kill ends the session of a client at once, as CLIENT KILL does, where it is the
+// organization's with the id org, any with "". It reports whether there was one.
 func (c *Core) Kill(id int64, org string) bool {
 	for s := range c.sessions {
 		if s.id == id && !s.closed && (org == "" || s.principal != nil && s.principal.Seats.OrgID == org) {

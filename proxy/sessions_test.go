@@ -76,7 +76,7 @@ func TestSessions(t *testing.T) {
 		t.Error("a client is killed that is not there")
 	}
 	if d.core.Kill(1, "globex-id") {
-		t.Error("a client is killed for another organization")
+		t.Error("another organization ended the session")
 	}
 	if !d.core.Kill(1, "acme-id") || !errors.Is(d.ended, errKilled) {
 		t.Errorf("the first client was not killed: ended by %v", d.ended)

@@ -128,6 +128,9 @@ func testIdempotency(t *testing.T, s *Store) {
 	claim("the first", "ann", "k", first, noon, "", "")
 	claim("at once", "ann", "k", first, noon.Add(ClaimTime-1), "", `the request with idempotency key "k" is being done`)
 	claim("another request", "ann", "k", other, noon, "", `idempotency key "k" was used for another request`)
+	if _, _, err := s.Claim(ctx, "ann", "k", other, noon); !errors.Is(err, ErrReused) {
+		t.Errorf("another request: got %v, want ErrReused", err)
+	}
 	claim("another owner", "bob", "k", other, noon, "", "")
 	if err := s.Release(ctx, "ann", "k"); err != nil {
 		t.Error(err)

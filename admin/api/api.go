@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"golang.org/x/time/rate"
 
 	"github.com/respgate/respgate/admin/control"
 )
@@ -23,8 +24,9 @@ const Prefix = "/api/v1"
 type Config struct {
 	// Rate is how many requests per second a token may make, and an address without a good
 	// one; 0 is unlimited. A token's own comes first.
-	Rate  int
-	Burst int              // requests at once; 0 is as many as Rate
+	Rate int
+	// Burst is how many requests there may be at once; 0 is as many as Rate.
+	Burst int
 	Now   func() time.Time // time.Now where it is nil
 }
 
@@ -43,6 +45,7 @@ type API struct {
 	now     func() time.Time
 	tokens  *limits
 	callers *limits // by address, who have no good token
+	sayAway rate.Sometimes
 }
 
 // New returns the API over a control plane.
@@ -51,7 +54,8 @@ func New(cfg Config, c *control.Service, answers Answers, log *slog.Logger) *API
 		cfg.Now = time.Now
 	}
 	return &API{control: c, answers: answers, log: log, now: cfg.Now,
-		tokens: newLimits("token", cfg.Rate, cfg.Burst), callers: newLimits("address", cfg.Rate, cfg.Burst)}
+		tokens: newLimits("token", cfg.Rate, cfg.Burst), callers: newLimits("address", cfg.Rate, cfg.Burst),
+		sayAway: rate.Sometimes{Interval: time.Second}}
 }
 
 // SetLimits changes what Config said of limits, at once.
@@ -81,8 +85,7 @@ func Direct(r *http.Request) *http.Request {
 	if !strings.HasPrefix(r.URL.Path, "/api/") || strings.TrimSuffix(r.URL.Path, "/") == path.Clean(r.URL.Path) {
 		return r
 	}
-	there := new(http.Request)
-	*there = *r
+	there := r.WithContext(r.Context()) // a copy
 	there.URL = &url.URL{Path: "/api/"}
 	return there
 }
@@ -121,8 +124,8 @@ func (a *API) build() *builder {
 	b := &builder{API: a, spec: newSpec()}
 	b.api = huma.NewAPI(huma.Config{
 		OpenAPI:                      b.spec,
-		Formats:                      map[string]huma.Format{"application/json": format, "json": format},
-		DefaultFormat:                "application/json",
+		Formats:                      map[string]huma.Format{jsonType: huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		DefaultFormat:                jsonType,
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{withoutValues},
 	}, b)
@@ -143,7 +146,7 @@ func (a *API) routes() []route {
 		}
 	}
 	return append(routes,
-		route{http.MethodGet, Prefix + "/openapi.json", a.page("application/json", func() ([]byte, error) { return document(b.spec) })},
+		route{http.MethodGet, Prefix + "/openapi.json", a.page(jsonType, func() ([]byte, error) { return document(b.spec) })},
 		route{http.MethodGet, Prefix + "/docs", a.page("text/html; charset=utf-8", func() ([]byte, error) { return render(b.spec) })})
 }
 

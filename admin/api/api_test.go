@@ -116,6 +116,8 @@ func TestAnswers(t *testing.T) {
 		{"no such path of the API", request{who: "operator", call: "GET /api/v2"}, 404, `nothing at this path`},
 		{"a slash too many", request{who: "operator", call: "GET /organizations/"}, 404, `nothing at this path`},
 		{"wrong method", request{who: "operator", call: "PUT /organizations"}, 405, `want GET, HEAD, POST here`},
+		{"a preflight of another site's script", request{call: "OPTIONS /organizations", header: map[string]string{"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}}, 405, `want GET`},
+		{"a compressed body", request{who: "operator", call: "POST /organizations", body: `{"name":"x"}`, header: map[string]string{"Content-Encoding": "gzip"}}, 415, `gzip`},
 		{"HEAD", request{who: "operator", call: "HEAD /organizations"}, 200, ``},
 		{"another media type wanted", request{who: "operator", call: "GET /me", header: map[string]string{"Accept": "text/html, application/xml;q=0.9"}}, 406, `application/json`},
 		{"JSON not wanted", request{who: "operator", call: "GET /me", header: map[string]string{"Accept": "application/json;q=0, */*"}}, 406, ``},
@@ -187,8 +189,7 @@ func checkForm(t testing.TB, rec *httptest.ResponseRecorder) {
 	if rec.Code == 401 && !strings.HasPrefix(h.Get("WWW-Authenticate"), "Bearer") {
 		t.Errorf("401 with WWW-Authenticate %q", h.Get("WWW-Authenticate"))
 	}
-	switch after, err := strconv.Atoi(h.Get("Retry-After")); {
-	case (rec.Code == 429 || rec.Code == 503) && (err != nil || after < 1):
+	if after, err := strconv.Atoi(h.Get("Retry-After")); (rec.Code == 429 || rec.Code == 503) && (err != nil || after < 1) {
 		t.Errorf("%d with Retry-After %q", rec.Code, h.Get("Retry-After"))
 	}
 	if rec.Code >= 400 && rec.Body.Len() > 0 {

@@ -26,9 +26,6 @@ const (
 	patchType = "application/merge-patch+json"
 )
 
-// format is the one that bodies have; what they are for has been checked by content.
-var format = huma.DefaultJSONFormat
-
 // content checks what a request says and wants apart from its operation's own rules, and
 // returns its body.
 func content(op *huma.Operation, r *http.Request) ([]byte, error) {
@@ -38,27 +35,32 @@ func content(op *huma.Operation, r *http.Request) ([]byte, error) {
 	if err := checkURL(r.URL); err != nil {
 		return nil, err
 	}
-	if tag := r.Header.Get("If-Match"); tag != "" && tag != "*" && !traitsOf(op).versioned && r.Method != http.MethodPost && r.Method != http.MethodGet && r.Method != http.MethodHead {
+	changes := op.Method != http.MethodPost && op.Method != http.MethodGet
+	if tag := r.Header.Get("If-Match"); changes && !traitsOf(op).versioned && tag != "" && tag != "*" {
 		return nil, refuse(http.StatusPreconditionFailed, "there are no versions of this: leave If-Match out")
 	}
 	if op.RequestBody == nil {
-		if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
+		if n, _ := io.ReadFull(r.Body, make([]byte, 1)); n > 0 {
+			throwAway(r)
 			return nil, refuse(http.StatusBadRequest, "this takes no body", "Connection", "close").at("body", "want none")
 		}
 		return nil, nil
 	}
 	if r.ContentLength > maxBody {
-		return nil, tooLarge()
+		return nil, tooLarge(r)
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	switch {
 	case err != nil:
 		return nil, refuse(http.StatusBadRequest, "the body did not arrive whole")
 	case len(body) > maxBody:
-		return nil, tooLarge()
+		return nil, tooLarge(r)
 	}
 	if err := checkType(op, r.Header.Get("Content-Type")); err != nil {
 		return nil, err
+	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, refuse(http.StatusUnsupportedMediaType, fmt.Sprintf("a body of Content-Encoding %.20q: want it as it is", coding), "Accept-Encoding", "identity")
 	}
 	if err := checkJSON(body); err != nil {
 		return nil, refuse(http.StatusBadRequest, "the body is not JSON as it should be").at("body", err.Error())
@@ -66,8 +68,20 @@ func content(op *huma.Operation, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-func tooLarge() error {
+func tooLarge(r *http.Request) error {
+	throwAway(r)
 	return refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("a body has at most %d bytes", maxBody), "Connection", "close")
+}
+
+// maxThrownAway bounds how much is read of a body that is not wanted, in bytes.
+const maxThrownAway = 16 << 20
+
+// throwAway reads a body that is not wanted. Most clients read the answer when they have sent
+// all: if the connection were closed before, they would see that instead.
+func throwAway(r *http.Request) {
+	if waits := r.ContentLength >= 0 && r.Header.Get("Expect") != ""; !waits {
+		_, _ = io.CopyN(io.Discard, r.Body, maxThrownAway) // whatever comes of it
+	}
 }
 
 // acceptable reports whether answers in JSON may be given to who sent these (RFC 9110, 12.5.1).

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -106,6 +107,12 @@ func typeOf(s *huma.Schema) string {
 		text = "anything"
 	case s.Format == "date-time":
 		text = "time (RFC 3339)"
+	}
+	if s.Minimum != nil {
+		text += " from " + strconv.FormatFloat(*s.Minimum, 'f', -1, 64)
+	}
+	if s.Maximum != nil {
+		text += " to " + strconv.FormatFloat(*s.Maximum, 'f', -1, 64)
 	}
 	if len(s.Enum) > 0 {
 		text = "one of " + joined(s.Enum)

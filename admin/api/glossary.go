@@ -81,8 +81,8 @@ func wordsOfAll() map[string]word {
 		"Instance.name":       {doc: "its name, in paths and as AUTH's user name", example: "cache"},
 		"InstanceCreate.name": {doc: "1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit; not default", example: "cache"},
 		"InstancePatch.name":  {doc: "1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit; not default", example: "cache"},
-		"Instance.url":        {doc: "where it is, without the password", example: "redis://app:xxxxx@10.0.0.5:6379/0"},
-		"url":                 {doc: "redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password", example: "redis://app:secret@10.0.0.5:6379/0"},
+		"Instance.url":        {doc: "where it is, without the password", example: "redis://app:xxxxx@10.0.0.5:6379/0"},                                                                                     //nolint:gosec // an example
+		"url":                 {doc: "redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password", example: "redis://app:secret@10.0.0.5:6379/0"}, //nolint:gosec // an example
 
 		"Probe.name":    {doc: "the instance's name", example: "cache"},
 		"reachable":     {doc: "whether a PING was answered"},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -72,12 +73,12 @@ func (a *API) identify(op *huma.Operation, h http.Header, r *http.Request) (cont
 	}
 	token, ok := bearer(r)
 	if !ok {
-		return control.Actor{}, errors.Join(a.limitCaller(counted, 1, h), challenge("send a token as 'Authorization: Bearer TOKEN'"))
+		return control.Actor{}, errors.Join(a.limitCaller(counted, 1, h), challenge("send a token as 'Authorization: Bearer TOKEN'", ""))
 	}
 	actor, err := a.control.Authenticate(r.Context(), token, address)
 	switch {
 	case errors.Is(err, control.ErrUnauthenticated):
-		return actor, errors.Join(a.limitCaller(counted, 1, h), challenge("the token is not good, or no longer: send another as 'Authorization: Bearer TOKEN'"))
+		return actor, errors.Join(a.limitCaller(counted, 1, h), challenge("the token is not good, or no longer: send another as 'Authorization: Bearer TOKEN'", `, error="invalid_token"`))
 	case err != nil:
 		return actor, err
 	}
@@ -108,11 +109,12 @@ func bearer(r *http.Request) (tenant.Secret, bool) {
 
 // page answers with what is made once, for everybody.
 func (a *API) page(contentType string, build func() ([]byte, error)) http.HandlerFunc {
-	text, err := build()
+	build = sync.OnceValues(build)
 	return func(w http.ResponseWriter, r *http.Request) {
 		out := newAnswer()
 		defer out.send(w)
 		_, counted := addressOf(r)
+		text, err := build()
 		switch limited := a.limitCaller(counted, 1, out.Header()); {
 		case limited != nil:
 			a.problem("page", limited).write(out)

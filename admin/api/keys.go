@@ -97,6 +97,7 @@ type LimitReset struct {
 }
 
 type (
+	// KeyPath is a key's id in a path.
 	KeyPath struct {
 		Key string `path:"key" example:"5jX0sYq1Zb7K" doc:"the key's id: the 12 characters after rg_"`
 	}

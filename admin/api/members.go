@@ -20,6 +20,7 @@ type (
 		OrgPath
 		PageQuery
 	}
+	// MemberPath is a member's place in a path.
 	MemberPath struct {
 		OrgPath
 		User string `path:"user" example:"ann@example.com" doc:"the user's id or e-mail address"`

@@ -29,8 +29,8 @@ type kept struct {
 func keptFields() []string { return []string{"Content-Type", "ETag", "Location"} }
 
 // once has a request with an idempotency key done once, and answered alike each time
-// (draft-ietf-httpapi-idempotency-key-header). What was refused or failed has done nothing: it
-// may be tried again.
+// (draft-ietf-httpapi-idempotency-key-header). What was refused or has failed is no answer to
+// keep: it may be tried again.
 func (a *API) once(op *huma.Operation, actor control.Actor, r *http.Request, body []byte, out *answer, run func(*answer)) error {
 	given := r.Header.Get("Idempotency-Key")
 	if given == "" || !traitsOf(op).once() {

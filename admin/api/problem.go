@@ -62,9 +62,9 @@ func (r *refusal) at(location, why string) *refusal {
 	return r
 }
 
-// challenge says how to authenticate (RFC 6750).
-func challenge(detail string) *refusal {
-	return refuse(http.StatusUnauthorized, detail, "WWW-Authenticate", `Bearer realm="respgate"`)
+// challenge says how to authenticate (RFC 6750); parameters follow the realm.
+func challenge(detail, parameters string) *refusal {
+	return refuse(http.StatusUnauthorized, detail, "WWW-Authenticate", `Bearer realm="respgate"`+parameters)
 }
 
 // problem is what an error of control's, or one of ours, is answered.
@@ -82,12 +82,12 @@ func (a *API) problem(operation string, err error) *refusal {
 			continue
 		}
 		if s.status == http.StatusUnauthorized {
-			return challenge(err.Error())
+			return challenge(err.Error(), "")
 		}
 		return refuse(s.status, err.Error())
 	}
 	if !errors.Is(err, context.Canceled) {
-		a.log.Error("the management API cannot ask the store", "operation", operation, "error", err)
+		a.sayAway.Do(func() { a.log.Error("the management API cannot ask the store", "operation", operation, "error", err) })
 	}
 	return refuse(http.StatusServiceUnavailable, "the store cannot be asked at the moment", "Retry-After", strconv.Itoa(wholeSeconds(storeRetry)))
 }

@@ -76,8 +76,13 @@ func operator() control.Actor { return control.Actor{Kind: tenant.ByOperator} }
 
 func newWorld(t testing.TB, cfg Config) *world {
 	t.Helper()
+	return newWorldIn(t, cfg, store.Config{Driver: "sqlite", DSN: "file:" + t.TempDir() + "/respgate.db"})
+}
+
+func newWorldIn(t testing.TB, cfg Config, kept store.Config) *world {
+	t.Helper()
 	w := &world{tokens: map[string]tenant.Secret{"operator": adminToken}, users: map[string]string{}, now: time.Now(), live: &fakeLive{}, probing: func() {}}
-	w.store = must[*store.Store](t)(store.Open(t.Context(), store.Config{Driver: "sqlite", DSN: "file:" + t.TempDir() + "/respgate.db"}, nil))
+	w.store = must[*store.Store](t)(store.Open(t.Context(), kept, nil))
 	t.Cleanup(func() { _ = w.store.Close() })
 	now := func() time.Time { return w.now }
 	log := slog.New(slog.NewTextHandler(&w.log, nil))

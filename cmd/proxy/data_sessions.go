@@ -57,9 +57,9 @@ func (d *dataPlane) Proxy() string { return d.id }
 // the store's changes say of it, which may name whose it must be.
 func (d *dataPlane) EndSession(told string) {
 	ending := tenant.ParseEnding(told)
-	home, client, _ := strings.Cut(ending.ID, "-")
+	home, client, ok := strings.Cut(ending.ID, "-")
 	number, err := strconv.ParseInt(client, 10, 64)
-	if err != nil || home != d.id {
+	if !ok || err != nil || home != d.id {
 		return
 	}
 	d.everywhere(func(l *lane) {

@@ -149,13 +149,14 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 		return err
 	}
 	s.checks.know(st, service)
-	s.manage(st, data)
+	events := newTrail(st, s.audit, s.metrics, s.log)
+	s.manage(st, data, events)
 	if instances, err := st.Instances(ctx, "", store.Page{}); err == nil {
 		for _, in := range instances {
 			s.metrics.AddTenant(in.Label())
 		}
 	}
-	for _, task := range append(s.books(st, service, data),
+	for _, task := range append(s.books(events, st, service, data),
 		func(ctx context.Context) { _ = service.Run(ctx) },
 		func(ctx context.Context) { st.Follow(ctx, service.Poll) },
 		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -57,6 +58,7 @@ func TestAPIServesATenant(t *testing.T) {
 	backend := testbed.Redis(t)
 	cfg := testConfig(t)
 	cfg.HTTP.AdminToken = "the operator's own token, long enough"
+	cfg.Audit.File = filepath.Join(t.TempDir(), "audit.jsonl")
 	r := startServe(t, cfg)
 	defer http.DefaultClient.CloseIdleConnections()
 	c := apiClient{r.http, cfg.HTTP.AdminToken.Reveal()}
@@ -102,6 +104,9 @@ func TestAPIServesATenant(t *testing.T) {
 	want(200, "GET", "/api/v1/organizations/acme/audit?action=key.revoke", "", &audit)
 	if len(audit.Items) != 1 || audit.Items[0].Address != "127.0.0.1" {
 		t.Errorf("audit: %+v", audit)
+	}
+	if lines, err := os.ReadFile(cfg.Audit.File); err != nil || strings.Count(string(lines), `"action":"key.revoke"`) != 1 {
+		t.Errorf("%v, the file has %s, want the event once", err, lines)
 	}
 	if _, page := httpGet(t, "http://"+r.http+"/metrics"); !strings.Contains(page, `http_requests_total{method="POST",path="/api/v1/keys/{key}/revoke",status="200"} 1`) {
 		t.Error("the request is not counted by its pattern")

@@ -10,8 +10,9 @@ import (
 )
 
 // manage has the control plane served, now that there is a store.
-func (s *server) manage(st *store.Store, data *dataPlane) {
+func (s *server) manage(st *store.Store, data *dataPlane, events *trail) {
 	s.control = control.New(control.Config{
+		Audit:      events,
 		AdminToken: s.cfg.HTTP.AdminToken,
 		Live:       data,
 		Test:       s.testInstance,

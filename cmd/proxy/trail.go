@@ -61,11 +61,8 @@ type likeness struct{ action, whose, what string }
 
 // books has what clients do noted and counted, and returns the tasks that take it to the store.
 // They must end after the loops.
-func (s *server) books(st interface {
-	eventStore
-	usageStore
-}, service *auth.Service, data *dataPlane) []func(context.Context) {
-	events, usage := newTrail(st, s.audit, s.metrics, s.log), newLedger(st, s.metrics, s.log)
+func (s *server) books(events *trail, st usageStore, service *auth.Service, data *dataPlane) []func(context.Context) {
+	usage := newLedger(st, s.metrics, s.log)
 	service.OnBadKey(events.badKey)
 	for _, l := range data.lanes {
 		l.core.Auditor = events
