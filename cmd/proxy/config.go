@@ -31,6 +31,7 @@ type Config struct {
 	Shutdown  ShutdownConfig
 	Log       LogConfig
 	Audit     AuditConfig
+	Usage     UsageConfig
 	Tracing   TracingConfig
 	SecretKey tenant.Secret // RESPGATE_SECRET_KEY; "" or at least 32 bytes
 
@@ -86,6 +87,7 @@ type StoreConfig struct {
 	Driver   string // sqlite or postgres
 	DSN      tenant.Secret
 	MaxStale time.Duration // see auth.Service.SetMaxStale
+	Grace    time.Duration // for how long what was deleted can be restored
 }
 
 // RateLimitConfig holds for keys without limits of their own.
@@ -146,6 +148,12 @@ func (c LogConfig) slogLevel() (level slog.Level) {
 // file, "-" being stdout.
 type AuditConfig struct {
 	File string
+	Keep time.Duration // for how long events stay in the store; 0 is for ever
+}
+
+// UsageConfig says how long it stays known what keys have done.
+type UsageConfig struct {
+	Keep time.Duration // 0 is for ever
 }
 
 // TracingConfig is where spans go; nowhere while Endpoint is "".

@@ -67,6 +67,7 @@ func (c *Config) settings() []setting {
 		text("store.driver", &c.Store.Driver, "sqlite", oneOf([]string{"sqlite", "postgres"})),
 		text("store.dsn", &c.Store.DSN, "file:var/respgate.db", anything),
 		live(duration("store.max_stale", &c.Store.MaxStale, "24h", 0, maxYear)),
+		live(duration("store.grace", &c.Store.Grace, "168h", 0, maxYear)),
 
 		live(integer("rate_limit.default_rps", &c.RateLimit.DefaultRPS, 100, 0, maxRate)),
 		live(integer("rate_limit.default_burst", &c.RateLimit.DefaultBurst, 0, 0, maxRate)),
@@ -94,6 +95,9 @@ func (c *Config) settings() []setting {
 		text("log.format", &c.Log.Format, "text", oneOf([]string{"text", "json"})),
 
 		text("audit.file", &c.Audit.File, "", anything),
+		live(duration("audit.keep", &c.Audit.Keep, "2160h", 0, 10*maxYear)),
+
+		live(duration("usage.keep", &c.Usage.Keep, "768h", 0, 10*maxYear)),
 
 		text("tracing.endpoint", &c.Tracing.Endpoint, "", optional(notBuilt[string])),
 		ratio("tracing.sample_ratio", &c.Tracing.SampleRatio, 0.01),
