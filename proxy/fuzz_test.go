@@ -33,10 +33,15 @@ func whole(b []byte) (n int, ok bool) {
 	return n, true
 }
 
-// one reports whether b is one whole reply.
+// one reports whether b is one whole reply: a push is none.
 func one(b []byte) bool {
+	var f resp.ReplyFramer
 	n, ok := whole(b)
-	return n == 1 && ok
+	if n != 1 || !ok {
+		return false
+	}
+	_, _, err := f.Next(b)
+	return err == nil && f.Kind() != '>'
 }
 
 // commands frames what a backend has been sent, which must be whole commands.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -109,11 +110,16 @@ func (a *app) withControl(ctx context.Context, fn func(c *control.Service, who c
 		return err
 	}
 	return a.withStore(ctx, func(st *store.Store) error {
-		return fn(control.New(control.Config{
+		var log bytes.Buffer
+		err := fn(control.New(control.Config{
 			Audit: shellAudit{st, cfg.Audit.File, a.stderr},
 			Test:  func(ctx context.Context, in tenant.Instance) control.Probe { return control.Probe(test(ctx, cfg, in)) },
-			Log:   slog.New(slog.NewTextHandler(a.stderr, nil)),
+			Log:   slog.New(slog.NewTextHandler(&log, nil)),
 		}, st), control.Actor{Kind: tenant.ByShell, Name: shellUser()})
+		if err == nil { // else one line says why, and that nothing was noted has the same reason
+			_, _ = a.stderr.Write(log.Bytes())
+		}
+		return err
 	})
 }
 
