@@ -5,14 +5,11 @@ package testbed
 import (
 	"context"
 	"crypto/tls"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -33,33 +30,6 @@ func Binary(tb testing.TB, name, debianPackage string) string {
 	}
 	return path
 }
-
-// FreeAddr returns a loopback address that nobody listens on. Its port is below
-// those that the kernel gives to outgoing connections (32768 and up on Linux), so
-// that none of these takes it before a server does, and is not given again for long,
-// so that no other server does.
-func FreeAddr(tb testing.TB) string {
-	tb.Helper()
-	for range 100 {
-		port := firstPort + (firstGiven+portsGiven.Add(1))%ports
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
-		ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
-		if err == nil {
-			_ = ln.Close()
-			return addr
-		}
-	}
-	tb.Fatal("no free loopback port found")
-	return ""
-}
-
-// The ports that are given, in turn. Processes begin at different ones.
-const firstPort, ports = 10_000, 22_000
-
-var (
-	firstGiven = rand.Uint32N(ports)
-	portsGiven atomic.Uint32
-)
 
 // Eventually waits until cond holds and fails the test after timeout.
 func Eventually(tb testing.TB, timeout time.Duration, what string, cond func() bool) {
