@@ -68,24 +68,25 @@ type Core struct {
 	Auditor    Auditor // nil: nothing is noted
 	Log        *slog.Logger
 
-	turn     int64 // the clock in the turn in which commands were looked at last
-	looked   int   // how many then
-	batch    [batchSize]item
-	parts    [batchSize]pool.Part
-	scratch  []byte
-	meters   map[string]*meter
-	usages   map[usedBy]*usage
-	nobody   usage
-	sessions map[*Session]struct{}
-	holds    map[string]*hold // by instance
-	lack     map[pool.Backend]lack
-	denials  denials
-	after    *resp.Limits // once authenticated
-	awaiting map[*pool.Topology][]func()
-	denied   rate.Sometimes // the log tells of retries that are not made
-	spare    []*call        // for the next ones
-	args     [][]byte
-	keys     []int
+	turn      int64 // the clock in the turn in which commands were looked at last
+	looked    int   // how many then
+	batch     [batchSize]item
+	parts     [batchSize]pool.Part
+	scratch   []byte
+	meters    map[string]*meter
+	usages    map[usedBy]*usage
+	nobody    usage
+	sessions  map[*Session]struct{}
+	holds     map[string]*hold // by instance
+	lack      map[pool.Backend]lack
+	denials   denials
+	after     *resp.Limits // once authenticated
+	awaiting  map[*pool.Topology][]func()
+	denied    rate.Sometimes // the log tells of retries that are not made
+	strangers rate.Sometimes // the log tells of those that are dropped before they have authenticated
+	spare     []*call        // for the next ones
+	args      [][]byte
+	keys      []int
 }
 
 // limitsBefore are the limits before a session has authenticated.

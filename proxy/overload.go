@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/respgate/respgate/loop"
@@ -18,6 +17,10 @@ type Memory interface {
 	// Room returns how many bytes more the process may hold.
 	Room() int64
 }
+
+// strangersTold is of how many clients that have not authenticated the log tells, before it
+// tells of one a second.
+const strangersTold = 10
 
 var errMemory = errors.New("too much is in flight, and this client holds the most")
 
@@ -40,13 +43,17 @@ func (s *Session) noteDrop(err error) {
 		if !errors.Is(err, d.err) {
 			continue
 		}
-		// Strangers may come as fast as they like: the metrics have them all.
-		label, level := "", slog.LevelDebug
-		if s.principal != nil {
-			label, level = s.principal.Route.Label, slog.LevelInfo
-		}
 		s.core.Metrics.Dropped(d.label)
-		s.core.Log.Log(s.core.Ctx, level, "client dropped", "client", s.addr.String(), "tenant", label, "reason", err, "bytes", s.out.Held()+s.kept)
+		say := func(label string) {
+			s.core.Log.Info("client dropped", "client", s.addr.String(), "tenant", label, "reason", err, "bytes", s.out.Held()+s.kept)
+		}
+		if s.principal != nil {
+			say(s.principal.Route.Label)
+			continue
+		}
+		// It has not authenticated, and others may come as fast as they like: the metrics have all.
+		s.core.strangers.First, s.core.strangers.Interval = strangersTold, time.Second
+		s.core.strangers.Do(func() { say("") })
 	}
 }
 
