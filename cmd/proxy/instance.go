@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,17 +17,9 @@ import (
 	"github.com/respgate/respgate/tenant"
 )
 
-type instanceView struct {
-	ID        string    `json:"id"`
-	Org       string    `json:"org"`
-	Name      string    `json:"name"`
-	URL       string    `json:"url"` // without its password
-	CreatedAt time.Time `json:"created_at"`
-}
+type instanceView struct{ control.InstanceView }
 
-func viewInstance(in tenant.Instance) instanceView {
-	return instanceView{in.ID, in.Org, in.Name, pool.RedactURL(in.URL), in.CreatedAt.UTC()}
-}
+func viewInstance(in tenant.Instance) instanceView { return instanceView{control.ViewInstance(in)} }
 
 func (instanceView) columns() []string { return []string{"org", "name", "url", "id", "created"} }
 func (v instanceView) cells() []string {

@@ -18,26 +18,9 @@ import (
 )
 
 // keyView is a key without its secret.
-type keyView struct {
-	ID        string     `json:"id"`
-	Org       string     `json:"org"`
-	Instances []string   `json:"instances"` // the first is the key's own
-	Name      string     `json:"name"`
-	Rate      *int       `json:"rate"` // null follows the default, 0 is unlimited
-	Burst     *int       `json:"burst"`
-	Commands  string     `json:"commands"`
-	AllowFrom []string   `json:"allow_from"` // empty: from anywhere
-	MaxConns  int        `json:"max_connections"`
-	CreatedAt time.Time  `json:"created_at"`
-	ExpiresAt *time.Time `json:"expires_at"`
-	RevokedAt *time.Time `json:"revoked_at"`
-	CertName  string     `json:"certificate_name"` // "" is none
-}
+type keyView struct{ control.KeyView }
 
-func viewKey(k tenant.Key) keyView {
-	return keyView{k.ID, k.Org, k.Instances, k.Name, k.Limits.Rate, k.Limits.Burst, rules(k), k.AllowFrom.Strings(), k.MaxConnections,
-		k.CreatedAt.UTC(), jsonTime(k.ExpiresAt), jsonTime(k.RevokedAt), k.CertificateName}
-}
+func viewKey(k tenant.Key) keyView { return keyView{control.ViewKey(k)} }
 
 func (keyView) columns() []string {
 	return []string{"id", "org", "instances", "name", "rate", "burst", "commands", "from", "connections", "certificate", "created", "state"}
@@ -45,7 +28,7 @@ func (keyView) columns() []string {
 
 func (v keyView) cells() []string {
 	return []string{v.ID, v.Org, strings.Join(v.Instances, ","), v.Name, shownRate(v.Rate), shownBurst(v.Burst), v.Commands,
-		shownNetworks(v.AllowFrom), shownConnections(v.MaxConns), cmp.Or(v.CertName, "none"), shownTime(v.CreatedAt), v.state()}
+		shownNetworks(v.AllowFrom), shownConnections(v.MaxConnections), cmp.Or(v.CertificateName, "none"), shownTime(v.CreatedAt), v.state()}
 }
 
 func (v keyView) state() string {
@@ -58,14 +41,6 @@ func (v keyView) state() string {
 		return "until " + shownTime(*v.ExpiresAt)
 	}
 	return "live"
-}
-
-// rules are the key's rules as they are in force.
-func rules(k tenant.Key) string {
-	if k.Commands == "" {
-		return auth.DefaultRules
-	}
-	return k.Commands
 }
 
 func shownRate(n *int) string {
@@ -103,7 +78,7 @@ type newKeyView struct {
 func viewNewKey(k control.NewKey, cfg Config) newKeyView {
 	host, port := clientHost(cfg.Listen)
 	text := k.Text.Reveal()
-	return newKeyView{k.ID, k.Org, k.Instances[0], k.Name, text, k.Limits.Rate, k.Limits.Burst, rules(k.Key), k.CreatedAt.UTC(),
+	return newKeyView{k.ID, k.Org, k.Instances[0], k.Name, text, k.Limits.Rate, k.Limits.Burst, control.ViewKey(k.Key).Commands, k.CreatedAt.UTC(),
 		fmt.Sprintf("redis-cli -u redis://%s:%s@%s:%s/0", k.Instances[0], text, host, port)}
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,20 +11,13 @@ import (
 	"github.com/respgate/respgate/tenant"
 )
 
-type orgView struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	MaxConns  int       `json:"max_connections"`
-	CreatedAt time.Time `json:"created_at"`
-}
+type orgView struct{ control.OrganizationView }
 
-func viewOrg(o tenant.Organization) orgView {
-	return orgView{o.ID, o.Name, o.MaxConnections, o.CreatedAt.UTC()}
-}
+func viewOrg(o tenant.Organization) orgView { return orgView{control.ViewOrganization(o)} }
 
 func (orgView) columns() []string { return []string{"name", "id", "connections", "created"} }
 func (v orgView) cells() []string {
-	return []string{v.Name, v.ID, shownConnections(v.MaxConns), shownTime(v.CreatedAt)}
+	return []string{v.Name, v.ID, shownConnections(v.MaxConnections), shownTime(v.CreatedAt)}
 }
 
 func (a *app) orgCommand() *cobra.Command {

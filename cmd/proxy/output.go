@@ -78,15 +78,6 @@ func shownTime(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// jsonTime is nil for the zero time, which would be the year 1 in JSON.
-func jsonTime(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
-}
-
 // show returns a function that shows one value from the store, or passes its error on.
 func show[T any, V record](a *app, view func(T) V) func(T, error) error {
 	return func(v T, err error) error {
