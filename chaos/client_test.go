@@ -39,6 +39,7 @@ type client struct {
 	told   atomic.Value    // the text of the last refusal, or why the last connection ended
 	lost   atomic.Int64    // how many connections ended without being asked to
 	proven atomic.Int64    // when the latest was sent that has been answered, in nanoseconds
+	asks   atomic.Value    // what it waits for an answer to
 }
 
 // run works until ctx ends.
@@ -115,6 +116,7 @@ func (c *client) batch() {
 	// Part may arrive though the write fails: the answers tell.
 	_, _ = c.conn.Write(out)
 	for i := range ops {
+		c.asks.Store(ops[i].kind)
 		if err := c.answer(&ops[i], replies[i]); err != nil {
 			if timedOut(err) {
 				c.hung++

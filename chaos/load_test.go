@@ -68,7 +68,7 @@ func startLoad(t *testing.T, ctl redis.UniversalClient, addr, key string, first 
 func (l *load) provenSince(at time.Time) (all bool, missing []string) {
 	for _, c := range l.clients {
 		if c.proven.Load() < at.UnixNano() {
-			missing = append(missing, fmt.Sprintf("client %d, last told %q", c.id, c.told.Load()))
+			missing = append(missing, fmt.Sprintf("client %d, whose last question is %v, last told %q", c.id, c.asks.Load(), c.told.Load()))
 		}
 	}
 	return len(missing) == 0, missing

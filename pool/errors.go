@@ -17,6 +17,7 @@ type Error struct {
 	Reason string     // for the client: names no address and no secret
 	Held   bool       // an earlier command of the same client may have been executed
 	Reply  ReplyError // what the backend said instead of letting the command in; "" is nothing that concerns the client
+	Left   bool       // the server has left its group: who has its place now can be asked
 }
 
 // Error implements error with the words a client is told: after "-ERR ", unless they are
@@ -38,7 +39,7 @@ func refusal(cause error) *Error {
 	if errors.As(cause, &reply) && !reply.auth() {
 		return &Error{Reason: Reason(cause), Reply: reply}
 	}
-	return &Error{Reason: Reason(cause)}
+	return &Error{Reason: Reason(cause), Left: errors.Is(cause, errLeftGroup)}
 }
 
 // ReplyError is an error that the backend answered during the handshake.

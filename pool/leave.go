@@ -14,9 +14,11 @@ func (t *Topology) left(b Backend) bool {
 // group with one primary the links to that close at once: what a demoted primary still
 // does would be lost. A cluster's nodes send away what they do not serve, and what has been read
 // from a replica is not lost; only links to those that do not answer are closed: all at once
-// where one has been silent for a while already, or cannot be had.
+// where one has been silent for a while already, or cannot be had. Wishes for a link to any of
+// them end: who has its place is to be asked.
 func (p *Pool) Leave(group *Topology, gone []Backend) {
 	for _, backend := range gone {
+		p.endWishes(group, backend)
 		var owing []*Link
 		silent := false
 		harmless := group.Backend.Group == Cluster || backend.Role == ReaderRole
@@ -25,8 +27,7 @@ func (p *Pool) Leave(group *Topology, gone []Backend) {
 			switch {
 			case key.Group != group || key.Backend != backend:
 			case !harmless, l.state != up, p.silent(l):
-				delete(p.links, key)
-				l.retire(errLeftGroup)
+				p.retire(l, errLeftGroup)
 			case l.q.len() > 0:
 				owing = append(owing, l)
 			}
@@ -41,7 +42,25 @@ func (p *Pool) Leave(group *Topology, gone []Backend) {
 			}
 		}
 		if len(owing) > 0 {
-			p.suspect(backend, owing, silence)
+			p.suspect(backend, owing, silence, true)
 		}
+	}
+}
+
+// endWishes answers the wishes for a link to a server that has left its group.
+func (p *Pool) endWishes(group *Topology, backend Backend) {
+	var ended []*borrow
+	for b := range p.dialled {
+		ended = append(ended, b)
+	}
+	for _, waiting := range p.waiting {
+		ended = append(ended, waiting...)
+	}
+	for _, b := range ended {
+		if b.key.Group != group || b.key.Backend != backend {
+			continue
+		}
+		p.abandon(b)
+		b.fail(refusal(errLeftGroup))
 	}
 }

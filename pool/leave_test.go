@@ -35,7 +35,7 @@ func TestDemotedWhileDialled(t *testing.T) {
 	server.Thaw()
 	select {
 	case err := <-answer:
-		if err == nil || err.Reason != errLeftGroup.Error() {
+		if err == nil || err.Reason != errLeftGroup.Error() || !err.Left {
 			t.Errorf("the wish is answered with %v, want %v", err, errLeftGroup)
 		}
 	case <-time.After(20 * time.Second):
@@ -78,4 +78,81 @@ func TestReadersLeaveWhenTheyHaveAnswered(t *testing.T) {
 			b.loop.Do(func() { link.Abort(errors.New("done")) })
 		})
 	}
+}
+
+// TestWishesEndWhenTheirServerLeaves: who waits for a link of its own to a server that says
+// nothing is told as soon as another one has its place, not when the dial's time is out; so is
+// who waits for its turn to dial.
+func TestWishesEndWhenTheirServerLeaves(t *testing.T) {
+	for _, kind := range []Group{Sentinel, Cluster} {
+		t.Run([]string{Sentinel: "sentinel", Cluster: "cluster"}[kind], func(t *testing.T) {
+			f := newFront(t, "")
+			b := newBenches(t, 1, NewSlots(1, 1))[0]
+			cfg := *b.pool.dialer.cfg.Load()
+			cfg.Timeout = time.Hour
+			b.pool.dialer.SetConfig(cfg)
+			b.loop.Do(func() { b.pool.cfg.PinnedWait = time.Hour })
+			group, primary := grouped(kind, f.addr)
+			answers := make(chan *Error, 2)
+			b.loop.Do(func() {
+				for range cap(answers) {
+					b.pool.Borrow(Key{Instance: "i", Label: testTenant, Backend: primary, Proto: 2, Group: group}, Pinned, func(_ *Link, err *Error) { answers <- err })
+				}
+			})
+			testbed.Eventually(t, 10*time.Second, "the first dials", func() bool { return f.present.Load() == 1 })
+			b.loop.Do(func() { b.pool.Leave(group, []Backend{primary}) })
+			for range cap(answers) {
+				select {
+				case err := <-answers:
+					if err == nil || !err.Left {
+						t.Errorf("a wish is answered with %v, want that the server has left", err)
+					}
+				case <-time.After(20 * time.Second):
+					t.Fatal("a wish is not answered")
+				}
+			}
+			testbed.Eventually(t, 10*time.Second, "its slot is free", func() bool {
+				b.pool.slots.mu.Lock()
+				defer b.pool.slots.mu.Unlock()
+				return len(b.pool.slots.used) == 0
+			})
+			b.loop.Do(func() {
+				if len(b.pool.dialled) != 0 || len(b.pool.waiting) != 0 {
+					t.Errorf("%d wishes are still dialled and %d wait", len(b.pool.dialled), len(b.pool.waiting))
+				}
+			})
+		})
+	}
+}
+
+// TestSilentLinkOfAServerThatHasLeft: it does not connect again, and what it has not sent is
+// told to be so.
+func TestSilentLinkOfAServerThatHasLeft(t *testing.T) {
+	server := testbed.Redis(t)
+	b := newBench(t)
+	group, _ := grouped(Cluster, "127.0.0.1:2")
+	member := group.Backend.member(server.Addr, AnyRole)
+	var link *Link
+	b.loop.Do(func() {
+		link = b.pool.Shared(Key{Instance: "i", Label: testTenant, Backend: member, Proto: 2, Group: group})
+		link.Acquire()
+	})
+	if got := b.do(link, "PING"); got != "+PONG\r\n" {
+		t.Fatalf("PING: %q", got)
+	}
+	server.Freeze()
+	t.Cleanup(server.Thaw)
+	o := &told{make(chan string, 1)}
+	b.loop.Do(func() {
+		_, _ = link.Send(o, []byte("*1\r\n$4\r\nPING\r\n"), command.Other, b.loop.Nanos())
+		b.pool.Leave(group, []Backend{member})
+	})
+	if got, want := <-o.c, (&Error{Sent: true}).Error(); got != want {
+		t.Errorf("the command is answered %q, want %q", got, want)
+	}
+	b.loop.Do(func() {
+		if len(b.pool.links) != 0 || link.state != broken || !link.gone {
+			t.Errorf("there are %d links, and the one to the server is in state %d", len(b.pool.links), link.state)
+		}
+	})
 }

@@ -96,10 +96,15 @@ func (p *Pool) Borrow(key Key, kind Kind, then func(*Link, *Error)) (cancel func
 	}
 	return func() {
 		b.over = true
-		p.leave(b)
-		if b.stop != nil {
-			b.stop()
-		}
+		p.abandon(b)
+	}
+}
+
+// abandon has nothing more done for a wish.
+func (p *Pool) abandon(b *borrow) {
+	p.leave(b)
+	if b.stop != nil {
+		b.stop()
 	}
 }
 
@@ -133,10 +138,12 @@ func (p *Pool) given(b *borrow) {
 func (p *Pool) dialPinned(b *borrow) {
 	ctx, stop := context.WithCancel(p.ctx)
 	b.stop = stop
+	p.dialled[b] = struct{}{}
 	go func() {
 		defer stop()
 		nc, hello, err := p.dialer.Dial(ctx, b.key.Label, b.key.Backend, b.key.DB, b.key.Proto, p.cfg.Dial.Attempts)
 		posted := p.loop.Post(func() {
+			delete(p.dialled, b)
 			l := &Link{key: b.key, meter: p.meter(b.key.Label), nanos: p.loop.Nanos, onIdle: func(*Link) {}, memory: p.loop, gone: true}
 			l.pin = &pinned{pool: p, slot: b.slot, db: b.key.DB}
 			if err == nil && b.key.Group.left(b.key.Backend) { // meanwhile: Leave did not know of this link

@@ -60,7 +60,8 @@ type Pool struct {
 	pinned  map[*Link]struct{}  // all pinned links that are up
 	kept    map[freeKey][]*Link // those that nobody holds, the one used last at the end
 	waiting map[slot][]*borrow
-	handed  int // how many came back
+	dialled map[*borrow]struct{} // wishes whose links are being made
+	handed  int                  // how many came back
 }
 
 // New returns the pool of loop l. Dialling ends with ctx. meter returns where
@@ -68,7 +69,7 @@ type Pool struct {
 func New(ctx context.Context, cfg Config, l *loop.Loop, slots *Slots, dialer *Dialer, obs LinkObserver, meter func(label string) Meter, log *slog.Logger) *Pool {
 	p := &Pool{
 		ctx: ctx, cfg: cfg, loop: l, dialer: dialer, obs: obs, meter: meter, log: log, links: map[Key]*Link{},
-		slots: slots, pinned: map[*Link]struct{}{}, kept: map[freeKey][]*Link{}, waiting: map[slot][]*borrow{},
+		slots: slots, pinned: map[*Link]struct{}{}, kept: map[freeKey][]*Link{}, waiting: map[slot][]*borrow{}, dialled: map[*borrow]struct{}{},
 	}
 	slots.join(p)
 	dialer.gates.onRecovery(func(tenants map[string]time.Time) {
@@ -127,11 +128,9 @@ func (p *Pool) Connected(key Key) bool {
 // Forget closes the links of the instance called label, which is gone.
 func (p *Pool) Forget(label string) {
 	for key, l := range p.links {
-		if key.Label != label {
-			continue
+		if key.Label == label {
+			p.retire(l, errGone)
 		}
-		delete(p.links, key)
-		l.retire(errGone)
 	}
 	for _, list := range p.kept {
 		for _, l := range list {
@@ -142,6 +141,14 @@ func (p *Pool) Forget(label string) {
 	}
 }
 
+// retire has a shared link come to its end.
+func (p *Pool) retire(l *Link, cause error) {
+	if p.links[l.key] == l {
+		delete(p.links, l.key)
+	}
+	l.retire(cause)
+}
+
 var errGone = errors.New("the instance was deleted")
 
 // redial runs a round of dialling; while the backend is away that is a probe, or is
@@ -149,15 +156,15 @@ var errGone = errors.New("the instance was deleted")
 func (p *Pool) redial(l *Link) {
 	go func() {
 		nc, hello, err := p.dialer.dial(p.ctx, l.key.Label, l.key.Backend, l.key.DB, l.key.Proto, p.cfg.Dial.Attempts, interactive)
-		posted := p.loop.Post(func() { p.dialled(l, nc, hello, err) })
+		posted := p.loop.Post(func() { p.redialled(l, nc, hello, err) })
 		if !posted && nc != nil {
 			_ = nc.Close()
 		}
 	}()
 }
 
-// dialled runs on the loop when a round has ended.
-func (p *Pool) dialled(l *Link, nc net.Conn, hello Hello, err error) {
+// redialled runs on the loop when a round has ended.
+func (p *Pool) redialled(l *Link, nc net.Conn, hello Hello, err error) {
 	if p.links[l.key] != l {
 		if nc != nil {
 			_ = nc.Close()
@@ -261,7 +268,7 @@ func (p *Pool) watch() {
 		stalls(l)
 	}
 	for backend, links := range silent {
-		p.suspect(backend, links, p.cfg.StallTimeout+p.cfg.Dial.Timeout)
+		p.suspect(backend, links, p.cfg.StallTimeout+p.cfg.Dial.Timeout, false)
 	}
 	p.watchKept(now)
 	p.loop.After(time.Second, p.watch)
@@ -281,8 +288,8 @@ func (p *Pool) silent(l *Link) bool {
 
 // suspect closes silent links, or those whose commands wait, if their backend does not
 // answer elsewhere either, within the time that dialling may take, or patience where that is
-// less.
-func (p *Pool) suspect(backend Backend, links []*Link, patience time.Duration) {
+// less. Where it has left its group, they do not connect again.
+func (p *Pool) suspect(backend Backend, links []*Link, patience time.Duration, left bool) {
 	conns := make([]Conn, 0, len(links))
 	for _, l := range links {
 		conns = append(conns, l.conn)
@@ -299,8 +306,11 @@ func (p *Pool) suspect(backend Backend, links []*Link, patience time.Duration) {
 			return
 		}
 		p.loop.Post(func() {
-			for _, conn := range conns {
-				conn.Close(err)
+			for i, l := range links {
+				conns[i].Close(err)
+				if left && l.pin == nil && (l.state != up || l.conn == conns[i]) {
+					p.retire(l, errLeftGroup)
+				}
 			}
 		})
 	}()

@@ -74,7 +74,8 @@ func (s *Session) relayPinned(it *item, r role) bool {
 	return true
 }
 
-// borrow gets the session a link of its own; false says that it waits for one.
+// borrow gets the session a link of its own; false says that it waits for one. Where its
+// server leaves the group meanwhile, the command is looked at again: it is for another one.
 func (s *Session) borrow(r role) bool {
 	kind := pool.Pinned
 	if r == listen {
@@ -84,8 +85,12 @@ func (s *Session) borrow(r role) bool {
 	cancel := s.core.Links.Borrow(s.key(s.db, pool.Plain), kind, func(l *pool.Link, err *pool.Error) {
 		answered = true
 		s.pin.cancel = nil
-		if s.pin.link, s.pin.err = l, err; l != nil {
+		switch {
+		case err == nil:
+			s.pin.link = l
 			l.Hold(s)
+		case !err.Left:
+			s.pin.err = err
 		}
 		if waiting {
 			s.resume()

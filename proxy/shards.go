@@ -119,7 +119,11 @@ func (s *Session) listenAt(name string, tries int, then func(*shard, *pool.Error
 		return
 	}
 	s.shardAt(l.Primaries[node], func(sh *shard, err *pool.Error) {
-		if err != nil {
+		switch {
+		case err != nil && err.Left && tries < maxTries:
+			s.listenAgain(name, tries, then)
+			return
+		case err != nil:
 			then(nil, err)
 			return
 		}

@@ -360,3 +360,41 @@ func TestClusterPrimaryFallsSilent(t *testing.T) {
 		return strings.HasPrefix(x.line(), ":")
 	})
 }
+
+// TestClusterPrimaryFallsSilentWhileLinksAreMade: who waits for a link of its own to a primary
+// that says nothing is served by who takes its place, however long a dial may take.
+func TestClusterPrimaryFallsSilentWhileLinksAreMade(t *testing.T) {
+	c := testbed.NewCluster(t, 3, 1)
+	cfg := testConfig(t)
+	cfg.Pool.StallTimeout, cfg.Pool.DialTimeout = time.Hour, time.Hour
+	r := startServe(t, cfg)
+	key := r.tenantAt(t, "acme", tenant.Secret(c.URL()), limits(0, 0))
+	x := talkTo(t, r.addr, key)
+	x.send("SET foo 1") // the last primary's
+	x.expect("+OK")
+	c.Replicas[2].WaitSynced()
+	all := []struct {
+		ask  []string
+		want []string
+	}{
+		{[]string{"MULTI", "INCRBY bar{foo} 2", "EXEC"}, []string{"+OK", "+QUEUED", "*1", ":2"}},
+		{[]string{"BLPOP list{foo} 0.01"}, []string{"*-1"}},
+		{[]string{"WATCH foo", "UNWATCH"}, []string{"+OK", "+OK"}},
+		{[]string{"SSUBSCRIBE foo"}, []string{"*3", "$10", "ssubscribe", "$3", "foo", ":1"}},
+	}
+	var talks []*talker
+	for range all {
+		x := talkTo(t, r.addr, key)
+		x.send("ECHO here")
+		x.expect("$4", "here")
+		talks = append(talks, x)
+	}
+	c.Primaries[2].Freeze()
+	t.Cleanup(c.Primaries[2].Thaw)
+	for i, one := range all {
+		talks[i].send(one.ask...)
+	}
+	for i, one := range all {
+		talks[i].expect(one.want...)
+	}
+}
