@@ -10,6 +10,10 @@ func (t *Topology) left(b Backend) bool {
 	return l != nil && !l.members()[b]
 }
 
+// farewell is how long a server that has left its group may take to answer a PING before
+// those that still wait for it are told that it is lost.
+const farewell = silence / 2
+
 // Leave is told that servers are not in a group any more, or not as what they were. Of a
 // group with one primary the links to that close at once: what a demoted primary still
 // does would be lost. A cluster's nodes send away what they do not serve, and what has been read
@@ -42,7 +46,7 @@ func (p *Pool) Leave(group *Topology, gone []Backend) {
 			}
 		}
 		if len(owing) > 0 {
-			p.suspect(backend, owing, silence, true)
+			p.suspect(backend, owing, farewell, true)
 		}
 	}
 }

@@ -19,6 +19,11 @@ const (
 	topologySpacing = 250 * time.Millisecond
 	topologyBackoff = time.Second // at most
 
+	// For topologyAlert after Refresh the group is looked at every topologyAgain: who is to
+	// take the place of a server that has gone is often not known yet when that is noticed.
+	topologyAlert = 5 * time.Second
+	topologyAgain = 500 * time.Millisecond
+
 	// topologyGrace is how much longer than the first good answer all others may take.
 	topologyGrace = 250 * time.Millisecond
 )
@@ -101,8 +106,9 @@ type Topology struct {
 	layout     atomic.Pointer[Layout]
 	cause      atomic.Pointer[Error] // why there is no layout
 	holders    atomic.Int64
-	awaited    atomic.Bool // somebody waits for the end of the next look
-	ended      atomic.Bool // there will be none
+	awaited    atomic.Bool  // somebody waits for the end of the next look
+	ended      atomic.Bool  // there will be none
+	alert      atomic.Int64 // when Refresh was called last, in nanoseconds
 	wake       chan struct{}
 	stop       context.CancelFunc
 }
@@ -142,9 +148,10 @@ func (t *Topology) Member(addr string, via Backend) Backend {
 // Release undoes Of.
 func (t *Topology) Release() { t.holders.Add(-1) }
 
-// Refresh has the group looked at soon: something is not as the layout says. However
-// often it is called, that happens once at a time and not too often.
+// Refresh has the group looked at soon, and again a few times: something is not as the layout
+// says. However often it is called, that happens once at a time and not too often.
 func (t *Topology) Refresh() {
+	t.alert.Store(time.Now().UnixNano())
 	select {
 	case t.wake <- struct{}{}:
 	default:
@@ -220,9 +227,12 @@ func (t *Topology) run(ctx context.Context) {
 		}
 		t.found(layout, err)
 		next := topologyPoll
-		if err != nil {
+		switch {
+		case err != nil:
 			next, wait = wait, min(2*wait, topologyBackoff)
-		} else {
+		case time.Now().UnixNano()-t.alert.Load() < int64(topologyAlert):
+			next, wait = topologyAgain, topologySpacing
+		default:
 			wait = topologySpacing
 		}
 		if t.holders.Load() > 0 {

@@ -52,6 +52,25 @@ func TestTopologyTakesUpItsTimeout(t *testing.T) {
 	await("error")
 }
 
+// TestGroupIsLookedAtAgain: who is to take the place of a server that has gone may not be known
+// yet at the first look after that has been noticed.
+func TestGroupIsLookedAtAgain(t *testing.T) {
+	server := testbed.Redis(t)
+	seen := make(looks, 1000)
+	topologies := NewTopologies(t.Context(), DialConfig{Timeout: 20 * time.Second}, slog.New(slog.DiscardHandler), seen, func(*Topology, []Backend) {})
+	t.Cleanup(topologies.Wait)
+	topology := topologies.Of("id", "acme/cache", mustParse(t, "redis://"+server.Addr+"?read_from=prefer_replica"))
+	topology.Refresh()
+	enough := time.After(topologyPoll)
+	for range 5 {
+		select {
+		case <-seen:
+		case <-enough:
+			t.Fatal("it is not looked at five times before it would be if nothing had happened")
+		}
+	}
+}
+
 // follow looks at a group whose servers may take far longer to answer than a test takes.
 func follow(t *testing.T, url string) *Topology {
 	t.Helper()
