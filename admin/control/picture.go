@@ -39,9 +39,9 @@ type Point struct {
 
 // Links is how many connections to an instance are open, by what they are for.
 type Links struct {
-	Shared     int64 `json:"shared"`     // by many clients
-	Pinned     int64 `json:"pinned"`     // for what one client leaves in a connection
-	Subscriber int64 `json:"subscriber"` // for one that has subscribed
+	Shared     int `json:"shared"`     // by many clients
+	Pinned     int `json:"pinned"`     // for what one client leaves in a connection
+	Subscriber int `json:"subscriber"` // for one that has subscribed
 }
 
 // HotCommand is how often a command was sent.
