@@ -44,6 +44,9 @@ func (v *visit) instanceWith(found *control.Probe) (*page, error) {
 	}
 	keys = slices.DeleteFunc(keys, func(k tenant.Key) bool { return !k.RevokedAt.IsZero() || !slices.Contains(k.Instances, in.Name) })
 	data := instancePage{instanceRow: v.row(in), Shown: control.ViewInstance(in), Keys: keys, Probe: found}
+	if found != nil {
+		data.Health = health(found.Reachable)
+	}
 	if v.r.URL.Query().Get("figures") == "now" {
 		p, err := v.control.Live(ctx, v.actor, o.Name, in.Name)
 		if err != nil {

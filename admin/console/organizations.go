@@ -139,15 +139,18 @@ type instanceRow struct {
 }
 
 func (v *visit) row(in tenant.Instance) instanceRow {
-	reachable, known := v.cfg.Reachable(in.ID)
-	row := instanceRow{in, ""}
-	switch {
-	case known && reachable:
-		row.Health = "reachable"
-	case known:
-		row.Health = "unreachable"
+	row := instanceRow{Instance: in}
+	if reachable, known := v.cfg.Reachable(in.ID); known {
+		row.Health = health(reachable)
 	}
 	return row
+}
+
+func health(reachable bool) string {
+	if reachable {
+		return "reachable"
+	}
+	return "unreachable"
 }
 
 func (v *visit) organization() (*page, error) {

@@ -4,7 +4,7 @@
 (() => {
   const SPAN = 120; // seconds that the charts show
   const MOST = 240; // points kept
-  const WIDTH = 560, HEIGHT = 190;
+  const HEIGHT = 190; // pixels
   const PAD = { left: 58, right: 10, top: 10, bottom: 24 };
   const SVG = "http://www.w3.org/2000/svg";
 
@@ -66,11 +66,10 @@
     return { top: step * Math.ceil(Math.max(most, least) / step - 1e-9), step };
   };
 
-  const x = (age) => PAD.left + (1 - age / SPAN) * (WIDTH - PAD.left - PAD.right);
+  const x = (chart, age) => PAD.left + (1 - age / SPAN) * (chart.width - PAD.left - PAD.right);
 
   const prepare = (chart) => {
     chart.svg = byId("chart-" + chart.id);
-    chart.svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
     chart.grid = make("g", { class: "grid" }, chart.svg);
     for (const line of chart.lines) {
       if (line.area) line.fill = make("path", { class: "area " + line.tone }, chart.svg);
@@ -90,7 +89,7 @@
     chart.svg.after(legend);
     chart.svg.addEventListener("pointermove", (event) => {
       const box = chart.svg.getBoundingClientRect();
-      chart.at = (event.clientX - box.left) / box.width * WIDTH;
+      chart.at = event.clientX - box.left;
       draw(chart);
     });
     chart.svg.addEventListener("pointerleave", () => {
@@ -102,23 +101,24 @@
   const drawGrid = (chart, top, step, y) => {
     chart.grid.replaceChildren();
     for (let value = 0; value <= top * 1.001; value += step) {
-      make("line", { x1: PAD.left, x2: WIDTH - PAD.right, y1: y(value), y2: y(value) }, chart.grid);
+      make("line", { x1: PAD.left, x2: chart.width - PAD.right, y1: y(value), y2: y(value) }, chart.grid);
       make("text", { x: PAD.left - 8, y: y(value) + 4, "text-anchor": "end" }, chart.grid).textContent = value === 0 ? "0" : chart.unit(+value.toPrecision(6));
     }
     for (const [age, words] of [[120, "2 min ago"], [60, "1 min ago"], [0, "now"]]) {
-      make("text", { x: x(age), y: HEIGHT - 6, "text-anchor": age === 120 ? "start" : age === 0 ? "end" : "middle" }, chart.grid).textContent = words;
+      make("text", { x: x(chart, age), y: HEIGHT - 6, "text-anchor": age === 120 ? "start" : age === 0 ? "end" : "middle" }, chart.grid).textContent = words;
     }
   };
 
   const draw = (chart) => {
-    if (points.length === 0) return;
+    chart.width = chart.svg.clientWidth;
+    if (points.length === 0 || chart.width === 0) return;
     const now = points[points.length - 1].time;
     const shown = points.filter((p) => now - p.time <= SPAN * 1000);
     const most = Math.max(0, ...shown.flatMap((p) => chart.lines.map((line) => line.of(p) ?? 0)));
     const { top, step } = scale(most, chart.least, chart.whole);
     const y = (value) => PAD.top + (1 - value / top) * (HEIGHT - PAD.top - PAD.bottom);
     drawGrid(chart, top, step, y);
-    const position = (p) => x((now - p.time) / 1000);
+    const position = (p) => x(chart, (now - p.time) / 1000);
     for (const line of chart.lines) {
       let path = "", begun = null, last = null;
       for (const p of shown) {
@@ -230,6 +230,7 @@
   };
 
   charts.forEach(prepare);
+  new ResizeObserver(() => charts.forEach(draw)).observe(byId("charts"));
   // A page that nobody sees asks for nothing.
   document.addEventListener("visibilitychange", () => document.hidden ? close() : open());
   window.addEventListener("pagehide", close);
