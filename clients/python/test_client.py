@@ -131,6 +131,10 @@ class Answers(unittest.TestCase):
         path = "/api/v1/organizations?limit=2"
         self.assertEqual(paths, [path, path + "&cursor=1.x%26y"])
 
+    def test_a_list_ends_where_nothing_is_next(self) -> None:
+        with serving(said(200, {"items": [ORGANIZATION], "next": None})) as (api, _):
+            self.assertEqual([o.name for o in api.list_organizations()], ["acme"])
+
     def test_a_page_is_asked_for_when_it_is_come_to(self) -> None:
         with serving(said(200, {"items": [ORGANIZATION], "next": "more"})) as (api, server):
             organizations = api.list_organizations()

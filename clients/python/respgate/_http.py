@@ -105,12 +105,13 @@ class Transport:
 
     def _items(self, item: type[T], path: str, query: Mapping[str, Value]) -> Iterator[T]:
         """Yields the items of all pages, each of which is asked for when it is come to."""
-        cursor: Optional[str] = None
-        while cursor != "":
-            page = self._call(_Page, "GET", path, query={**query, "cursor": cursor})
+        page = self._call(_Page, "GET", path, query=query)
+        while True:
             for value in page.items:
                 yield _read(item, value)
-            cursor = page.next
+            if not page.next:
+                return
+            page = self._call(_Page, "GET", path, query={**query, "cursor": page.next})
 
 
 @dataclasses.dataclass(frozen=True)
