@@ -81,8 +81,8 @@ func (i *instance) keep(p control.Point) {
 	i.oldest = (i.oldest + 1) % maxPoints
 }
 
-// since returns the points after a time, the oldest first.
-func (i *instance) since(after time.Time) []control.Point {
+// from returns the points after a time, the oldest first.
+func (i *instance) from(after time.Time) []control.Point {
 	var all []control.Point
 	for n := range i.points {
 		if p := i.points[(i.oldest+n)%len(i.points)]; p.At.After(after) {
