@@ -58,6 +58,9 @@ func (c *Console) Close() { c.watchers.close() }
 // events sends an instance's picture, and goes on with each new point, for as long as who
 // looks is signed in and may see it (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 func (v *visit) events() (*page, error) {
+	if v.r.Method == http.MethodHead {
+		return nil, errMethod
+	}
 	select {
 	case v.watchers.free <- struct{}{}:
 		defer func() { <-v.watchers.free }()

@@ -121,7 +121,7 @@ func (v *visit) again(name string) string {
 }
 
 // notices say what a form has done, by a word in the address of the page that follows.
-var notices = map[string]string{
+var notices = map[string]string{ //nolint:gosec // words
 	"organization":  "The organization is there.",
 	"instance":      "The instance is there. Test the connection, then make a key for it.",
 	"no-instance":   "The instance is deleted. The Redis itself was not touched.",

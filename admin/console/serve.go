@@ -8,7 +8,10 @@ import (
 	"net/netip"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/tenant"
@@ -77,6 +80,12 @@ func (v *visit) answer() *page {
 		return v.failed(err)
 	}
 	if v.actor.Kind == tenant.ByNobody && v.route.access == signedIn {
+		if v.r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+			// Who follows another site's link has not been let send the cookie: asking from
+			// here, they are.
+			v.w.Header().Set("Refresh", "0; url="+v.r.URL.RequestURI())
+			return &page{name: "problem", title: "One moment", data: failure{What: "You come from another site.", Next: "The page follows."}}
+		}
 		return redirect(Prefix + "/sign-in?next=" + url.QueryEscape(v.r.URL.RequestURI()))
 	}
 	p, err := v.route.do(v)
@@ -94,8 +103,14 @@ func (v *visit) admit() error {
 			return err
 		}
 	}
-	if err := v.identify(); err != nil || !form {
+	if err := v.identify(); err != nil {
 		return err
+	}
+	switch {
+	case !v.readable():
+		return errUnreadable
+	case !form:
+		return nil
 	}
 	if v.actor.Kind == tenant.ByNobody && v.route.access == signedIn {
 		return errSignedOut
@@ -117,6 +132,23 @@ func (v *visit) read() error {
 		return errUnreadable
 	}
 	return nil
+}
+
+// readable reports whether all that was sent is text, as the store takes it.
+func (v *visit) readable() bool {
+	for _, values := range []url.Values{v.r.URL.Query(), v.r.PostForm} {
+		for name, all := range values {
+			if !plain(name) || slices.ContainsFunc(all, func(value string) bool { return !plain(value) }) {
+				return false
+			}
+		}
+	}
+	return plain(v.r.URL.Path)
+}
+
+// plain reports whether text is UTF-8 without control characters.
+func plain(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
 // refused is the page that says why something was not done: the one with the form, where

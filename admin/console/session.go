@@ -77,7 +77,8 @@ func (v *visit) visitor() {
 
 // setCookie sets a cookie for so many seconds, 0 is until the browser ends and -1 drops it.
 func (v *visit) setCookie(name, value string, seconds int) {
-	http.SetCookie(v.w, &http.Cookie{Name: name, Value: value, Path: Prefix, MaxAge: seconds, HttpOnly: true, Secure: v.r.TLS != nil, SameSite: http.SameSiteStrictMode})
+	http.SetCookie(v.w, &http.Cookie{ //nolint:gosec // without TLS a browser would not send a secure one back
+		Name: name, Value: value, Path: Prefix, MaxAge: seconds, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: v.r.TLS != nil})
 }
 
 // random is 256 bits that nobody can guess.

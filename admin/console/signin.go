@@ -1,7 +1,6 @@
 package console
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 
@@ -54,14 +53,8 @@ func (v *visit) signIn() (*page, error) {
 }
 
 func (v *visit) signInByToken() (*page, error) {
-	if wait := v.cfg.Strangers(v.r, 0); wait > 0 {
-		return nil, &control.ThrottledError{After: wait}
-	}
 	token := tenant.Secret(v.form("token"))
-	if _, err := v.control.Authenticate(v.r.Context(), token, v.address()); err != nil {
-		if errors.Is(err, control.ErrUnauthenticated) {
-			_ = v.cfg.Strangers(v.r, 1)
-		}
+	if _, err := v.control.SignInByToken(v.r.Context(), control.Actor{Address: v.address()}, token); err != nil {
 		return nil, err
 	}
 	return v.entered(v.kept.keep(token, v.cfg.Now())), nil

@@ -36,7 +36,9 @@ type world struct {
 	key     control.NewKey // acme's
 	other   control.NewKey // the stranger's
 	cfg     Config
-	wait    time.Duration // for strangers
+
+	strangers int           // that were counted
+	wait      time.Duration // for them
 }
 
 type fakeLive struct {
@@ -107,7 +109,7 @@ func newWorld(t *testing.T) *world {
 	}}, w.store)
 	w.cfg = Config{
 		Reachable: func(id string) (bool, bool) { return true, id != "" },
-		Strangers: func(*http.Request, int) time.Duration { return w.wait },
+		Strangers: func(_ *http.Request, n int) time.Duration { w.strangers += n; return w.wait },
 	}
 	w.console = New(w.cfg, w.control, log)
 	mux := http.NewServeMux()
@@ -130,10 +132,10 @@ func newWorld(t *testing.T) *world {
 			must[tenant.Membership](t)(w.store.SetMember(ctx, "globex", u.ID, tenant.Owner))
 		}
 	}
-	make := func(org string) control.NewKey {
+	tenants := func(org string) control.NewKey {
 		must[tenant.Instance](t)(w.store.CreateInstance(ctx, org, "cache", "redis://app:"+urlPassword+"@10.0.0.5:6379/0"))
 		return must[control.NewKey](t)(w.control.CreateKey(ctx, operator(), tenant.Key{Org: org, Instances: []string{"cache"}, Name: "web-of-" + org}))
 	}
-	w.key, w.other = make("acme"), make("globex")
+	w.key, w.other = tenants("acme"), tenants("globex")
 	return w
 }

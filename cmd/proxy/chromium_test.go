@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	stdflag "flag"
 	"fmt"
+	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +24,7 @@ var screenshots = stdflag.String("console.screenshots", "", "write pictures of t
 
 const (
 	maxPicture = 150_000 // bytes of a picture: they are part of the repository
-	maxHeight  = 2300    // pixels of a page that a picture has
+	maxHeight  = 2000    // pixels of a page that a picture has
 )
 
 // chromiumTime bounds what one step may take, on a machine that does other things too.
@@ -171,6 +173,14 @@ func (c *chromium) key(keys string) {
 	run1(c, "press keys", chromedp.KeyEvent(keys))
 }
 
+// scripts lets pages run scripts, or not.
+func (c *chromium) scripts(run bool) {
+	c.t.Helper()
+	if _, err := chromedp.Call(c.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !run}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // The sizes and colours in which pages are looked at.
 var looks = []struct {
 	name          string
@@ -214,12 +224,21 @@ func (c *chromium) picture(name string) {
 	run1(c, "size", chromedp.EmulateViewport(1280, 800))
 }
 
-func (c *chromium) write(name string, png []byte) {
+// write writes a picture, compressed better than the browser does.
+func (c *chromium) write(name string, taken []byte) {
 	c.t.Helper()
-	if len(png) > maxPicture {
-		c.t.Errorf("%s has %d bytes, want %d at most", name, len(png), maxPicture)
+	picture, err := png.Decode(bytes.NewReader(taken))
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(*screenshots, name), png, 0o644); err != nil {
+	var out bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, picture); err != nil {
+		c.t.Fatal(err)
+	}
+	if out.Len() > maxPicture {
+		c.t.Errorf("%s has %d bytes, want %d at most", name, out.Len(), maxPicture)
+	}
+	if err := os.WriteFile(filepath.Join(*screenshots, name), out.Bytes(), 0o644); err != nil {
 		c.t.Fatal(err)
 	}
 }

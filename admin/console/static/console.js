@@ -17,63 +17,45 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
-for (const link of document.querySelectorAll("[data-dialog]")) {
-  const dialog = document.getElementById(link.dataset.dialog);
+// asButton has a link, which works without scripts, do something else as a button does.
+function asButton(link, act) {
   link.setAttribute("role", "button");
-  link.setAttribute("aria-haspopup", "dialog");
   link.addEventListener("click", (event) => {
     event.preventDefault();
-    dialog.showModal();
-    dialog.querySelector("[data-close]").focus();
-  });
-  link.addEventListener("keydown", (event) => {
-    if (event.key === " ") { // as buttons do
-      event.preventDefault();
-      link.click();
-    }
-  });
-}
-
-for (const link of document.querySelectorAll("[data-close]")) {
-  const dialog = link.closest("dialog");
-  link.setAttribute("role", "button");
-  link.addEventListener("click", (event) => {
-    if (dialog.open) {
-      event.preventDefault();
-      dialog.close();
-    }
+    act();
   });
   link.addEventListener("keydown", (event) => {
     if (event.key === " ") {
       event.preventDefault();
-      link.click();
+      act();
     }
   });
 }
 
-// A click beside a dialog closes it.
-for (const dialog of document.querySelectorAll("dialog")) {
-  dialog.addEventListener("click", (event) => {
-    if (event.target === dialog) {
-      dialog.close();
-    }
+for (const link of document.querySelectorAll("[data-dialog]")) {
+  const dialog = document.getElementById(link.dataset.dialog);
+  link.setAttribute("aria-haspopup", "dialog");
+  asButton(link, () => {
+    dialog.showModal();
+    dialog.querySelector("[data-close]").focus();
   });
 }
 
-// A form is sent once, however often its button is pressed.
+for (const link of document.querySelectorAll("[data-close]")) {
+  asButton(link, () => link.closest("dialog").close());
+}
+
+// A form is sent once, however fast its button is pressed again.
 for (const form of document.querySelectorAll("form[method=post]")) {
+  let sent = -Infinity;
   form.addEventListener("submit", (event) => {
-    if (form.dataset.sent) {
+    if (event.timeStamp - sent < 2000) {
       event.preventDefault();
+      return;
     }
-    form.dataset.sent = "yes";
+    sent = event.timeStamp;
   });
 }
-window.addEventListener("pageshow", () => {
-  for (const form of document.querySelectorAll("form")) {
-    delete form.dataset.sent;
-  }
-});
 
 // What was refused comes first for who cannot see it.
 const refusal = document.querySelector("[role=alert]");

@@ -15,6 +15,8 @@
   const byId = (id) => document.getElementById(id);
   let points = [];
   let source = null;
+  let again = null; // when it is tried again
+  let patience = 5; // seconds
 
   // --- words
 
@@ -208,6 +210,7 @@
     hot(picture.hot_commands);
     charts.forEach(draw);
     state("ok", "Live");
+    patience = 5;
   };
 
   const open = () => {
@@ -219,12 +222,15 @@
       if (source.readyState === EventSource.CLOSED) {
         close();
         state("bad", "Stopped: reload the page");
+        again = setTimeout(open, patience * 1000);
+        patience = Math.min(60, 2 * patience);
         return;
       }
       state("warn", "Connecting again");
     };
   };
   const close = () => {
+    clearTimeout(again);
     source?.close();
     source = null;
   };
