@@ -70,7 +70,6 @@ func (v *visit) events() (*page, error) {
 	ctx, cancel := v.watchers.until(v.r.Context())
 	defer cancel()
 	out := http.NewResponseController(v.w)
-	_ = out.SetReadDeadline(time.Time{}) // nothing more is read, for as long as it takes
 	begun := false
 	for p, err := range v.control.Watch(ctx, v.actor, v.r.PathValue("org"), v.r.PathValue("instance")) {
 		if err == nil && begun {
