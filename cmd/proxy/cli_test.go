@@ -3,9 +3,12 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/respgate/respgate/internal/testbed"
 )
@@ -78,4 +81,30 @@ func inFolder(t *testing.T, redis string, variables map[string]string) func(*tes
 		}
 		return nil
 	}
+}
+
+// TestEveryCommandIsDocumented: docs/CLI.md has each command and each of its own flags.
+func TestEveryCommandIsDocumented(t *testing.T) {
+	document, err := os.ReadFile("../../docs/CLI.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+		if c.HasSubCommands() {
+			return
+		}
+		if !strings.Contains(string(document), "`"+c.CommandPath()+"`") && !strings.Contains(string(document), "`"+c.CommandPath()+" ") {
+			t.Errorf("%s is not there", c.CommandPath())
+		}
+		c.NonInheritedFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Name != "help" && !strings.Contains(string(document), "--"+f.Name) {
+				t.Errorf("%s --%s is not there", c.CommandPath(), f.Name)
+			}
+		})
+	}
+	walk((&app{}).root())
 }
