@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,8 +35,12 @@ func (a *app) keyCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		tell, err := a.trying()
+		if err != nil {
+			return err
+		}
 		return a.withAPI(cmd.Context(), func(c *client) error {
-			return a.showNewKey(answered[respgate.NewKey](c.CreateKeyWithResponse(cmd.Context(), org, nil, body)))
+			return tell(answered[respgate.NewKey](c.CreateKeyWithResponse(cmd.Context(), org, nil, body)))
 		})
 	}
 	flags.add(a, c)
@@ -45,25 +48,31 @@ func (a *app) keyCreate() *cobra.Command {
 	return a.orgFlag(c, &org)
 }
 
-// showNewKey shows k with its secret, and a line to try it at the proxy.
-func (a *app) showNewKey(k respgate.NewKey, err error) error {
-	if err != nil {
-		return err
-	}
+// trying returns what shows a new key, with a line to try it at the proxy. It comes before
+// there is one: what cannot be shown must not be made.
+func (a *app) trying() (tell func(respgate.NewKey, error) error, err error) {
 	cfg, err := loadConfig(a.configFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	host, port := clientHost(cfg.Listen)
-	if server, _ := a.serverURL(); server != "" {
-		u, err := url.Parse(server)
+	if server, from := a.serverURL(); server != "" {
+		u, err := parseServer(server)
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("%s: %w", from, err)
 		}
 		host = u.Hostname()
 	}
-	try := fmt.Sprintf("redis-cli -u redis://%s:%s@%s/0", k.Instances[0], k.Key, net.JoinHostPort(host, port))
-	return a.one(newKeyView{k.ID, k.Org, k.Instances[0], k.Name, k.Key, given(k.Rate), given(k.Burst), k.Commands, k.CreatedAt, try})
+	return func(k respgate.NewKey, err error) error {
+		if err != nil {
+			return err
+		}
+		if len(k.Instances) == 0 { // which no key is without
+			k.Instances = []string{"default"}
+		}
+		try := fmt.Sprintf("redis-cli -u redis://%s:%s@%s/0", k.Instances[0], k.Key, net.JoinHostPort(host, port))
+		return a.one(newKeyView{k.ID, k.Org, k.Instances[0], k.Name, k.Key, given(k.Rate), given(k.Burst), k.Commands, k.CreatedAt, try})
+	}, nil
 }
 
 func (a *app) keyList() *cobra.Command {
@@ -109,11 +118,15 @@ func (a *app) keyRotate() *cobra.Command {
 		if err != nil || d < 0 || d > maxOverlap || d%time.Second != 0 {
 			return fmt.Errorf("--overlap: want a duration in whole seconds such as 1h, from 0s to %v, got %s", maxOverlap, shown(overlap))
 		}
+		tell, err := a.trying()
+		if err != nil {
+			return err
+		}
 		k, err := answered[respgate.NewKey](c.RotateKeyWithResponse(ctx, id, nil, respgate.KeyRotate{OverlapSeconds: int64(d / time.Second)}))
 		if end := given(k.ExpiresAt); err == nil && end != nil && end.Before(time.Now()) {
 			a.note("warning: this key expired at %s: nobody can use it", end.Format(time.RFC3339))
 		}
-		return a.showNewKey(k, err)
+		return tell(k, err)
 	})
 	c.Flags().StringVar(&overlap, "overlap", "0s", "for how `LONG` the old secret is good too, such as 1h")
 	return c
