@@ -35,12 +35,12 @@ func (a *app) keyCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		tell, err := a.trying()
+		view, err := a.newKeys()
 		if err != nil {
 			return err
 		}
 		return a.withAPI(cmd.Context(), func(c *client) error {
-			return tell(answered[respgate.NewKey](c.CreateKeyWithResponse(cmd.Context(), org, nil, body)))
+			return a.showNewKey(view(answered[respgate.NewKey](c.CreateKeyWithResponse(cmd.Context(), org, nil, body))))
 		})
 	}
 	flags.add(a, c)
@@ -48,9 +48,9 @@ func (a *app) keyCreate() *cobra.Command {
 	return a.orgFlag(c, &org)
 }
 
-// trying returns what shows a new key, with a line to try it at the proxy. It comes before
-// there is one: what cannot be shown must not be made.
-func (a *app) trying() (tell func(respgate.NewKey, error) error, err error) {
+// newKeys returns what views a new key with its secret, and a line to try it at the proxy. It
+// is asked for before there is one: a key that could not be shown must not be made.
+func (a *app) newKeys() (view func(respgate.NewKey, error) (*newKeyView, error), err error) {
 	cfg, err := loadConfig(a.configFile)
 	if err != nil {
 		return nil, err
@@ -63,16 +63,25 @@ func (a *app) trying() (tell func(respgate.NewKey, error) error, err error) {
 		}
 		host = u.Hostname()
 	}
-	return func(k respgate.NewKey, err error) error {
+	return func(k respgate.NewKey, err error) (*newKeyView, error) {
+		if err == nil && len(k.Instances) == 0 {
+			err = errors.New("the answer has no key")
+		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if len(k.Instances) == 0 { // which no key is without
-			k.Instances = []string{"default"}
-		}
-		try := fmt.Sprintf("redis-cli -u redis://%s:%s@%s/0", k.Instances[0], k.Key, net.JoinHostPort(host, port))
-		return a.one(newKeyView{k.ID, k.Org, k.Instances[0], k.Name, k.Key, given(k.Rate), given(k.Burst), k.Commands, k.CreatedAt, try})
+		instance := k.Instances[0]
+		try := fmt.Sprintf("redis-cli -u redis://%s:%s@%s/0", instance, k.Key, net.JoinHostPort(host, port))
+		return &newKeyView{k.ID, k.Org, instance, k.Name, k.Key, given(k.Rate), given(k.Burst), k.Commands, k.CreatedAt, try}, nil
 	}, nil
+}
+
+// showNewKey shows a key this once.
+func (a *app) showNewKey(v *newKeyView, err error) error {
+	if err != nil {
+		return err
+	}
+	return a.one(*v)
 }
 
 func (a *app) keyList() *cobra.Command {
@@ -118,7 +127,7 @@ func (a *app) keyRotate() *cobra.Command {
 		if err != nil || d < 0 || d > maxOverlap || d%time.Second != 0 {
 			return fmt.Errorf("--overlap: want a duration in whole seconds such as 1h, from 0s to %v, got %s", maxOverlap, shown(overlap))
 		}
-		tell, err := a.trying()
+		view, err := a.newKeys()
 		if err != nil {
 			return err
 		}
@@ -126,7 +135,7 @@ func (a *app) keyRotate() *cobra.Command {
 		if end := given(k.ExpiresAt); err == nil && end != nil && end.Before(time.Now()) {
 			a.note("warning: this key expired at %s: nobody can use it", end.Format(time.RFC3339))
 		}
-		return tell(k, err)
+		return a.showNewKey(view(k, err))
 	})
 	c.Flags().StringVar(&overlap, "overlap", "0s", "for how `LONG` the old secret is good too, such as 1h")
 	return c

@@ -204,6 +204,21 @@ func TestRemoteAnswers(t *testing.T) {
 	}
 }
 
+// TestRemoteAnswerWithoutAKey: whatever a server answers, the command line goes on.
+func TestRemoteAnswerWithoutAKey(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = w.Write([]byte("{}"))
+	}))
+	defer s.Close()
+	t.Setenv(serverVariable, s.URL)
+	t.Setenv(tokenVariable, "rgt_secret")
+	if status, said := shell(t, "key create --org acme --instance cache --name web"); status != 1 || said != "respgate: the answer has no key\n" {
+		t.Errorf("got %d, %s", status, said)
+	}
+}
+
 func TestParseServer(t *testing.T) {
 	for _, c := range []struct{ given, want string }{
 		{"https://respgate.example.com:3000", "https://respgate.example.com:3000"},
