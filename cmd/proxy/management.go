@@ -29,8 +29,8 @@ type client = respgate.ClientWithResponses
 
 // managing has a command, and those below it, ask the management API.
 func (a *app) managing(c *cobra.Command) *cobra.Command {
-	c.PersistentFlags().StringVar(&a.server, "server", "", "`URL` of a proxy whose management API is asked, such as https://respgate.example.com:3000 (default: $RESPGATE_SERVER, else the store of the configuration is worked on); the token comes from $RESPGATE_TOKEN")
-	c.PersistentFlags().StringVar(&a.tokenFile, "token-file", "", "`FILE` with the token for --server, instead of $RESPGATE_TOKEN")
+	c.PersistentFlags().StringVar(&a.server, "server", "", "`URL` of a proxy to ask, such as https://respgate.example.com:3000, with the token in $RESPGATE_TOKEN (default: $RESPGATE_SERVER, else the configuration's store)")
+	c.PersistentFlags().StringVar(&a.tokenFile, "token-file", "", "`FILE` with the token, instead of $RESPGATE_TOKEN")
 	return c
 }
 
