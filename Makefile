@@ -9,7 +9,7 @@ COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: run build test conformance chaos soak lint vulncheck bench bench-smoke microbench fuzz clean help
+.PHONY: run build test conformance chaos soak clients clients-go lint vulncheck bench bench-smoke microbench fuzz clean help
 
 run: build ## build, then run everything embedded: prints a key and a redis-cli line to paste
 	./bin/respgate dev
@@ -32,6 +32,11 @@ chaos: ## have all that can break around the proxy break CHAOSRUNS (5) times, an
 soak: ## have clients come and go for SOAKTIME (30m), and check that memory stays flat
 	@scripts/need redis-server gcc
 	$(GO) test -count=1 -timeout 0 -v -run TestSoak ./chaos -chaos.soak $(SOAKTIME)
+
+clients: clients-go ## generate the clients of the management API anew, from docs/openapi.json
+
+clients-go:
+	$(GO) test -count=1 -run TestGenerated ./clients/go -update
 
 lint: ## vet, format and the rules of .golangci.yml
 	@scripts/lint

@@ -46,6 +46,7 @@ type API struct {
 	tokens  *limits
 	callers *limits // by address, who have no good token
 	sayAway rate.Sometimes
+	self    *control.Actor // who asks all that is asked; nil: whose token it is
 }
 
 // New returns the API over a control plane.
@@ -56,6 +57,17 @@ func New(cfg Config, c *control.Service, answers Answers, log *slog.Logger) *API
 	return &API{control: c, answers: answers, log: log, now: cfg.Now,
 		tokens: newLimits("token", cfg.Rate, cfg.Burst), callers: newLimits("address", cfg.Rate, cfg.Burst),
 		sayAway: rate.Sometimes{Interval: time.Second}}
+}
+
+// For returns what answers a process's own requests, which all are the actor's: it wants no
+// token and knows no limit, and must not be listened with. The actor is told what is wrong
+// with the store.
+func For(actor control.Actor, c *control.Service, answers Answers, log *slog.Logger) http.Handler {
+	a := New(Config{}, c, answers, log)
+	a.self = &actor
+	mux := http.NewServeMux()
+	a.Mount(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux.ServeHTTP(w, Direct(r)) })
 }
 
 // SetLimits changes what Config said of limits, at once.
