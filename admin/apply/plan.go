@@ -3,6 +3,7 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -190,8 +191,11 @@ func (p *planner) checkRoom(o *pair) {
 
 // pruneKeys deletes the keys that nobody wants; revoked ones are over already.
 func (p *planner) pruneKeys(o *pair) {
-	for _, k := range o.has.Keys {
-		if _, wanted := o.wantedKeys[k.Name]; !wanted && k.RevokedAt.IsZero() {
+	for _, name := range slices.Sorted(maps.Keys(o.live)) {
+		if _, wanted := o.wantedKeys[name]; wanted {
+			continue
+		}
+		for _, k := range o.live[name] {
 			p.Steps = append(p.Steps, Step{Action: Delete, Kind: OfKey, Org: o.wanted.Name, Name: k.Name, ID: k.ID, Version: k.Version})
 		}
 	}

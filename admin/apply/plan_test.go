@@ -75,7 +75,7 @@ organizations:
 			want: []string{"create key acme/web: instances cache, rate 100, commands +@all -@dangerous, allow_from 10.0.0.0/8, expires 2027-01-31T00:00:00Z"}},
 		{name: "pruned: keys first, then what they opened", text: `
 organizations: [{name: acme, instances: [{name: cache, url: env:CACHE_URL}]}]`, prune: true, unchanged: 2,
-			want: []string{"delete key acme/web", "delete key acme/batch", "delete instance acme/queue"}},
+			want: []string{"delete key acme/batch", "delete key acme/web", "delete instance acme/queue"}},
 		{name: "pruned: what a key opens until it is changed, last", text: `
 organizations:
 - name: acme
@@ -88,7 +88,7 @@ organizations:
   quotas: {max_instances: 1, max_keys: 1}
   instances: [{name: new, url: redis://h}]
   keys: [{name: new, instances: [new]}]`, prune: true,
-			want: []string{"update organization acme: max_instances unlimited → 1, max_keys 3 → 1", "delete key acme/web", "delete key acme/batch",
+			want: []string{"update organization acme: max_instances unlimited → 1, max_keys 3 → 1", "delete key acme/batch", "delete key acme/web",
 				"delete instance acme/cache", "delete instance acme/queue", "create instance acme/new: url redis://h", "create key acme/new: instances new"}},
 		{name: "pruned: what only revoked keys open", text: "organizations: [{name: acme}]", prune: true, unchanged: 1, change: func(m *model) {
 			m.all[0].Keys[0].RevokedAt, m.all[0].Keys[1].RevokedAt = time.Unix(1, 0), time.Unix(1, 0)

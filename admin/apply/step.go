@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/tenant"
@@ -155,4 +156,15 @@ func shown(value any) any {
 		return nil
 	}
 	return pool.RedactURL(url)
+}
+
+// Expired reports whether the step makes a key that is over already.
+func (s Step) Expired(now time.Time) bool {
+	for _, c := range s.Changes {
+		if text, ok := c.After.(string); ok && c.Field == "expires" && s.Action == Create {
+			at, err := time.Parse(time.RFC3339, text)
+			return err == nil && at.Before(now)
+		}
+	}
+	return false
 }

@@ -43,7 +43,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.configFile, "config", "", "configuration `FILE` (default: $RESPGATE_CONFIG, else defaults and environment)")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")
 	root.AddCommand(a.serveCommand(), a.devCommand(), a.checkConfigCommand(),
-		a.managing(a.orgCommand()), a.managing(a.instanceCommand()), a.managing(a.keyCommand()),
+		a.managing(a.orgCommand()), a.managing(a.instanceCommand()), a.managing(a.keyCommand()), a.managing(a.applyCommand()),
 		a.healthcheckCommand(), a.versionCommand())
 	return root
 }

@@ -45,25 +45,34 @@ func (a *app) keyCreate() *cobra.Command {
 	return a.orgFlag(c, &org)
 }
 
-// showNewKey shows k with its secret, and a line to try it at the proxy.
+// showNewKey shows k with its secret.
 func (a *app) showNewKey(k respgate.NewKey, err error) error {
+	v, err := a.viewNewKey(k, err)
 	if err != nil {
 		return err
 	}
+	return a.one(*v)
+}
+
+// viewNewKey is k with its secret, and a line to try it at the proxy.
+func (a *app) viewNewKey(k respgate.NewKey, err error) (*newKeyView, error) {
+	if err != nil {
+		return nil, err
+	}
 	cfg, err := loadConfig(a.configFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	host, port := clientHost(cfg.Listen)
 	if server, _ := a.serverURL(); server != "" {
 		u, err := url.Parse(server)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		host = u.Hostname()
 	}
 	try := fmt.Sprintf("redis-cli -u redis://%s:%s@%s/0", k.Instances[0], k.Key, net.JoinHostPort(host, port))
-	return a.one(newKeyView{k.ID, k.Org, k.Instances[0], k.Name, k.Key, given(k.Rate), given(k.Burst), k.Commands, k.CreatedAt, try})
+	return &newKeyView{k.ID, k.Org, k.Instances[0], k.Name, k.Key, given(k.Rate), given(k.Burst), k.Commands, k.CreatedAt, try}, nil
 }
 
 func (a *app) keyList() *cobra.Command {
