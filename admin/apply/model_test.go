@@ -16,7 +16,6 @@ import (
 type model struct {
 	all  []Organization // with URLs' passwords
 	made int            // ids given
-	keys int            // secrets told
 }
 
 // Organization implements Source.

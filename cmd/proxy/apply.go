@@ -27,7 +27,7 @@ func (a *app) applyCommand() *cobra.Command {
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		wanted, err := a.readWanted(f.file)
 		if err != nil {
-			return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
+			return err
 		}
 		return a.withAPI(cmd.Context(), func(c *client) error { return a.apply(cmd.Context(), there{c}, f, wanted) })
 	}
@@ -127,6 +127,9 @@ func (a *app) doSteps(ctx context.Context, t there, keysTo string, steps []appli
 	for i := range steps {
 		s := &steps[i]
 		answer, err := t.do(ctx, s.Step)
+		if err != nil && ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
 		if err != nil {
 			return fmt.Errorf("%s %s: %w: %d of %d steps are done, run it again to go on", s.Action, s.Thing(), plainly(err), i, len(steps))
 		}
