@@ -314,6 +314,19 @@ type EventActor string
 // Examples: ok
 type EventOutcome string
 
+// HotCommand defines model for HotCommand.
+type HotCommand struct {
+	// Command its name, without subcommands; other: not known to respgate
+	//
+	// Examples: get
+	Command string `json:"command"`
+
+	// PerSecond how often it was sent
+	//
+	// Examples: 512.5
+	PerSecond float64 `json:"per_second"`
+}
+
 // Instance defines model for Instance.
 type Instance struct {
 	// CreatedAt when it was made, in UTC
@@ -583,6 +596,24 @@ type LimitReset struct {
 	//
 	// Examples: 1
 	Keys int64 `json:"keys"`
+}
+
+// Links defines model for Links.
+type Links struct {
+	// Pinned that one client at a time has for itself, for transactions and the like, and idle ones
+	//
+	// Examples: 3
+	Pinned int64 `json:"pinned"`
+
+	// Shared that many clients' commands go over
+	//
+	// Examples: 2
+	Shared int64 `json:"shared"`
+
+	// Subscriber of clients that have subscribed
+	//
+	// Examples: 1
+	Subscriber int64 `json:"subscriber"`
 }
 
 // ListEvent defines model for ListEvent.
@@ -1034,6 +1065,69 @@ type PasswordSet struct {
 
 	// Old the password so far
 	Old *string `json:"old,omitempty"`
+}
+
+// Picture defines model for Picture.
+type Picture struct {
+	// HotCommands the commands of the last point that were sent most, at most 8, the hottest first
+	HotCommands []HotCommand `json:"hot_commands"`
+
+	// Points a point for each second, the oldest first
+	Points []Point `json:"points"`
+
+	// Proxy the id of the proxy that answers: what clients do at others is not in it
+	//
+	// Examples: Zb3kQ9
+	Proxy string `json:"proxy"`
+}
+
+// Point defines model for Point.
+type Point struct {
+	// At when the second ended, in UTC
+	//
+	// Examples: 2026-01-31T12:00:00Z
+	At time.Time `json:"at"`
+
+	// BytesInPerSecond from clients
+	//
+	// Examples: 51234.5
+	BytesInPerSecond float64 `json:"bytes_in_per_second"`
+
+	// BytesOutPerSecond to clients
+	//
+	// Examples: 128345.6
+	BytesOutPerSecond float64 `json:"bytes_out_per_second"`
+
+	// Clients that are connected
+	//
+	// Examples: 40
+	Clients int64 `json:"clients"`
+
+	// CommandsPerSecond commands of its clients
+	//
+	// Examples: 812.3
+	CommandsPerSecond float64 `json:"commands_per_second"`
+
+	// ErrorsPerSecond commands answered with an error, refused ones too
+	//
+	// Examples: 4.1
+	ErrorsPerSecond float64 `json:"errors_per_second"`
+
+	// LimitedPerSecond of these, refused by a limit
+	//
+	// Examples: 4.1
+	LimitedPerSecond float64 `json:"limited_per_second"`
+	Links            Links   `json:"links"`
+
+	// P50Seconds half of the commands that the instance answered took no longer, from being sent there to the reply; null: it answered none
+	//
+	// Examples: 0.00018
+	P50Seconds nullable.Nullable[float64] `json:"p50_seconds"`
+
+	// P99Seconds 99 of 100 took no longer; null: it answered none
+	//
+	// Examples: 0.0021
+	P99Seconds nullable.Nullable[float64] `json:"p99_seconds"`
 }
 
 // Probe defines model for Probe.
@@ -2160,6 +2254,13 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/compare-url (the `CompareInstanceURL` operationId).
 	CompareInstanceURL(ctx context.Context, org string, instance string, params *CompareInstanceURLParams, body CompareInstanceURLJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetLivePicture Show how an instance does
+	//
+	// What its clients do at the proxy that answers, for each of the last 120 seconds as far as somebody has asked within a minute before. The first answer comes after a second, with one point.
+	//
+	// Corresponds with GET /api/v1/organizations/{org}/instances/{instance}/live (the `GetLivePicture` operationId).
+	GetLivePicture(ctx context.Context, org string, instance string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RestoreInstance Restore a deleted instance
 	//
 	// By its id, with its keys. For admins.
@@ -2953,6 +3054,23 @@ func (c *Client) CompareInstanceURLWithBody(ctx context.Context, org string, ins
 // Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/compare-url (the `CompareInstanceURL` operationId).
 func (c *Client) CompareInstanceURL(ctx context.Context, org string, instance string, params *CompareInstanceURLParams, body CompareInstanceURLJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCompareInstanceURLRequest(c.Server, org, instance, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetLivePicture Show how an instance does
+//
+// What its clients do at the proxy that answers, for each of the last 120 seconds as far as somebody has asked within a minute before. The first answer comes after a second, with one point.
+//
+// Corresponds with GET /api/v1/organizations/{org}/instances/{instance}/live (the `GetLivePicture` operationId).
+func (c *Client) GetLivePicture(ctx context.Context, org string, instance string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetLivePictureRequest(c.Server, org, instance)
 	if err != nil {
 		return nil, err
 	}
@@ -5100,6 +5218,47 @@ func NewCompareInstanceURLRequestWithBody(server string, org string, instance st
 	return req, nil
 }
 
+// NewGetLivePictureRequest constructs an http.Request for the GetLivePicture method
+func NewGetLivePictureRequest(server string, org string, instance string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "instance", instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/instances/%s/live", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewRestoreInstanceRequest constructs an http.Request for the RestoreInstance method
 func NewRestoreInstanceRequest(server string, org string, instance string, params *RestoreInstanceParams) (*http.Request, error) {
 	var err error
@@ -7043,6 +7202,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/compare-url (the `CompareInstanceURL` operationId).
 	CompareInstanceURLWithResponse(ctx context.Context, org string, instance string, params *CompareInstanceURLParams, body CompareInstanceURLJSONRequestBody, reqEditors ...RequestEditorFn) (*CompareInstanceURLResponse, error)
 
+	// GetLivePictureWithResponse Show how an instance does
+	//
+	// What its clients do at the proxy that answers, for each of the last 120 seconds as far as somebody has asked within a minute before. The first answer comes after a second, with one point.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/organizations/{org}/instances/{instance}/live (the `GetLivePicture` operationId).
+	GetLivePictureWithResponse(ctx context.Context, org string, instance string, reqEditors ...RequestEditorFn) (*GetLivePictureResponse, error)
+
 	// RestoreInstanceWithResponse Restore a deleted instance
 	//
 	// By its id, with its keys. For admins.
@@ -8151,6 +8319,42 @@ func (r CompareInstanceURLResponse) Bytes() []byte {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CompareInstanceURLResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetLivePictureResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Picture
+}
+
+// Status returns HTTPResponse.Status
+func (r GetLivePictureResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetLivePictureResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// Bytes is a convenience method to retrieve the raw bytes from the HTTP response
+func (r GetLivePictureResponse) Bytes() []byte {
+	return r.Body
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetLivePictureResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9578,6 +9782,21 @@ func (c *ClientWithResponses) CompareInstanceURLWithResponse(ctx context.Context
 	return ParseCompareInstanceURLResponse(rsp)
 }
 
+// GetLivePictureWithResponse Show how an instance does
+//
+// What its clients do at the proxy that answers, for each of the last 120 seconds as far as somebody has asked within a minute before. The first answer comes after a second, with one point.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/organizations/{org}/instances/{instance}/live (the `GetLivePicture` operationId).
+func (c *ClientWithResponses) GetLivePictureWithResponse(ctx context.Context, org string, instance string, reqEditors ...RequestEditorFn) (*GetLivePictureResponse, error) {
+	rsp, err := c.GetLivePicture(ctx, org, instance, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetLivePictureResponse(rsp)
+}
+
 // RestoreInstanceWithResponse Restore a deleted instance
 //
 // By its id, with its keys. For admins.
@@ -10625,6 +10844,32 @@ func ParseCompareInstanceURLResponse(rsp *http.Response) (*CompareInstanceURLRes
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest URLVerdict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetLivePictureResponse parses an HTTP response from a GetLivePictureWithResponse call
+func ParseGetLivePictureResponse(rsp *http.Response) (*GetLivePictureResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetLivePictureResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Picture
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -42,9 +42,13 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.stderr)
 	root.PersistentFlags().StringVar(&a.configFile, "config", "", "configuration `FILE` (default: $RESPGATE_CONFIG, else defaults and environment)")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")
-	root.AddCommand(a.serveCommand(), a.devCommand(), a.checkConfigCommand(),
-		a.managing(a.orgCommand()), a.managing(a.instanceCommand()), a.managing(a.keyCommand()), a.managing(a.applyCommand()),
-		a.healthcheckCommand(), a.versionCommand())
+	root.AddCommand(a.serveCommand(), a.devCommand(), a.checkConfigCommand(), a.healthcheckCommand(), a.versionCommand())
+	for _, c := range []*cobra.Command{
+		a.orgCommand(), a.instanceCommand(), a.keyCommand(), a.userCommand(), a.memberCommand(), a.tokenCommand(),
+		a.auditCommand(), a.usageCommand(), a.sessionCommand(), a.applyCommand(),
+	} {
+		root.AddCommand(a.managing(c))
+	}
 	return root
 }
 

@@ -102,3 +102,9 @@ func (a *app) keyIDs(ctx context.Context, c *client, _ *cobra.Command) ([]string
 		return c.ListAllKeysWithResponse(ctx, &respgate.ListAllKeysParams{Limit: pageSize(), Cursor: cursor})
 	})
 }
+
+func (a *app) emails(ctx context.Context, c *client, _ *cobra.Command) ([]string, error) {
+	return listed(func(u respgate.User) string { return u.Email }, func(cursor *string) (respgate.Answer, error) {
+		return c.ListUsersWithResponse(ctx, &respgate.ListUsersParams{Limit: pageSize(), Cursor: cursor})
+	})
+}

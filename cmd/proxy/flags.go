@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -100,6 +101,36 @@ func (a *app) referred(flag, given string) (value tenant.Secret, followed bool, 
 
 // maxInput bounds what is read from standard input.
 const maxInput = 64 << 10
+
+// secretFlag reads a flag that must not have a secret itself.
+func (a *app) secretFlag(flag, given string) (tenant.Secret, error) {
+	secret, followed, err := a.referred(flag, given)
+	switch {
+	case err != nil:
+		return "", err
+	case !followed:
+		return "", fmt.Errorf("--%s: want '-' for standard input, or env:NAME: an argument stands in the list of processes", flag)
+	case secret == "":
+		return "", fmt.Errorf("--%s: standard input is empty", flag)
+	}
+	return secret, nil
+}
+
+// moment reads a flag that is a point in time; nil is not given.
+func moment(flag, value string, now time.Time) (*time.Time, error) {
+	if value == "" {
+		return nil, nil
+	}
+	if d, err := time.ParseDuration(value); err == nil && d >= 0 {
+		return new(now.Add(-d)), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, value); err == nil {
+			return &t, nil
+		}
+	}
+	return nil, fmt.Errorf("--%s: want a time such as 2027-01-31T00:00:00Z, a day such as 2027-01-31, or how long ago, such as 24h, got %s", flag, shown(value))
+}
 
 // lister returns what a completion offers, each as "value" or "value\tdescription".
 type lister func(ctx context.Context, c *client, cmd *cobra.Command) ([]string, error)

@@ -17,20 +17,7 @@ func (keyRow) columns() []string {
 
 func (v keyRow) cells() []string {
 	return []string{v.ID, v.Org, strings.Join(v.Instances, ","), v.Name, shownRate(given(v.Rate)), shownBurst(given(v.Burst)), v.Commands,
-		shownNetworks(v.AllowFrom), shownAmount(v.MaxConnections), cmp.Or(v.CertificateName, "none"), shownTime(&v.CreatedAt), v.state()}
-}
-
-func (v keyRow) state() string {
-	revoked, ends := given(v.RevokedAt), given(v.ExpiresAt)
-	switch {
-	case revoked != nil:
-		return "revoked " + shownTime(revoked)
-	case ends != nil && ends.Before(time.Now()):
-		return "expired " + shownTime(ends)
-	case ends != nil:
-		return "until " + shownTime(ends)
-	}
-	return "live"
+		shownNetworks(v.AllowFrom), shownAmount(v.MaxConnections), cmp.Or(v.CertificateName, "none"), shownTime(&v.CreatedAt), shownState(given(v.RevokedAt), given(v.ExpiresAt))}
 }
 
 // keyView is a key with all that there is to it but its secret.

@@ -70,7 +70,8 @@ func (a *app) withAPI(ctx context.Context, fn func(c *client) error) error {
 			return err
 		}
 		err = explained(fn(c))
-		if err == nil { // else one line says why, and that nothing was noted has the same reason
+		// Else one line says why, and that nothing was noted has the same reason.
+		if err == nil || refusedWith(err, http.StatusInternalServerError) {
 			_, _ = a.stderr.Write(log.Bytes())
 		}
 		return err

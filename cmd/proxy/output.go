@@ -99,6 +99,19 @@ func shownTime(t *time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
+// shownState is what has become of what ends by itself or is revoked; nil is never.
+func shownState(revoked, ends *time.Time) string {
+	switch {
+	case revoked != nil:
+		return "revoked " + shownTime(revoked)
+	case ends != nil && ends.Before(time.Now()):
+		return "expired " + shownTime(ends)
+	case ends != nil:
+		return "until " + shownTime(ends)
+	}
+	return "live"
+}
+
 // show returns a function that shows the thing that the management API has answered with,
 // as JSON just as it came.
 func show[V record](a *app) func(respgate.Answer, error) error {
