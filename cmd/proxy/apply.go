@@ -89,6 +89,9 @@ type appliedStep struct {
 	Key  *newKeyView `json:"key,omitempty"` // a new key with its secret, unless that is in a file
 }
 
+// newKey reports whether the step makes a key.
+func (s *appliedStep) newKey() bool { return s.Kind == apply.OfKey && s.Action == apply.Create }
+
 // apply plans what it takes to get what is wanted, and does it.
 func (a *app) apply(ctx context.Context, t there, f applyFlags, wanted []apply.Organization) error {
 	current, err := apply.Current(ctx, t, wanted)
@@ -119,7 +122,11 @@ func (a *app) apply(ctx context.Context, t there, f applyFlags, wanted []apply.O
 
 // doSteps does steps until one fails, and tells of each.
 func (a *app) doSteps(ctx context.Context, t there, keysTo string, steps []appliedStep) (err error) {
-	keys, err := a.newKeyFile(keysTo, steps)
+	at, err := a.clientsAt()
+	if err != nil {
+		return err
+	}
+	keys, err := newKeyFile(keysTo, steps)
 	if err != nil {
 		return err
 	}
@@ -134,10 +141,12 @@ func (a *app) doSteps(ctx context.Context, t there, keysTo string, steps []appli
 			return fmt.Errorf("%s %s: %w: %d of %d steps are done, run it again to go on", s.Action, s.Thing(), plainly(err), i, len(steps))
 		}
 		s.Done = true
-		if s.Kind == apply.OfKey && s.Action == apply.Create {
-			if s.Key, err = a.viewNewKey(answered[respgate.NewKey](answer, nil)); err != nil {
+		if s.newKey() {
+			made, err := answered[respgate.NewKey](answer, nil)
+			if err != nil {
 				return err
 			}
+			s.Key = new(viewNewKey(made, at))
 		}
 		if err := a.told(i, len(steps), s, keys); err != nil {
 			return err
@@ -173,12 +182,9 @@ func (a *app) tellApplied(r applied) error {
 		left = ""
 	}
 	for _, s := range r.Steps {
-		if s.Done == r.DryRun {
-			continue
+		if s.Done != r.DryRun {
+			counts[s.Action]++
 		}
-		counts[s.Action]++
-	}
-	for _, s := range r.Steps {
 		if s.Done {
 			continue
 		}

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-
-	"github.com/respgate/respgate/admin/apply"
 )
 
 // keyFile takes new keys, one as JSON in each line. nil is none.
@@ -13,9 +11,9 @@ type keyFile struct{ file *os.File }
 
 // newKeyFile makes the file called name, which must not be there, where steps make keys; ""
 // is none. Only its owner may read it.
-func (a *app) newKeyFile(name string, steps []appliedStep) (*keyFile, error) {
+func newKeyFile(name string, steps []appliedStep) (*keyFile, error) {
 	for _, s := range steps {
-		if name == "" || s.Kind != apply.OfKey || s.Action != apply.Create {
+		if name == "" || !s.newKey() {
 			continue
 		}
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names it

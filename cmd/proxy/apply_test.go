@@ -159,7 +159,7 @@ func TestApplyKeepsKeys(t *testing.T) {
 	a := &app{stdout: &out, stderr: &out}
 	made := []appliedStep{{Step: apply.Step{Action: apply.Create, Kind: apply.OfKey, Org: "acme", Name: "web"}}}
 	name := filepath.Join(t.TempDir(), "keys.jsonl")
-	keys, err := a.newKeyFile(name, made)
+	keys, err := newKeyFile(name, made)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestApplyKeepsKeys(t *testing.T) {
 	if !strings.Contains(out.String(), "rg_the-key   (shown this once)") {
 		t.Errorf("printed %q, want the key", out.String())
 	}
-	if keys, err := a.newKeyFile(name, nil); keys != nil || err != nil {
+	if keys, err := newKeyFile(name, nil); keys != nil || err != nil {
 		t.Errorf("without new keys: %v, %v, want the file not looked at", keys, err)
 	}
 }

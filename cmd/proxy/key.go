@@ -45,34 +45,36 @@ func (a *app) keyCreate() *cobra.Command {
 	return a.orgFlag(c, &org)
 }
 
-// showNewKey shows k with its secret.
+// showNewKey shows k with its secret: this is the only time, whatever else goes wrong.
 func (a *app) showNewKey(k respgate.NewKey, err error) error {
-	v, err := a.viewNewKey(k, err)
 	if err != nil {
 		return err
 	}
-	return a.one(*v)
+	at, err := a.clientsAt()
+	return errors.Join(err, a.one(viewNewKey(k, at)))
 }
 
-// viewNewKey is k with its secret, and a line to try it at the proxy.
-func (a *app) viewNewKey(k respgate.NewKey, err error) (*newKeyView, error) {
-	if err != nil {
-		return nil, err
-	}
+// clientsAt is where clients most likely reach the proxy, as host:port.
+func (a *app) clientsAt() (string, error) {
 	cfg, err := loadConfig(a.configFile)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	host, port := clientHost(cfg.Listen)
 	if server, _ := a.serverURL(); server != "" {
 		u, err := url.Parse(server)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		host = u.Hostname()
 	}
-	try := fmt.Sprintf("redis-cli -u redis://%s:%s@%s/0", k.Instances[0], k.Key, net.JoinHostPort(host, port))
-	return &newKeyView{k.ID, k.Org, k.Instances[0], k.Name, k.Key, given(k.Rate), given(k.Burst), k.Commands, k.CreatedAt, try}, nil
+	return net.JoinHostPort(host, port), nil
+}
+
+// viewNewKey is k with its secret, and a line to try it at the proxy.
+func viewNewKey(k respgate.NewKey, at string) newKeyView {
+	try := fmt.Sprintf("redis-cli -u redis://%s:%s@%s/0", k.Instances[0], k.Key, at)
+	return newKeyView{k.ID, k.Org, k.Instances[0], k.Name, k.Key, given(k.Rate), given(k.Burst), k.Commands, k.CreatedAt, try}
 }
 
 func (a *app) keyList() *cobra.Command {
