@@ -6,6 +6,7 @@
 package respgate
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,15 +38,16 @@ type Error struct {
 
 // Error implements error: the problem's detail, with the fields that are wrong.
 func (e *Error) Error() string {
-	text := http.StatusText(e.Status)
+	text := cmp.Or(http.StatusText(e.Status), fmt.Sprintf("status %d", e.Status))
 	if d := e.Problem.Detail; d != nil && *d != "" {
 		text = *d
 	}
-	for i, field := range e.Fields() {
-		text += map[bool]string{true: ": ", false: ", "}[i == 0] + strings.TrimPrefix(field.Location+": "+field.Message, ": ")
+	var fields []string
+	for _, f := range e.Fields() {
+		fields = append(fields, strings.TrimPrefix(f.Location+": "+f.Message, ": "))
 	}
-	if text == "" {
-		return fmt.Sprintf("status %d", e.Status)
+	if len(fields) > 0 {
+		text += ": " + strings.Join(fields, ", ")
 	}
 	return text
 }

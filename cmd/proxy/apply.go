@@ -122,7 +122,7 @@ func (a *app) apply(ctx context.Context, t there, f applyFlags, wanted []apply.O
 
 // doSteps does steps until one fails, and tells of each.
 func (a *app) doSteps(ctx context.Context, t there, keysTo string, steps []appliedStep) (err error) {
-	at, err := a.clientsAt()
+	view, err := a.newKeys()
 	if err != nil {
 		return err
 	}
@@ -142,11 +142,9 @@ func (a *app) doSteps(ctx context.Context, t there, keysTo string, steps []appli
 		}
 		s.Done = true
 		if s.newKey() {
-			made, err := answered[respgate.NewKey](answer, nil)
-			if err != nil {
+			if s.Key, err = view(answered[respgate.NewKey](answer, nil)); err != nil {
 				return err
 			}
-			s.Key = new(viewNewKey(made, at))
 		}
 		if err := a.told(i, len(steps), s, keys); err != nil {
 			return err

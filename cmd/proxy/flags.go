@@ -73,7 +73,7 @@ type thing struct {
 // check is the argument check of a command.
 func (t thing) check(_ *cobra.Command, args []string) error {
 	if len(args) != 1 || !fitsPath(args[0]) {
-		return errors.New("want one " + strings.TrimPrefix(t.want, "the "))
+		return errors.New("want one " + t.want)
 	}
 	return nil
 }

@@ -126,7 +126,7 @@ func (a *app) instanceDelete() *cobra.Command {
 
 func (a *app) instanceRestore() *cobra.Command {
 	var org string
-	deleted := thing{want: "the ID of a deleted instance (respgate instance list --deleted shows them)", offer: a.deletedInstances}
+	deleted := thing{want: "ID of a deleted instance (respgate instance list --deleted shows them)", offer: a.deletedInstances}
 	return a.orgFlag(a.onOne("restore --org ORGANIZATION ID", "Have a deleted instance back, with its keys", deleted, func(ctx context.Context, c *client, id string) error {
 		return show[instanceView](a)(c.RestoreInstanceWithResponse(ctx, org, id, nil))
 	}), &org)

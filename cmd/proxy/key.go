@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,8 +35,12 @@ func (a *app) keyCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		view, err := a.newKeys()
+		if err != nil {
+			return err
+		}
 		return a.withAPI(cmd.Context(), func(c *client) error {
-			return a.showNewKey(answered[respgate.NewKey](c.CreateKeyWithResponse(cmd.Context(), org, nil, body)))
+			return a.showNewKey(view(answered[respgate.NewKey](c.CreateKeyWithResponse(cmd.Context(), org, nil, body))))
 		})
 	}
 	flags.add(a, c)
@@ -45,36 +48,40 @@ func (a *app) keyCreate() *cobra.Command {
 	return a.orgFlag(c, &org)
 }
 
-// showNewKey shows k with its secret: this is the only time, whatever else goes wrong.
-func (a *app) showNewKey(k respgate.NewKey, err error) error {
-	if err != nil {
-		return err
-	}
-	at, err := a.clientsAt()
-	return errors.Join(err, a.one(viewNewKey(k, at)))
-}
-
-// clientsAt is where clients most likely reach the proxy, as host:port.
-func (a *app) clientsAt() (string, error) {
+// newKeys returns what views a new key with its secret, and a line to try it at the proxy. It
+// is asked for before there is one: a key that could not be shown must not be made.
+func (a *app) newKeys() (view func(respgate.NewKey, error) (*newKeyView, error), err error) {
 	cfg, err := loadConfig(a.configFile)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	host, port := clientHost(cfg.Listen)
-	if server, _ := a.serverURL(); server != "" {
-		u, err := url.Parse(server)
+	if server, from := a.serverURL(); server != "" {
+		u, err := parseServer(server)
 		if err != nil {
-			return "", err
+			return nil, fmt.Errorf("%s: %w", from, err)
 		}
 		host = u.Hostname()
 	}
-	return net.JoinHostPort(host, port), nil
+	return func(k respgate.NewKey, err error) (*newKeyView, error) {
+		if err == nil && len(k.Instances) == 0 {
+			err = errors.New("the answer has no key")
+		}
+		if err != nil {
+			return nil, err
+		}
+		instance := k.Instances[0]
+		try := fmt.Sprintf("redis-cli -u redis://%s:%s@%s/0", instance, k.Key, net.JoinHostPort(host, port))
+		return &newKeyView{k.ID, k.Org, instance, k.Name, k.Key, given(k.Rate), given(k.Burst), k.Commands, k.CreatedAt, try}, nil
+	}, nil
 }
 
-// viewNewKey is k with its secret, and a line to try it at the proxy.
-func viewNewKey(k respgate.NewKey, at string) newKeyView {
-	try := fmt.Sprintf("redis-cli -u redis://%s:%s@%s/0", k.Instances[0], k.Key, at)
-	return newKeyView{k.ID, k.Org, k.Instances[0], k.Name, k.Key, given(k.Rate), given(k.Burst), k.Commands, k.CreatedAt, try}
+// showNewKey shows a key this once.
+func (a *app) showNewKey(v *newKeyView, err error) error {
+	if err != nil {
+		return err
+	}
+	return a.one(*v)
 }
 
 func (a *app) keyList() *cobra.Command {
@@ -120,11 +127,15 @@ func (a *app) keyRotate() *cobra.Command {
 		if err != nil || d < 0 || d > maxOverlap || d%time.Second != 0 {
 			return fmt.Errorf("--overlap: want a duration in whole seconds such as 1h, from 0s to %v, got %s", maxOverlap, shown(overlap))
 		}
+		view, err := a.newKeys()
+		if err != nil {
+			return err
+		}
 		k, err := answered[respgate.NewKey](c.RotateKeyWithResponse(ctx, id, nil, respgate.KeyRotate{OverlapSeconds: int64(d / time.Second)}))
 		if end := given(k.ExpiresAt); err == nil && end != nil && end.Before(time.Now()) {
 			a.note("warning: this key expired at %s: nobody can use it", end.Format(time.RFC3339))
 		}
-		return a.showNewKey(k, err)
+		return a.showNewKey(view(k, err))
 	})
 	c.Flags().StringVar(&overlap, "overlap", "0s", "for how `LONG` the old secret is good too, such as 1h")
 	return c

@@ -153,7 +153,7 @@ func (a *app) orgDelete() *cobra.Command {
 }
 
 func (a *app) orgRestore() *cobra.Command {
-	deleted := thing{want: "the ID of a deleted organization (respgate org list --deleted shows them)", offer: a.deletedOrgs}
+	deleted := thing{want: "ID of a deleted organization (respgate org list --deleted shows them)", offer: a.deletedOrgs}
 	return a.onOne("restore ID", "Have a deleted organization back, with its instances and keys", deleted, func(ctx context.Context, c *client, id string) error {
 		return show[orgView](a)(c.RestoreOrganizationWithResponse(ctx, id, nil))
 	})

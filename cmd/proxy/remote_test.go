@@ -78,6 +78,66 @@ func TestRemoteSessionsAndUsage(t *testing.T) {
 	}
 }
 
+// TestRemoteUser: over HTTP the command line may do what the token's user may.
+func TestRemoteUser(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.HTTP.AdminToken = "the operator's own token, long enough"
+	r := startServe(t, cfg)
+	defer http.DefaultClient.CloseIdleConnections()
+	t.Setenv(serverVariable, "http://"+r.http)
+	t.Setenv(tokenVariable, cfg.HTTP.AdminToken.Reveal())
+	t.Setenv("OLD", "the old horse battery")
+	t.Setenv("NEW", "a new horse battery")
+	for _, line := range []string{
+		"org create --name acme", "org create --name globex", "user create --email ann@example.com --password env:OLD",
+		"member set --org acme --user ann@example.com --role viewer",
+	} {
+		if status, said := shell(t, line); status != 0 {
+			t.Fatalf("%s: %d, %s", line, status, said)
+		}
+	}
+	_, made := shell(t, "token create --user ann@example.com")
+	token := regexp.MustCompile(`rgt_\w+`).FindString(made)
+	t.Setenv(tokenVariable, token)
+	for _, c := range []struct {
+		line   string
+		status int
+		want   string // in what is printed
+	}{
+		{"user show me", 0, "ann@example.com"},
+		{"org list --json", 0, `"name":"acme"`},
+		{"org show --name globex", 1, `organization "globex" not found`},
+		{"org create --name hooli", 1, "this is for operators"},
+		{"key list", 1, "this is for operators"},
+		{"key list --org acme --json", 0, "[]"},
+		{"token create --name ci --json", 0, `"name":"ci"`},
+		{"token list", 0, " ci "},
+		{"token create --rate 5", 1, "a token's limits are for operators to set"},
+		{"user set-password me --password env:NEW --old-password env:NEW", 1, "the old password is wrong"},
+		{"user set-password me --password env:NEW --old-password env:OLD", 0, "changed me"},
+		{"user set me --name Ann", 0, "Ann"},
+		{"user set ann@example.com --operator", 1, "are for operators to set"},
+	} {
+		if status, said := shell(t, c.line); status != c.status || !strings.Contains(said, c.want) || strings.Contains(said, token) || strings.Contains(said, "battery") {
+			t.Errorf("%s: got %d, %s, want %d with %s", c.line, status, said, c.status, c.want)
+		}
+	}
+}
+
+// TestRemoteKeyIsShown: a key is not made, nor its secret replaced, when it could not be shown.
+func TestRemoteKeyIsShown(t *testing.T) {
+	asked := false
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer s.Close()
+	t.Setenv(serverVariable, s.URL)
+	t.Setenv(tokenVariable, "rgt_secret")
+	for _, line := range []string{"key create --config nosuch.yaml --org acme --instance cache --name web", "key rotate --config nosuch.yaml 000000000000"} {
+		if status, said := shell(t, line); status != 1 || !strings.Contains(said, "nosuch.yaml") || asked {
+			t.Errorf("%s: %d, %s, asked %v", line, status, said, asked)
+		}
+	}
+}
+
 // TestRemoteAnswers is what the command line makes of answers that are none of a management
 // API's, or come too soon.
 func TestRemoteAnswers(t *testing.T) {
@@ -141,6 +201,21 @@ func TestRemoteAnswers(t *testing.T) {
 			t.Errorf("%s: got %d, %s, want %d, %s", c.name, status, printed, c.status, want)
 		}
 		s.Close()
+	}
+}
+
+// TestRemoteAnswerWithoutAKey: whatever a server answers, the command line goes on.
+func TestRemoteAnswerWithoutAKey(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = w.Write([]byte("{}"))
+	}))
+	defer s.Close()
+	t.Setenv(serverVariable, s.URL)
+	t.Setenv(tokenVariable, "rgt_secret")
+	if status, said := shell(t, "key create --org acme --instance cache --name web"); status != 1 || said != "respgate: the answer has no key\n" {
+		t.Errorf("got %d, %s", status, said)
 	}
 }
 
