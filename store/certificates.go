@@ -15,7 +15,9 @@ import (
 // MaxCertificateName bounds the name of a key's client certificate, in bytes.
 const MaxCertificateName = 512
 
-func checkCertificateName(name string) error {
+// CheckCertificateName returns ErrInvalid for what cannot be the name of a key's client
+// certificate; "" is none.
+func CheckCertificateName(name string) error {
 	switch {
 	case len(name) > MaxCertificateName:
 		return invalid("certificate name of %d bytes: want at most %d", len(name), MaxCertificateName)

@@ -41,7 +41,7 @@ func checkKey(k tenant.Key) error {
 	case len(k.AllowFrom) > tenant.MaxNetworks:
 		return invalid("key with %d networks: want at most %d", len(k.AllowFrom), tenant.MaxNetworks)
 	}
-	if err := checkCertificateName(k.CertificateName); err != nil {
+	if err := CheckCertificateName(k.CertificateName); err != nil {
 		return err
 	}
 	for what, n := range map[string]*int{"rate": k.Limits.Rate, "burst": k.Limits.Burst} {

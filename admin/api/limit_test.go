@@ -118,3 +118,17 @@ func TestAddressOf(t *testing.T) {
 		}
 	}
 }
+
+// TestGuessedURLs: who sends wrong URLs of an instance, one after the other, is told to wait.
+func TestGuessedURLs(t *testing.T) {
+	w := newWorld(t, Config{})
+	guess := request{who: "admin", call: "POST /organizations/acme/instances/cache/compare-url", body: `{"url":"redis://app:guess@10.0.0.5:6379/0"}`}
+	for i := range 10 {
+		if rec := w.do(t, guess); rec.Code != 200 {
+			t.Fatalf("guess %d: got %d, %s", i, rec.Code, rec.Body)
+		}
+	}
+	if rec := w.do(t, guess); rec.Code != 429 || rec.Header().Get("Retry-After") != "10" {
+		t.Errorf("one more: got %d, Retry-After %q, want 429 and 10", rec.Code, rec.Header().Get("Retry-After"))
+	}
+}

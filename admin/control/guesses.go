@@ -16,23 +16,40 @@ const (
 	addressForgiven = 2 * time.Second
 	freePerAccount  = 10
 	accountForgiven = 10 * time.Second // 8,640 guesses a day, from however many addresses
-	maxGuessers     = 65536            // addresses remembered, and as many accounts
+	maxGuessers     = 65536            // addresses remembered, and as many accounts and instances
 	purgeInterval   = time.Second
 )
 
 // guesses counts what is tried per address, of IPv6 per /64, which is what one subscriber
-// has (RFC 6177), and per account.
+// has (RFC 6177), per account, and per instance what its URL may be.
 type guesses struct {
 	mu        sync.Mutex
 	addresses tally[netip.Addr]
 	accounts  tally[string]
+	urls      tally[string]
 }
 
 func newGuesses() *guesses {
 	return &guesses{
 		addresses: tally[netip.Addr]{free: freePerAddress, each: addressForgiven, max: maxGuessers, until: map[netip.Addr]time.Time{}},
 		accounts:  tally[string]{free: freePerAccount, each: accountForgiven, max: maxGuessers, until: map[string]time.Time{}},
+		urls:      tally[string]{free: freePerAccount, each: accountForgiven, max: maxGuessers, until: map[string]time.Time{}},
 	}
+}
+
+// tryURL is try for the URL of an instance, by its id.
+func (g *guesses) tryURL(instanceID string, now time.Time) (succeeded func(), err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if wait := g.urls.wait(instanceID, now); wait > 0 {
+		return nil, &ThrottledError{After: wait}
+	}
+	g.urls.add(instanceID, now, 1)
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.urls.add(instanceID, now, -1)
+	}, nil
 }
 
 // try counts one more, for no account with "", and returns how to take it back. It is

@@ -97,6 +97,10 @@ var permissions = []struct {
 			return nil
 		}})
 	}},
+	{"CompareURL: another", "instance.compare_url", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		in := w.instance(t)
+		return w.CompareURL(t.Context(), a, in.Org, in.Name, testURL+"?read_from=nearest")
+	}},
 	{"DeleteInstance", "instance.delete", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		in := w.instance(t)
 		return nil, w.DeleteInstance(t.Context(), a, in.Org, in.Name, Deletion{})

@@ -1377,6 +1377,22 @@ type TokenCreate struct {
 	Rate *int64 `json:"rate,omitempty"`
 }
 
+// URLGuess defines model for URLGuess.
+type URLGuess struct {
+	// URL redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password
+	//
+	// Examples: redis://app:secret@10.0.0.5:6379/0
+	URL string `json:"url"`
+}
+
+// URLVerdict defines model for URLVerdict.
+type URLVerdict struct {
+	// Same whether it is that one
+	//
+	// Examples: true
+	Same bool `json:"same"`
+}
+
 // Usage defines model for Usage.
 type Usage struct {
 	// At when the step of time begins; null: all is one
@@ -1699,6 +1715,12 @@ type UpdateInstanceParams struct {
 	IfMatch *string `json:"If-Match,omitempty"`
 }
 
+// CompareInstanceURLParams defines parameters for CompareInstanceURL.
+type CompareInstanceURLParams struct {
+	// IdempotencyKey Any text, new for each thing that is to be done. When the same request is sent again with it, nothing is done, and the answer is the first one, with Idempotency-Replayed: true.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // RestoreInstanceParams defines parameters for RestoreInstance.
 type RestoreInstanceParams struct {
 	// IdempotencyKey Any text, new for each thing that is to be done. When the same request is sent again with it, nothing is done, and the answer is the first one, with Idempotency-Replayed: true.
@@ -1893,6 +1915,9 @@ type CreateInstanceJSONRequestBody = InstanceCreate
 
 // UpdateInstanceJSONRequestBody defines body for UpdateInstance for application/json ContentType.
 type UpdateInstanceJSONRequestBody = InstancePatch
+
+// CompareInstanceURLJSONRequestBody defines body for CompareInstanceURL for application/json ContentType.
+type CompareInstanceURLJSONRequestBody = URLGuess
 
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = KeyCreate
@@ -2210,6 +2235,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /api/v1/organizations/{org}/instances/{instance} (the `UpdateInstance` operationId).
 	UpdateInstance(ctx context.Context, org string, instance string, params *UpdateInstanceParams, body UpdateInstanceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CompareInstanceURLWithBody Compare an instance's URL
+	//
+	// Tells whether it is that one, to the byte, since its password cannot be read. Wrong ones are in the audit log, and after ten in a row there is one each ten seconds. For admins.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/compare-url (the `CompareInstanceURL` operationId).
+	CompareInstanceURLWithBody(ctx context.Context, org string, instance string, params *CompareInstanceURLParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CompareInstanceURL Compare an instance's URL
+	//
+	// Tells whether it is that one, to the byte, since its password cannot be read. Wrong ones are in the audit log, and after ten in a row there is one each ten seconds. For admins.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/compare-url (the `CompareInstanceURL` operationId).
+	CompareInstanceURL(ctx context.Context, org string, instance string, params *CompareInstanceURLParams, body CompareInstanceURLJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetLivePicture Show how an instance does
 	//
@@ -2973,6 +3016,44 @@ func (c *Client) UpdateInstanceWithBody(ctx context.Context, org string, instanc
 // Corresponds with PATCH /api/v1/organizations/{org}/instances/{instance} (the `UpdateInstance` operationId).
 func (c *Client) UpdateInstance(ctx context.Context, org string, instance string, params *UpdateInstanceParams, body UpdateInstanceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateInstanceRequest(c.Server, org, instance, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CompareInstanceURLWithBody Compare an instance's URL
+//
+// Tells whether it is that one, to the byte, since its password cannot be read. Wrong ones are in the audit log, and after ten in a row there is one each ten seconds. For admins.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/compare-url (the `CompareInstanceURL` operationId).
+func (c *Client) CompareInstanceURLWithBody(ctx context.Context, org string, instance string, params *CompareInstanceURLParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompareInstanceURLRequestWithBody(c.Server, org, instance, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CompareInstanceURL Compare an instance's URL
+//
+// Tells whether it is that one, to the byte, since its password cannot be read. Wrong ones are in the audit log, and after ten in a row there is one each ten seconds. For admins.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/compare-url (the `CompareInstanceURL` operationId).
+func (c *Client) CompareInstanceURL(ctx context.Context, org string, instance string, params *CompareInstanceURLParams, body CompareInstanceURLJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompareInstanceURLRequest(c.Server, org, instance, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5068,6 +5149,75 @@ func NewUpdateInstanceRequestWithBody(server string, org string, instance string
 	return req, nil
 }
 
+// NewCompareInstanceURLRequest calls the generic CompareInstanceURL builder with application/json body
+func NewCompareInstanceURLRequest(server string, org string, instance string, params *CompareInstanceURLParams, body CompareInstanceURLJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCompareInstanceURLRequestWithBody(server, org, instance, params, "application/json", bodyReader)
+}
+
+// NewCompareInstanceURLRequestWithBody constructs an http.Request for the CompareInstanceURL method, with any body, and a specified content type
+func NewCompareInstanceURLRequestWithBody(server string, org string, instance string, params *CompareInstanceURLParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "instance", instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/instances/%s/compare-url", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetLivePictureRequest constructs an http.Request for the GetLivePicture method
 func NewGetLivePictureRequest(server string, org string, instance string) (*http.Request, error) {
 	var err error
@@ -7034,6 +7184,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /api/v1/organizations/{org}/instances/{instance} (the `UpdateInstance` operationId).
 	UpdateInstanceWithResponse(ctx context.Context, org string, instance string, params *UpdateInstanceParams, body UpdateInstanceJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateInstanceResponse, error)
 
+	// CompareInstanceURLWithBodyWithResponse Compare an instance's URL
+	//
+	// Tells whether it is that one, to the byte, since its password cannot be read. Wrong ones are in the audit log, and after ten in a row there is one each ten seconds. For admins.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/compare-url (the `CompareInstanceURL` operationId).
+	CompareInstanceURLWithBodyWithResponse(ctx context.Context, org string, instance string, params *CompareInstanceURLParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompareInstanceURLResponse, error)
+
+	// CompareInstanceURLWithResponse Compare an instance's URL
+	//
+	// Tells whether it is that one, to the byte, since its password cannot be read. Wrong ones are in the audit log, and after ten in a row there is one each ten seconds. For admins.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/compare-url (the `CompareInstanceURL` operationId).
+	CompareInstanceURLWithResponse(ctx context.Context, org string, instance string, params *CompareInstanceURLParams, body CompareInstanceURLJSONRequestBody, reqEditors ...RequestEditorFn) (*CompareInstanceURLResponse, error)
+
 	// GetLivePictureWithResponse Show how an instance does
 	//
 	// What its clients do at the proxy that answers, for each of the last 120 seconds as far as somebody has asked within a minute before. The first answer comes after a second, with one point.
@@ -8115,6 +8283,42 @@ func (r UpdateInstanceResponse) Bytes() []byte {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdateInstanceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CompareInstanceURLResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *URLVerdict
+}
+
+// Status returns HTTPResponse.Status
+func (r CompareInstanceURLResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CompareInstanceURLResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// Bytes is a convenience method to retrieve the raw bytes from the HTTP response
+func (r CompareInstanceURLResponse) Bytes() []byte {
+	return r.Body
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CompareInstanceURLResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9548,6 +9752,36 @@ func (c *ClientWithResponses) UpdateInstanceWithResponse(ctx context.Context, or
 	return ParseUpdateInstanceResponse(rsp)
 }
 
+// CompareInstanceURLWithBodyWithResponse Compare an instance's URL
+//
+// Tells whether it is that one, to the byte, since its password cannot be read. Wrong ones are in the audit log, and after ten in a row there is one each ten seconds. For admins.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/compare-url (the `CompareInstanceURL` operationId).
+func (c *ClientWithResponses) CompareInstanceURLWithBodyWithResponse(ctx context.Context, org string, instance string, params *CompareInstanceURLParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompareInstanceURLResponse, error) {
+	rsp, err := c.CompareInstanceURLWithBody(ctx, org, instance, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompareInstanceURLResponse(rsp)
+}
+
+// CompareInstanceURLWithResponse Compare an instance's URL
+//
+// Tells whether it is that one, to the byte, since its password cannot be read. Wrong ones are in the audit log, and after ten in a row there is one each ten seconds. For admins.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/compare-url (the `CompareInstanceURL` operationId).
+func (c *ClientWithResponses) CompareInstanceURLWithResponse(ctx context.Context, org string, instance string, params *CompareInstanceURLParams, body CompareInstanceURLJSONRequestBody, reqEditors ...RequestEditorFn) (*CompareInstanceURLResponse, error) {
+	rsp, err := c.CompareInstanceURL(ctx, org, instance, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompareInstanceURLResponse(rsp)
+}
+
 // GetLivePictureWithResponse Show how an instance does
 //
 // What its clients do at the proxy that answers, for each of the last 120 seconds as far as somebody has asked within a minute before. The first answer comes after a second, with one point.
@@ -10584,6 +10818,32 @@ func ParseUpdateInstanceResponse(rsp *http.Response) (*UpdateInstanceResponse, e
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Instance
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCompareInstanceURLResponse parses an HTTP response from a CompareInstanceURLWithResponse call
+func ParseCompareInstanceURLResponse(rsp *http.Response) (*CompareInstanceURLResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CompareInstanceURLResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest URLVerdict
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

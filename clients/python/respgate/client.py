@@ -428,6 +428,33 @@ class Client(Transport):
             header={"If-Match": if_match},
         )
 
+    def compare_instance_url(
+        self,
+        org: str,
+        instance: str,
+        body: models.URLGuess,
+        *,
+        idempotency_key: Optional[str] = None,
+    ) -> models.URLVerdict:
+        """Compare an instance's URL.
+
+        Tells whether it is that one, to the byte, since its password cannot be read. Wrong ones are
+        in the audit log, and after ten in a row there is one each ten seconds. For admins.
+
+        org: the organization's name
+        instance: the instance's name
+        idempotency_key: Any text, new for each thing that is to be done. When the same request
+            is sent again with it, nothing is done, and the answer is the first one, with
+            Idempotency-Replayed: true.
+        """
+        return self._call(
+            models.URLVerdict,
+            "POST",
+            f"/api/v1/organizations/{segment(org)}/instances/{segment(instance)}/compare-url",
+            header={"Idempotency-Key": idempotency_key},
+            body=body,
+        )
+
     def get_live_picture(self, org: str, instance: str) -> models.Picture:
         """Show how an instance does.
 
