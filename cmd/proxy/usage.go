@@ -74,7 +74,7 @@ func (l *ledger) run(ctx context.Context, data *dataPlane) {
 	for _, home := range data.lanes {
 		l.collect(home.core)
 	}
-	l.settle(context.WithoutCancel(ctx), time.Now())
+	l.settle(ctx, time.Now())
 	if n := len(l.pending); n > 0 {
 		l.metrics.UsageLost(n)
 		l.log.Error("the last usage is not stored", "records", n)
@@ -162,9 +162,10 @@ func (l *ledger) saveUsage(ctx context.Context) error {
 	return nil
 }
 
-// within calls fn with usagePatience.
+// within calls fn with usagePatience, also when ctx has ended: else nobody knows whether what
+// was being stored is.
 func within(ctx context.Context, fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, usagePatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), usagePatience)
 	defer cancel()
 	return fn(ctx)
 }
