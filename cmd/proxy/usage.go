@@ -129,8 +129,10 @@ func (l *ledger) add(u tenant.Usage) {
 	l.pending[k] = sum
 }
 
-// save stores what there is, as far as it can be.
+// save stores what there is, as far as it can be, also when ctx ends meanwhile: else nobody
+// knew whether what was being stored is.
 func (l *ledger) save(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
 	err := l.saveUsage(ctx)
 	if err == nil && len(l.touched) > 0 {
 		if err = within(ctx, func(ctx context.Context) error { return l.store.Touch(ctx, l.touched, nil) }); err == nil {
@@ -162,10 +164,9 @@ func (l *ledger) saveUsage(ctx context.Context) error {
 	return nil
 }
 
-// within calls fn with usagePatience, also when ctx has ended: else nobody knows whether what
-// was being stored is.
+// within calls fn with usagePatience.
 func within(ctx context.Context, fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), usagePatience)
+	ctx, cancel := context.WithTimeout(ctx, usagePatience)
 	defer cancel()
 	return fn(ctx)
 }
