@@ -47,6 +47,9 @@ func testUsers(t *testing.T, s *Store) {
 		"no UTF-8":              {Email: "c@example.com", Name: "\xff"},
 		"no UTF-8 address":      {Email: "c\xff@example.com"},
 		"byte 0 in address":     {Email: "c\x00@example.com"},
+		"a space of no width":   {Email: "c\u200b@example.com"},
+		"turned around":         {Email: "c\u202e@example.com"},
+		"a control character":   {Email: "c\u0085@example.com"},
 		"a long hash":           {Email: "c@example.com", PasswordHash: tenant.Secret(strings.Repeat("a", 513))},
 	} {
 		if _, err := s.CreateUser(ctx, bad); err == nil {

@@ -42,6 +42,9 @@ func TestPostgres(t *testing.T) {
 			})
 		}},
 		{"several write at once", testWrittenAtOnce},
+		{"a crowd", testCrowd},
+		{"a frozen writer", testFrozenWriter},
+		{"another isolation", testIsolation},
 		{"indexes", testIndexes},
 		{"changes are told", testChangesAreTold},
 		{"changes come in their order", testChangesInOrder},

@@ -50,8 +50,8 @@ func (s *Service) UserByEmail(ctx context.Context, a Actor, email string) (tenan
 		return tenant.User{}, err
 	}
 	u, err := hashless(s.store.UserByEmail(ctx, email))
-	if err == nil && self(a, u.ID) != nil {
-		return tenant.User{}, hide("user %q", email)
+	if errors.Is(err, tenant.ErrNotFound) || err == nil && self(a, u.ID) != nil {
+		return tenant.User{}, hide("user %q", email) // alike: the store's words have it in lower case
 	}
 	return u, err
 }

@@ -74,7 +74,7 @@ func (l *ledger) run(ctx context.Context, data *dataPlane) {
 	for _, home := range data.lanes {
 		l.collect(home.core)
 	}
-	l.settle(context.WithoutCancel(ctx), time.Now())
+	l.settle(ctx, time.Now())
 	if n := len(l.pending); n > 0 {
 		l.metrics.UsageLost(n)
 		l.log.Error("the last usage is not stored", "records", n)
@@ -129,8 +129,10 @@ func (l *ledger) add(u tenant.Usage) {
 	l.pending[k] = sum
 }
 
-// save stores what there is, as far as it can be.
+// save stores what there is, as far as it can be, also when ctx ends meanwhile: else nobody
+// knew whether what was being stored is.
 func (l *ledger) save(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
 	err := l.saveUsage(ctx)
 	if err == nil && len(l.touched) > 0 {
 		if err = within(ctx, func(ctx context.Context) error { return l.store.Touch(ctx, l.touched, nil) }); err == nil {
