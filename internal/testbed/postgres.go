@@ -29,6 +29,7 @@ type PostgresServer struct {
 	done      chan struct{} // closed when the process is gone
 	out       Buffer
 	databases atomic.Int64
+	template  string // what databases are copied from
 }
 
 const postgresPassword = "pg-hunter2"
@@ -42,7 +43,7 @@ func Postgres(tb testing.TB) *PostgresServer {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &PostgresServer{Addr: FreeAddr(tb), tb: tb, bin: postgresBin(tb), dir: filepath.Join(dir, "data")}
+	s := &PostgresServer{Addr: FreeAddr(tb), tb: tb, template: "template1", bin: postgresBin(tb), dir: filepath.Join(dir, "data")}
 	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if os.Geteuid() == 0 {
 		s.become("postgres", dir)
@@ -141,12 +142,20 @@ func (s *PostgresServer) Kill() {
 // Signal sends a signal, such as SIGSTOP, to the process that accepts connections.
 func (s *PostgresServer) Signal(sig os.Signal) { _ = s.cmd.Process.Signal(sig) }
 
-// Database makes an empty database and returns its DSN.
+// Database makes an empty database, or one as Template says, and returns its DSN.
 func (s *PostgresServer) Database() string {
 	s.tb.Helper()
 	name := fmt.Sprintf("test%d", s.databases.Add(1))
-	s.Exec("CREATE DATABASE " + name)
+	s.Exec("CREATE DATABASE " + name + " TEMPLATE " + s.template)
 	return s.dsn(name)
+}
+
+// Template has databases begin as copies of one that prepare fills, and leaves again. It is
+// called before any that are to be so.
+func (s *PostgresServer) Template(prepare func(dsn string)) {
+	s.tb.Helper()
+	prepare(s.Database())
+	s.template = fmt.Sprintf("test%d", s.databases.Load())
 }
 
 // Exec executes a statement as the superuser.
