@@ -51,11 +51,11 @@ func testKeys(t *testing.T, s *Store) {
 	if n, err := s.ResetLimits(ctx, made.ID); err != nil || n != 1 || must[tenant.Key](t)(s.Key(ctx, made.ID)).Limits.Reset != 2 {
 		t.Errorf("reset %d, %v", n, err)
 	}
-	revoked, err := s.RevokeKey(ctx, made.ID)
+	revoked, err := s.RevokeKey(ctx, made.ID, 0)
 	if err != nil || revoked.RevokedAt.IsZero() {
 		t.Errorf("revoked %+v, %v", revoked, err)
 	}
-	if again, err := s.RevokeKey(ctx, made.ID); err != nil || !again.RevokedAt.Equal(revoked.RevokedAt) {
+	if again, err := s.RevokeKey(ctx, made.ID, 0); err != nil || !again.RevokedAt.Equal(revoked.RevokedAt) {
 		t.Errorf("revoked again %+v, %v", again, err)
 	}
 	_, err = s.RotateKey(ctx, made.ID, [32]byte{8}, 0)
@@ -70,13 +70,13 @@ func testKeys(t *testing.T, s *Store) {
 	if got, err := s.Counts(ctx); err != nil || got != (tenant.Counts{Organizations: 2, Instances: 3, Keys: 1}) {
 		t.Errorf("counts %+v, %v", got, err)
 	}
-	if err := s.DeleteKey(ctx, made.ID); err != nil {
+	if err := s.DeleteKey(ctx, made.ID, 0); err != nil {
 		t.Error(err)
 	}
 	for what, err := range map[string]error{
-		"delete": s.DeleteKey(ctx, made.ID),
+		"delete": s.DeleteKey(ctx, made.ID, 0),
 		"reset":  second(s.ResetLimits(ctx, made.ID)),
-		"revoke": second(s.RevokeKey(ctx, made.ID)),
+		"revoke": second(s.RevokeKey(ctx, made.ID, 0)),
 		"rotate": second(s.RotateKey(ctx, made.ID, [32]byte{}, 0)),
 		"update": second(s.UpdateKey(ctx, made.ID, func(*tenant.Key) error { return nil })),
 	} {
@@ -97,7 +97,7 @@ func testGrants(t *testing.T, s *Store) {
 	}
 	_, err = s.Grant(ctx, "nosuch")
 	wantError(t, err, tenant.ErrNotFound, `key "nosuch" not found`)
-	must[tenant.Key](t)(s.RevokeKey(ctx, k.ID))
+	must[tenant.Key](t)(s.RevokeKey(ctx, k.ID, 0))
 	if g, err := s.Grant(ctx, k.ID); err != nil || g.Key.RevokedAt.IsZero() {
 		t.Errorf("a revoked key: %+v, %v", g, err)
 	}

@@ -119,7 +119,7 @@ type (
 		Matching
 		Body KeyPatch
 	}
-	keyDelete struct {
+	keyEnd struct {
 		KeyPath
 		Matching
 	}
@@ -176,24 +176,23 @@ func keys(b *builder) {
 }
 
 func keyEnds(b *builder, tag string) {
-	register(b, operation{method: http.MethodPost, path: "/keys/{key}/revoke", id: "revokeKey", tag: tag, summary: "Revoke a key",
+	register(b, operation{method: http.MethodPost, path: "/keys/{key}/revoke", id: "revokeKey", tag: tag, summary: "Revoke a key", versioned: true,
 		description: "For good: its clients are disconnected. For admins."},
-		func(ctx context.Context, actor control.Actor, in *KeyPath) (*found[control.KeyView], error) {
-			return foundKey(b.control.RevokeKey(ctx, actor, in.Key))
+		func(ctx context.Context, actor control.Actor, in *keyEnd) (*found[control.KeyView], error) {
+			version, err := in.version()
+			if err != nil {
+				return nil, err
+			}
+			return foundKey(b.control.RevokeKey(ctx, actor, in.Key, version))
 		})
 	register(b, operation{method: http.MethodDelete, path: "/keys/{key}", id: "deleteKey", tag: tag, summary: "Delete a key", status: http.StatusNoContent, versioned: true,
 		description: "Ends it and forgets it. For admins."},
-		func(ctx context.Context, actor control.Actor, in *keyDelete) (*none, error) {
-			if in.IfMatch != "" {
-				k, err := b.control.Key(ctx, actor, in.Key)
-				if err != nil {
-					return nil, err
-				}
-				if err := in.is(k.Version); err != nil {
-					return nil, err
-				}
+		func(ctx context.Context, actor control.Actor, in *keyEnd) (*none, error) {
+			version, err := in.version()
+			if err != nil {
+				return nil, err
 			}
-			return &none{}, b.control.DeleteKey(ctx, actor, in.Key)
+			return &none{}, b.control.DeleteKey(ctx, actor, in.Key, version)
 		})
 }
 

@@ -5,12 +5,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/tenant"
 )
 
-// TestIdempotencyKeys: what is sent again is done once and answered alike.
-func TestIdempotencyKeys(t *testing.T) {
-	w := newWorld(t, Config{})
+// testIdempotencyKeys: what is sent again is done once and answered alike.
+func testIdempotencyKeys(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
 	send := func(who, key, body string) *answerOf {
 		rec := w.do(t, request{who: who, call: "POST /organizations/acme/keys", body: body, header: map[string]string{"Idempotency-Key": key}})
 		checkForm(t, rec)
@@ -62,10 +63,10 @@ type answerOf struct {
 	body, location, etag, contentType, replayed string
 }
 
-// TestIdempotencyKeyInUse: a request that is still being done is not done twice, and one that
+// testIdempotencyKeyInUse: a request that is still being done is not done twice, and one that
 // died lets its key go.
-func TestIdempotencyKeyInUse(t *testing.T) {
-	w := newWorld(t, Config{})
+func testIdempotencyKeyInUse(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
 	probe := request{who: "operator", call: "POST /organizations/acme/instances/cache/test", header: map[string]string{"Idempotency-Key": "k"}}
 	w.probing = func() {
 		if rec := w.do(t, probe); rec.Code != http.StatusConflict || !strings.Contains(rec.Body.String(), "being done") {
@@ -82,9 +83,9 @@ func TestIdempotencyKeyInUse(t *testing.T) {
 	}
 }
 
-// TestStoreAway: what cannot be asked is said to be away, with no word of why.
-func TestStoreAway(t *testing.T) {
-	w := newWorld(t, Config{})
+// testStoreAway: what cannot be asked is said to be away, with no word of why.
+func testStoreAway(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
 	if rec := w.do(t, request{who: "viewer", call: "GET /me"}); rec.Code != http.StatusOK {
 		t.Fatalf("got %d %s", rec.Code, rec.Body)
 	}
@@ -106,9 +107,9 @@ func TestStoreAway(t *testing.T) {
 	}
 }
 
-// TestPanic is answered, with no word of why.
-func TestPanic(t *testing.T) {
-	w := newWorld(t, Config{Rate: 100})
+// testPanic is answered, with no word of why.
+func testPanic(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{Rate: 100})
 	w.probing = func() { panic("planted") }
 	rec := w.do(t, request{who: "operator", call: "POST /organizations/acme/instances/cache/test"})
 	if rec.Code != http.StatusInternalServerError || strings.Contains(rec.Body.String(), "planted") || rec.Header().Get("RateLimit") == "" {

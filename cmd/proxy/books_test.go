@@ -125,7 +125,7 @@ func TestUsageIsExact(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	if err := p.store.DeleteKey(t.Context(), keyID(keys[2])); err != nil {
+	if err := p.store.DeleteKey(t.Context(), keyID(keys[2]), 0); err != nil {
 		t.Fatal(err)
 	}
 	testbed.Eventually(t, 10*time.Second, "all clients have left", func() bool { return p.data.clients.Load() == 0 })

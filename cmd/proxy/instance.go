@@ -113,7 +113,7 @@ func (a *app) instanceDelete() *cobra.Command {
 	var org, name string
 	var force bool
 	c := nameFlag(orgFlag(a.onControl("delete --org ORGANIZATION --name NAME", "Delete an instance; the Redis itself is not touched", func(ctx context.Context, c *control.Service, who control.Actor) error {
-		if err := c.DeleteInstance(ctx, who, org, name, control.Deletion{Force: force}); err != nil {
+		if err := c.DeleteInstance(ctx, who, org, name, store.Deletion{Force: force}); err != nil {
 			return forceHint(err)
 		}
 		return a.done("deleted", org+"/"+name)

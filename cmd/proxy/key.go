@@ -246,7 +246,7 @@ func (a *app) keyShow() *cobra.Command {
 
 func (a *app) keyDelete() *cobra.Command {
 	return a.onKey("delete", "Delete a key: its clients are disconnected, and nothing of it is kept", func(ctx context.Context, c *control.Service, who control.Actor, id string) error {
-		if err := c.DeleteKey(ctx, who, id); err != nil {
+		if err := c.DeleteKey(ctx, who, id, 0); err != nil {
 			return err
 		}
 		return a.done("deleted", id)
@@ -255,7 +255,7 @@ func (a *app) keyDelete() *cobra.Command {
 
 func (a *app) keyRevoke() *cobra.Command {
 	return a.onKey("revoke", "Revoke a key for good: its clients are disconnected", func(ctx context.Context, c *control.Service, who control.Actor, id string) error {
-		return show(a, viewKey)(c.RevokeKey(ctx, who, id))
+		return show(a, viewKey)(c.RevokeKey(ctx, who, id, 0))
 	})
 }
 

@@ -100,7 +100,7 @@ func (a *app) orgDelete() *cobra.Command {
 	var name string
 	var force bool
 	c := nameFlag(a.onControl("delete --name NAME", "Delete an organization", func(ctx context.Context, c *control.Service, who control.Actor) error {
-		if err := c.DeleteOrganization(ctx, who, name, control.Deletion{Force: force}); err != nil {
+		if err := c.DeleteOrganization(ctx, who, name, store.Deletion{Force: force}); err != nil {
 			return forceHint(err)
 		}
 		return a.done("deleted", name)
