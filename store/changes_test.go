@@ -27,7 +27,7 @@ func testChanges(t *testing.T, s *Store) {
 		{"update", func() error {
 			return second(s.UpdateKey(ctx, a, func(k *tenant.Key) error { k.Name = "x"; return nil }))
 		}, a, ""},
-		{"rotate", func() error { return second(s.RotateKey(ctx, a, [32]byte{}, 0)) }, a, ""},
+		{"rotate", func() error { return second(s.RotateKey(ctx, a, [32]byte{}, 0, 0)) }, a, ""},
 		{"reset one", func() error { return second(s.ResetLimits(ctx, b)) }, b, ""},
 		{"reset all", func() error { return second(s.ResetLimits(ctx, "")) }, a + " " + b, ""},
 		{"set URL", func() error { return second(s.UpdateInstance(ctx, "acme", "queue", at("redis://x"))) }, a, ""},

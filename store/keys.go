@@ -219,12 +219,16 @@ func (s *Store) UpdateKey(ctx context.Context, id string, change func(*tenant.Ke
 }
 
 // RotateKey gives a key another secret; the old one, and no other, is good for overlap
-// from now on, at most MaxOverlap. A revoked key stays as it is: ErrConflict.
-func (s *Store) RotateKey(ctx context.Context, id string, hash [32]byte, overlap time.Duration) (tenant.Key, error) {
+// from now on, at most MaxOverlap. A revoked key stays as it is: ErrConflict. version is as
+// RevokeKey's.
+func (s *Store) RotateKey(ctx context.Context, id string, hash [32]byte, overlap time.Duration, version int64) (tenant.Key, error) {
 	if overlap < 0 || overlap > MaxOverlap {
 		return tenant.Key{}, invalid("overlap of %v: want 0s to %v", overlap, MaxOverlap)
 	}
 	return s.updateKey(ctx, "rotate_key", id, func(k *tenant.Key) error {
+		if err := CheckVersion(version, k.Version); err != nil {
+			return err
+		}
 		if !k.RevokedAt.IsZero() {
 			return conflict("key %s is revoked: make a new one", id)
 		}

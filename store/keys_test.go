@@ -41,7 +41,7 @@ func testKeys(t *testing.T, s *Store) {
 	if got, err := s.UpdateKey(ctx, made.ID, in); err != nil || *got.Limits.Rate != 6 || *must[tenant.Key](t)(s.Key(ctx, made.ID)).Limits.Rate != 6 {
 		t.Errorf("changed in place: %+v, %v", got, err)
 	}
-	if got, err := s.RotateKey(ctx, made.ID, [32]byte{7}, 0); err != nil || got.SecretHash != [32]byte{7} {
+	if got, err := s.RotateKey(ctx, made.ID, [32]byte{7}, 0, 0); err != nil || got.SecretHash != [32]byte{7} {
 		t.Errorf("rotated %+v, %v", got, err)
 	}
 	seed(t, s, "globex", "000000000002", "cache")
@@ -58,7 +58,7 @@ func testKeys(t *testing.T, s *Store) {
 	if again, err := s.RevokeKey(ctx, made.ID, 0); err != nil || !again.RevokedAt.Equal(revoked.RevokedAt) {
 		t.Errorf("revoked again %+v, %v", again, err)
 	}
-	_, err = s.RotateKey(ctx, made.ID, [32]byte{8}, 0)
+	_, err = s.RotateKey(ctx, made.ID, [32]byte{8}, 0, 0)
 	wantError(t, err, ErrConflict, "is revoked")
 	id := func(k tenant.Key) string { return k.ID }
 	if all, err := s.Keys(ctx, "", Page{}); err != nil || names(all, id) != "000000000001 000000000002" {
@@ -77,7 +77,7 @@ func testKeys(t *testing.T, s *Store) {
 		"delete": s.DeleteKey(ctx, made.ID, 0),
 		"reset":  second(s.ResetLimits(ctx, made.ID)),
 		"revoke": second(s.RevokeKey(ctx, made.ID, 0)),
-		"rotate": second(s.RotateKey(ctx, made.ID, [32]byte{}, 0)),
+		"rotate": second(s.RotateKey(ctx, made.ID, [32]byte{}, 0, 0)),
 		"update": second(s.UpdateKey(ctx, made.ID, func(*tenant.Key) error { return nil })),
 	} {
 		if !errors.Is(err, tenant.ErrNotFound) {

@@ -107,7 +107,7 @@ func testKeyVersions(t *testing.T, s *Store) {
 		do   func() error
 		want int64
 	}{
-		{"rotate", func() error { return second(s.RotateKey(ctx, id, [32]byte{9}, 0)) }, 2},
+		{"rotate", func() error { return second(s.RotateKey(ctx, id, [32]byte{9}, 0, 0)) }, 2},
 		{"reset", func() error { return second(s.ResetLimits(ctx, id)) }, 3},
 		{"revoke", func() error { return second(s.RevokeKey(ctx, id, 0)) }, 4},
 		{"revoke again", func() error { return second(s.RevokeKey(ctx, id, 0)) }, 4},
@@ -137,7 +137,7 @@ func testRotation(t *testing.T, s *Store) {
 		{"again within it", third, MaxOverlap, second},
 		{"without", fourth, 0, [32]byte{}},
 	} {
-		if _, err := s.RotateKey(ctx, key.ID, step.hash, step.overlap); err != nil {
+		if _, err := s.RotateKey(ctx, key.ID, step.hash, step.overlap, 0); err != nil {
 			t.Fatal(err)
 		}
 		// Another change leaves it.
@@ -151,7 +151,7 @@ func testRotation(t *testing.T, s *Store) {
 		}
 	}
 	for _, overlap := range []time.Duration{-time.Second, MaxOverlap + 1} {
-		_, err := s.RotateKey(ctx, key.ID, first, overlap)
+		_, err := s.RotateKey(ctx, key.ID, first, overlap, 0)
 		wantError(t, err, ErrInvalid, "overlap of")
 	}
 }

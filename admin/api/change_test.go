@@ -86,23 +86,25 @@ func testEntityTags(t *testing.T, open stores.Opener) {
 	}
 }
 
-// revoked revokes a key by its entity tags, and returns what it has then.
+// revoked rotates and revokes a key by its entity tags, and returns what it has then.
 func revoked(t *testing.T, w *world, path, old, last string) string {
 	t.Helper()
-	for _, c := range []struct {
-		tag  string
-		want int
-	}{{old, 412}, {last, 200}, {last, 412}} {
-		rec := w.do(t, request{who: "admin", call: "POST " + path + "/revoke", header: map[string]string{"If-Match": c.tag}})
-		checkForm(t, rec)
-		if rec.Code != c.want {
-			t.Errorf("revoke with If-Match %s: got %d %s, want %d", c.tag, rec.Code, rec.Body, c.want)
+	for _, c := range []struct{ what, body string }{{"/rotate", `{"overlap_seconds":60}`}, {"/revoke", ""}} {
+		try := func(tag string, want int) *httptest.ResponseRecorder {
+			t.Helper()
+			rec := w.do(t, request{who: "admin", call: "POST " + path + c.what, body: c.body, header: map[string]string{"If-Match": tag}})
+			checkForm(t, rec)
+			if rec.Code != want {
+				t.Errorf("%s with If-Match %s: got %d %s, want %d", c.what, tag, rec.Code, rec.Body, want)
+			}
+			return rec
 		}
-		if rec.Code == 200 {
-			old = rec.Header().Get("ETag")
-		}
+		try(old, 412)
+		next := try(last, 200).Header().Get("ETag")
+		try(last, 412)
+		old, last = last, next
 	}
-	return old
+	return last
 }
 
 // testAtOnce: of many who change, make or end the same thing at the same time, one does, and
@@ -122,6 +124,7 @@ func testAtOnce(t *testing.T, open stores.Opener) {
 		{"PATCH /organizations/acme/instances/lone", `{"url":"redis://10.0.0.6"}`, "/organizations/acme/instances/lone", 200, 412},
 		{"PATCH " + key, `{"rate":7}`, key, 200, 412},
 		{"PATCH /users/" + w.users["bob"], `{"name":"Bob"}`, "/users/" + w.users["bob"], 200, 412},
+		{"POST " + key + "/rotate", `{"overlap_seconds":0}`, key, 200, 412},
 		{"POST " + key + "/revoke", "", key, 200, 412},
 		{"POST /organizations", `{"name":"same"}`, "", 201, 409},
 		{"POST /organizations/acme/instances", `{"name":"same","url":"redis://10.0.0.5"}`, "", 201, 409},

@@ -125,6 +125,7 @@ type (
 	}
 	keyRotate struct {
 		KeyPath
+		Matching
 		Body KeyRotate
 	}
 	resetAll  struct{}
@@ -197,10 +198,14 @@ func keyEnds(b *builder, tag string) {
 }
 
 func keyActions(b *builder, tag string) {
-	register(b, operation{method: http.MethodPost, path: "/keys/{key}/rotate", id: "rotateKey", tag: tag, summary: "Replace a key's secret",
+	register(b, operation{method: http.MethodPost, path: "/keys/{key}/rotate", id: "rotateKey", tag: tag, summary: "Replace a key's secret", versioned: true,
 		description: "For admins. The key is told this once; the old one is good for overlap_seconds more."},
 		func(ctx context.Context, actor control.Actor, in *keyRotate) (*found[control.NewKeyView], error) {
-			k, err := b.control.RotateKey(ctx, actor, in.Key, time.Duration(in.Body.OverlapSeconds)*time.Second)
+			version, err := in.version()
+			if err != nil {
+				return nil, err
+			}
+			k, err := b.control.RotateKey(ctx, actor, in.Key, time.Duration(in.Body.OverlapSeconds)*time.Second, version)
 			return &found[control.NewKeyView]{etag(k.Version), control.ViewNewKey(k)}, err
 		})
 	register(b, operation{method: http.MethodPost, path: "/keys/{key}/reset-limit", id: "resetLimit", tag: tag, summary: "Refill a key's limit", description: "For admins."},

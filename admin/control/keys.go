@@ -130,14 +130,14 @@ func (s *Service) UpdateKey(ctx context.Context, a Actor, id string, c Change[te
 }
 
 // RotateKey gives a key another secret; the old one is good for overlap from now on. For
-// admins.
-func (s *Service) RotateKey(ctx context.Context, a Actor, id string, overlap time.Duration) (NewKey, error) {
+// admins. version is as in Change.
+func (s *Service) RotateKey(ctx context.Context, a Actor, id string, overlap time.Duration, version int64) (NewKey, error) {
 	return onKey(ctx, s, a, "rotate", id, func(e *tenant.Event, was tenant.Key) (NewKey, error) {
 		if err := grantable(a, was, was); err != nil {
 			return NewKey{}, err
 		}
 		made := auth.GenerateFor(id)
-		k, err := s.store.RotateKey(ctx, id, made.Hash, overlap)
+		k, err := s.store.RotateKey(ctx, id, made.Hash, overlap, version)
 		if err != nil {
 			return NewKey{}, err
 		}

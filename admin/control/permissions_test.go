@@ -145,7 +145,7 @@ var permissions = []struct {
 		return w.UpdateKey(t.Context(), a, w.key(t).ID, renamed("spiffe://corp/"+w.name(), func(k *tenant.Key) *string { return &k.CertificateName }))
 	}},
 	{"RotateKey", "key.rotate", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
-		k, err := w.RotateKey(t.Context(), a, w.key(t).ID, time.Hour)
+		k, err := w.RotateKey(t.Context(), a, w.key(t).ID, time.Hour, 0)
 		w.hide(k.Text, k.SecretHash)
 		return ViewKey(k.Key), err
 	}},

@@ -115,6 +115,7 @@ func testVersions(t *testing.T, open stores.Opener) {
 	wantError(t, w.DeleteInstance(ctx, a, k.Org, k.Instances[0], store.Deletion{Version: 1, Force: true}), store.ErrStale, "it is version 4, not 1")
 	wantError(t, w.DeleteOrganization(ctx, a, k.Org, store.Deletion{Version: 1, Force: true}), store.ErrStale, "it is version 4, not 1")
 	wantError(t, second(w.RevokeKey(ctx, a, k.ID, 1)), store.ErrStale, "not 1")
+	wantError(t, second(w.RotateKey(ctx, a, k.ID, 0, 1)), store.ErrStale, "not 1")
 	wantError(t, w.DeleteKey(ctx, a, k.ID, 1), store.ErrStale, "not 1")
 	wantError(t, w.DeleteUser(ctx, a, u.ID, 1), store.ErrStale, "it is version 4, not 1")
 	if err := w.DeleteUser(ctx, a, u.ID, 4); err != nil {
@@ -160,9 +161,9 @@ func testProxyRules(t *testing.T, open stores.Opener) {
 	must[tenant.Key](t)(w.store.UpdateKey(ctx, k.ID, func(k *tenant.Key) error { k.Commands = "+@all +proxy"; return nil }))
 	_, err := w.UpdateKey(ctx, admin, k.ID, Change[tenant.Key]{Apply: func(k *tenant.Key) error { k.AllowFrom = nil; return nil }})
 	wantError(t, err, ErrForbidden, "+proxy is for operators")
-	_, err = w.RotateKey(ctx, admin, k.ID, 0)
+	_, err = w.RotateKey(ctx, admin, k.ID, 0, 0)
 	wantError(t, err, ErrForbidden, "+proxy is for operators")
-	if _, err := w.RotateKey(ctx, w.actors["operator"], k.ID, 0); err != nil {
+	if _, err := w.RotateKey(ctx, w.actors["operator"], k.ID, 0, 0); err != nil {
 		t.Errorf("an operator rotates it: %v", err)
 	}
 	if _, err := w.RevokeKey(ctx, admin, k.ID, 0); err != nil {
@@ -184,7 +185,7 @@ func testBadRules(t *testing.T, open stores.Opener) {
 		{"URL", "its scheme is not known", second(w.CreateInstance(ctx, a, tenant.Instance{Org: k.Org, Name: "x", URL: "http://user:" + urlPassword + "@host"}))},
 		{"token's end", "want a time to come, within", second(w.CreateToken(ctx, a, tenant.Token{UserID: w.actors["viewer"].User.ID, ExpiresAt: time.Now().Add(2 * MaxTokenTTL)}))},
 		{"token's past end", "want a time to come, within", second(w.CreateToken(ctx, a, tenant.Token{UserID: w.actors["viewer"].User.ID, ExpiresAt: time.Now().Add(-time.Hour)}))},
-		{"overlap", "overlap of", second(w.RotateKey(ctx, a, k.ID, 10*365*24*time.Hour))},
+		{"overlap", "overlap of", second(w.RotateKey(ctx, a, k.ID, 10*365*24*time.Hour, 0))},
 	} {
 		wantError(t, tt.err, store.ErrInvalid, tt.words)
 	}

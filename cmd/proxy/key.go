@@ -261,7 +261,7 @@ func (a *app) keyRevoke() *cobra.Command {
 
 func (a *app) keyRotate() *cobra.Command {
 	return a.onKey("rotate", "Give a key a new secret and print it, this once: the old one ends at once", func(ctx context.Context, c *control.Service, who control.Actor, id string) error {
-		k, err := c.RotateKey(ctx, who, id, 0)
+		k, err := c.RotateKey(ctx, who, id, 0, 0)
 		if err == nil && !k.ExpiresAt.IsZero() && k.ExpiresAt.Before(time.Now()) {
 			_, _ = fmt.Fprintln(a.stderr, "warning: this key expired at", k.ExpiresAt.Format(time.RFC3339)+": nobody can use it")
 		}
