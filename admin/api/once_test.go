@@ -1,9 +1,12 @@
 package api
 
 import (
+	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/tenant"
@@ -104,6 +107,54 @@ func testStoreAway(t *testing.T, open stores.Opener) {
 	}
 	if out := w.log.String(); !strings.Contains(out, "cannot ask the store") {
 		t.Errorf("log: %s", out)
+	}
+}
+
+// hung are answers of a store that hangs when asked for some.
+type hung struct {
+	Answers
+	claim bool // when a request comes; else when it has been done
+}
+
+func (h hung) Claim(ctx context.Context, owner, key string, request [32]byte, at time.Time) ([]byte, bool, error) {
+	if h.claim {
+		<-ctx.Done()
+		return nil, false, ctx.Err()
+	}
+	return h.Answers.Claim(ctx, owner, key, request, at)
+}
+
+func (hung) Answer(ctx context.Context, _, _ string, _ []byte) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (hung) Release(ctx context.Context, _, _ string) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// testHungStore: who asks is answered, though the store is not.
+func testHungStore(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
+	for _, c := range []struct {
+		name  string
+		claim bool
+		body  string
+		want  int
+	}{
+		{"before it is done", true, `{"name":"a"}`, http.StatusServiceUnavailable},
+		{"after it was done", false, `{"name":"b"}`, http.StatusCreated},
+		{"after it was refused", false, `{"name":"NO"}`, http.StatusUnprocessableEntity},
+	} {
+		mux := http.NewServeMux()
+		New(Config{Patience: time.Second}, w.control, hung{w.store, c.claim}, slog.New(slog.DiscardHandler)).Mount(mux)
+		w.handler = mux
+		rec := w.do(t, request{who: "operator", call: "POST /organizations", body: c.body, header: map[string]string{"Idempotency-Key": "key"}})
+		if rec.Code != c.want {
+			t.Errorf("%s: got %d %s, want %d", c.name, rec.Code, rec.Body, c.want)
+		}
+		checkForm(t, rec)
 	}
 }
 

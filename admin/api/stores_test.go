@@ -25,6 +25,7 @@ func onStores(t *testing.T, open stores.Opener) {
 		{"idempotency keys", testIdempotencyKeys},
 		{"idempotency key in use", testIdempotencyKeyInUse},
 		{"store away", testStoreAway},
+		{"a store that hangs", testHungStore},
 		{"panic", testPanic},
 		{"page", testPage},
 		{"junk", testJunk},

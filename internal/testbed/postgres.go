@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -142,6 +144,28 @@ func (s *PostgresServer) Kill() {
 // Signal sends a signal, such as SIGSTOP, to the process that accepts connections.
 func (s *PostgresServer) Signal(sig os.Signal) { _ = s.cmd.Process.Signal(sig) }
 
+// Freeze stops all of the server's processes, until thaw is called, which may be more than
+// once, or the test ends: connections stay, and nothing is answered.
+func (s *PostgresServer) Freeze() (thaw func()) {
+	s.tb.Helper()
+	ctx := context.Background()
+	conn := s.connect()
+	rows, _ := conn.Query(ctx, "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+	all, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err = errors.Join(err, conn.Close(ctx)); err != nil {
+		s.tb.Fatal(err)
+	}
+	signal := func(sig syscall.Signal) {
+		for _, pid := range append(all, s.cmd.Process.Pid) {
+			_ = syscall.Kill(pid, sig) // it may have ended
+		}
+	}
+	signal(syscall.SIGSTOP)
+	thaw = sync.OnceFunc(func() { signal(syscall.SIGCONT) })
+	s.tb.Cleanup(thaw)
+	return thaw
+}
+
 // Database makes an empty database, or one as Template says, and returns its DSN.
 func (s *PostgresServer) Database() string {
 	s.tb.Helper()
@@ -161,14 +185,20 @@ func (s *PostgresServer) Template(prepare func(dsn string)) {
 // Exec executes a statement as the superuser.
 func (s *PostgresServer) Exec(statement string) {
 	s.tb.Helper()
-	conn, err := pgx.Connect(context.Background(), s.dsn("postgres"))
-	if err != nil {
-		s.tb.Fatal(err)
-	}
+	conn := s.connect()
 	defer func() { _ = conn.Close(context.Background()) }()
 	if _, err := conn.Exec(context.Background(), statement); err != nil {
 		s.tb.Fatalf("%s: %v", statement, err)
 	}
+}
+
+func (s *PostgresServer) connect() *pgx.Conn {
+	s.tb.Helper()
+	conn, err := pgx.Connect(context.Background(), s.dsn("postgres"))
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return conn
 }
 
 func (s *PostgresServer) dsn(database string) string {
