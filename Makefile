@@ -9,7 +9,7 @@ COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: run build test conformance chaos soak lint vulncheck bench bench-smoke microbench fuzz clean help
+.PHONY: run build test conformance chaos soak clients clients-ts clients-python lint vulncheck bench bench-smoke microbench fuzz clean help
 
 run: build ## build, then run everything embedded: prints a key and a redis-cli line to paste
 	./bin/respgate dev
@@ -21,8 +21,8 @@ test: ## install what this machine lacks, then run every test with -race
 	@scripts/need redis-server redis-cli redis-benchmark promtool curl gcc prlimit libnss-wrapper postgresql
 	$(GO) test -race -timeout 18m ./...
 
-conformance: build ## have the clients that people use do what they do, through respgate
-	@scripts/need redis-server redis-cli gcc libhiredis-dev node npm python3-redis python3-rq ruby ruby-redis sidekiq
+conformance: build ## have the clients that people use, and those of the API, do what they do through respgate
+	@scripts/need redis-server redis-cli gcc libhiredis-dev node npm python3-redis python3-rq ruby ruby-redis sidekiq mypy
 	$(GO) test -count=1 -tags conformance -v ./conformance
 
 chaos: ## have all that can break around the proxy break CHAOSRUNS (5) times, and check what clients were told
@@ -32,6 +32,15 @@ chaos: ## have all that can break around the proxy break CHAOSRUNS (5) times, an
 soak: ## have clients come and go for SOAKTIME (30m), and check that memory stays flat
 	@scripts/need redis-server gcc
 	$(GO) test -count=1 -timeout 0 -v -run TestSoak ./chaos -chaos.soak $(SOAKTIME)
+
+clients: clients-ts clients-python ## generate the clients of the management API anew, from docs/openapi.json
+
+clients-ts:
+	@scripts/need node npm
+	cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run --silent generate
+
+clients-python:
+	$(GO) run ./scripts/gen-python-client
 
 lint: ## vet, format and the rules of .golangci.yml
 	@scripts/lint
@@ -54,7 +63,7 @@ fuzz: ## run every fuzz target for FUZZTIME (30s) each
 	@scripts/fuzz $(FUZZTIME)
 
 clean: ## remove what the other targets made (not the store in var/)
-	rm -rf bin dist
+	rm -rf bin dist clients/typescript/dist clients/typescript/node_modules
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -110,10 +110,18 @@ func (r *replicated) failedOver() {
 	for _, s := range r.sentinels {
 		client := s.Client()
 		testbed.Eventually(r.t, failoverTime, "the sentinels name it", func() bool {
-			addr, err := client.Do(r.t.Context(), "SENTINEL", "GET-MASTER-ADDR-BY-NAME", testbed.PrimaryName).StringSlice()
-			return err == nil && net.JoinHostPort(addr[0], addr[1]) == r.primary.Addr
+			return r.named(client) == r.primary.Addr
 		})
 	}
+}
+
+// named is who is the primary, as a sentinel says.
+func (r *replicated) named(sentinel *redis.Client) string {
+	addr, err := sentinel.Do(r.t.Context(), "SENTINEL", "GET-MASTER-ADDR-BY-NAME", testbed.PrimaryName).StringSlice()
+	if err != nil {
+		return err.Error()
+	}
+	return net.JoinHostPort(addr[0], addr[1])
 }
 
 // whole starts what is dead, as a replica, and waits until the sentinels could fail over to it.
@@ -136,6 +144,9 @@ func (r *replicated) whole() {
 	for _, s := range r.sentinels {
 		client := s.Client()
 		testbed.Eventually(r.t, failoverTime, "the sentinels know the replica", func() bool {
+			if now := r.named(client); now != r.primary.Addr {
+				r.t.Fatalf("a sentinel names %s as the primary, want %s: they have failed over unasked, as they do where a machine is too busy", now, r.primary.Addr)
+			}
 			list, err := client.Do(r.t.Context(), "SENTINEL", "REPLICAS", testbed.PrimaryName).Slice()
 			return err == nil && fit(list, r.replica.Addr)
 		})

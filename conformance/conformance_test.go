@@ -64,7 +64,7 @@ func TestConformance(t *testing.T) {
 		{name: "RQ", argv: []string{python, "python/rq_app.py"}, more: []string{"RQ jobs"}, own: true},
 	}
 	redis := testbed.Redis(t)
-	env := startProxy(t, redis.Addr)
+	env := startProxy(t).tenant(t, redis.Addr)
 	outcomes := map[string]map[string]string{}
 	for i, p := range programs {
 		t.Run(p.name, func(t *testing.T) {
@@ -174,26 +174,21 @@ func mark(outcome string) string {
 	return "**fails**"
 }
 
-// startProxy starts bin/respgate in front of a Redis and returns what the programs are
-// told by the environment.
-func startProxy(t *testing.T, backend string) []string {
+// proxy is a running bin/respgate.
+type proxy struct{ binary, addr, http string }
+
+// startProxy starts bin/respgate, and returns when it is ready.
+func startProxy(t *testing.T) proxy {
 	t.Helper()
 	binary, err := filepath.Abs("../bin/respgate")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr, admin := testbed.FreeAddr(t), testbed.FreeAddr(t)
-	t.Setenv("RESPGATE_LISTEN", addr)
-	t.Setenv("RESPGATE_HTTP_LISTEN", admin)
+	p := proxy{binary, testbed.FreeAddr(t), testbed.FreeAddr(t)}
+	t.Setenv("RESPGATE_LISTEN", p.addr)
+	t.Setenv("RESPGATE_HTTP_LISTEN", p.http)
 	t.Setenv("RESPGATE_STORE_DSN", "file:"+filepath.Join(t.TempDir(), "respgate.db"))
 	t.Setenv("RESPGATE_LOOPS", "2")
-	output(t, "", binary, "org", "create", "--name", "acme")
-	output(t, "", binary, "instance", "create", "--org", "acme", "--name", "cache", "--url", "redis://"+backend+"/0")
-	var key struct{ Key string }
-	made := output(t, "", binary, "key", "create", "--org", "acme", "--instance", "cache", "--name", "web", "--rate", "0", "--json")
-	if err := json.Unmarshal([]byte(made), &key); err != nil {
-		t.Fatal(err)
-	}
 	cmd := exec.Command(binary, "serve")
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -208,18 +203,31 @@ func startProxy(t *testing.T, backend string) []string {
 		}
 	})
 	testbed.Eventually(t, 20*time.Second, "the proxy is ready", func() bool {
-		res, err := http.Get("http://" + admin + "/health/ready")
+		res, err := http.Get("http://" + p.http + "/health/ready")
 		if err != nil {
 			return false
 		}
 		_ = res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	})
-	host, port, err := net.SplitHostPort(addr)
+	return p
+}
+
+// tenant makes one with a Redis and returns what the programs are told by the environment.
+func (p proxy) tenant(t *testing.T, backend string) []string {
+	t.Helper()
+	output(t, "", p.binary, "org", "create", "--name", "acme")
+	output(t, "", p.binary, "instance", "create", "--org", "acme", "--name", "cache", "--url", "redis://"+backend+"/0")
+	var key struct{ Key string }
+	made := output(t, "", p.binary, "key", "create", "--org", "acme", "--instance", "cache", "--name", "web", "--rate", "0", "--json")
+	if err := json.Unmarshal([]byte(made), &key); err != nil {
+		t.Fatal(err)
+	}
+	host, port, err := net.SplitHostPort(p.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []string{"REDIS_URL=redis://cache:" + key.Key + "@" + addr + "/0", "REDIS_HOST=" + host, "REDIS_PORT=" + port, "REDIS_KEY=" + key.Key}
+	return []string{"REDIS_URL=redis://cache:" + key.Key + "@" + p.addr + "/0", "REDIS_HOST=" + host, "REDIS_PORT=" + port, "REDIS_KEY=" + key.Key}
 }
 
 // nodeFolder installs the Node programs' libraries in a folder of the test's.

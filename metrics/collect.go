@@ -56,7 +56,7 @@ func (m *loopTotals) Collect(ch chan<- prometheus.Metric) {
 		collectTenant(ch, label, shards)
 	}
 	for id := range command.NumTop {
-		var h total
+		var h Durations
 		for _, l := range m.loops {
 			if shard := l.durations[id].Load(); shard != nil {
 				h.add(shard)
@@ -72,25 +72,11 @@ func collectTenant(ch chan<- prometheus.Metric, label string, shards []*Tenant) 
 	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
-	var commands [command.NumTop]uint64
-	var phases [numPhases]total
-	var clients int64
-	var in, out, limited uint64
+	var sum Totals
 	errors := map[errorKey]uint64{}
 	var retries [numRetries]uint64
 	for _, t := range shards {
-		for i := range t.commands {
-			if p := t.commands[i].Load(); p != nil {
-				for j := range min(pageSize, int(command.NumTop)-i*pageSize) {
-					commands[i*pageSize+j] += p[j].Load()
-				}
-			}
-		}
-		for i := range phases {
-			phases[i].add(&t.phases[i])
-		}
-		clients += t.clients.Load()
-		in, out, limited = in+t.in.Load(), out+t.out.Load(), limited+t.limited.Load()
+		sum.add(t)
 		t.mu.Lock()
 		for k, n := range t.errors {
 			errors[k] += n
@@ -100,7 +86,7 @@ func collectTenant(ch chan<- prometheus.Metric, label string, shards []*Tenant) 
 		}
 		t.mu.Unlock()
 	}
-	for id, n := range commands {
+	for id, n := range sum.Commands {
 		if n > 0 || command.ID(id) == command.Other {
 			counter(descCommands, n, command.ID(id).Info().Name, label)
 		}
@@ -111,37 +97,21 @@ func collectTenant(ch chan<- prometheus.Metric, label string, shards []*Tenant) 
 	for r, n := range retries {
 		counter(descRetries, n, label, retryNames[r])
 	}
-	for i := range phases {
-		phases[i].collect(ch, descPhases, label, phaseNames[i])
+	for i := range sum.Phases {
+		sum.Phases[i].collect(ch, descPhases, label, phaseNames[i])
 	}
-	ch <- prometheus.MustNewConstMetric(descClients, prometheus.GaugeValue, float64(clients), label)
-	counter(descBytes, in, label, "in")
-	counter(descBytes, out, label, "out")
-	counter(descLimited, limited, label)
+	ch <- prometheus.MustNewConstMetric(descClients, prometheus.GaugeValue, float64(sum.Clients), label)
+	counter(descBytes, sum.In, label, "in")
+	counter(descBytes, sum.Out, label, "out")
+	counter(descLimited, sum.Limited, label)
 }
 
-// total is a sum of histograms.
-type total struct {
-	buckets [len(bounds) + 1]uint64
-	count   uint64
-	nanos   int64
-}
-
-func (t *total) add(h *histogram) {
-	for i := range h.buckets {
-		n := h.buckets[i].Load()
-		t.buckets[i] += n
-		t.count += n
-	}
-	t.nanos += h.nanos.Load()
-}
-
-func (t *total) collect(ch chan<- prometheus.Metric, d *prometheus.Desc, labels ...string) {
+func (d *Durations) collect(ch chan<- prometheus.Metric, as *prometheus.Desc, labels ...string) {
 	cumulative := make(map[float64]uint64, len(bounds))
 	var below uint64
 	for i, bound := range seconds {
-		below += t.buckets[i]
+		below += d.buckets[i]
 		cumulative[bound] = below
 	}
-	ch <- prometheus.MustNewConstHistogram(d, t.count, float64(t.nanos)/1e9, cumulative, labels...)
+	ch <- prometheus.MustNewConstHistogram(as, d.count, float64(d.nanos)/1e9, cumulative, labels...)
 }

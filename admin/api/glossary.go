@@ -39,7 +39,7 @@ func explain(name string, s *huma.Schema) {
 // everywhere else.
 func glossary() map[string]word {
 	all := map[string]word{}
-	for _, part := range []map[string]word{wordsOfAll(), wordsOfKeys(), wordsOfUsers(), wordsOfLive()} {
+	for _, part := range []map[string]word{wordsOfAll(), wordsOfKeys(), wordsOfUsers(), wordsOfLive(), wordsOfPictures()} {
 		for field, w := range part {
 			all[field] = w
 		}
@@ -206,5 +206,28 @@ func wordsOfLive() map[string]word {
 		"after":          {doc: "how it is since, without secrets; null is not there"},
 		"outcome":        {doc: "what came of it", example: "ok", enum: []any{"ok", "denied", "failed"}},
 		"detail":         {doc: "why it was denied or failed, or how many events this one stands for", example: ""},
+	}
+}
+
+func wordsOfPictures() map[string]word {
+	return map[string]word{
+		"Picture.proxy":        {doc: "the id of the proxy that answers: what clients do at others is not in it", example: "Zb3kQ9"},
+		"hot_commands":         {doc: "the commands of the last point that were sent most, at most 8, the hottest first"},
+		"points":               {doc: "a point for each second, the oldest first"},
+		"Point.at":             {doc: "when the second ended, in UTC", example: exampleTime},
+		"commands_per_second":  {doc: "commands of its clients", example: 812.3},
+		"errors_per_second":    {doc: "commands answered with an error, refused ones too", example: 4.1},
+		"limited_per_second":   {doc: "of these, refused by a limit", example: 4.1},
+		"bytes_in_per_second":  {doc: "from clients", example: 51234.5},
+		"bytes_out_per_second": {doc: "to clients", example: 128345.6},
+		"p50_seconds":          {doc: "half of the commands that the instance answered took no longer, from being sent there to the reply; null: it answered none", example: 0.00018},
+		"p99_seconds":          {doc: "99 of 100 took no longer; null: it answered none", example: 0.0021},
+		"clients":              {doc: "that are connected", example: 40},
+		"links":                {doc: "connections to the instance"},
+		"shared":               {doc: "that many clients' commands go over", example: 2},
+		"pinned":               {doc: "that one client at a time has for itself, for transactions and the like, and idle ones", example: 3},
+		"subscriber":           {doc: "of clients that have subscribed", example: 1},
+		"HotCommand.command":   {doc: "its name, without subcommands; other: not known to respgate", example: "get"},
+		"per_second":           {doc: "how often it was sent", example: 512.5},
 	}
 }

@@ -64,6 +64,7 @@ type (
 		ID string `path:"instance" example:"7fJ0aQx2LbWn" doc:"the deleted instance's id"`
 	}
 	probed struct{ Body control.Probe }
+	drawn  struct{ Body control.Picture }
 )
 
 func instances(b *builder) {
@@ -127,6 +128,13 @@ func instanceActions(b *builder, tag string) {
 			p, err := b.control.TestInstance(ctx, actor, in.Org, in.Instance)
 			p.Warnings = append([]string{}, p.Warnings...)
 			return &probed{p}, err
+		})
+	register(b, operation{method: http.MethodGet, path: "/organizations/{org}/instances/{instance}/live", id: "getLivePicture", tag: tag, summary: "Show how an instance does",
+		description: "What its clients do at the proxy that answers, for each of the last 120 seconds as far as somebody has asked within a minute before. The first answer comes after a second, with one point.",
+		errors:      []int{http.StatusNotImplemented}},
+		func(ctx context.Context, actor control.Actor, in *InstancePath) (*drawn, error) {
+			p, err := b.control.Live(ctx, actor, in.Org, in.Instance)
+			return &drawn{p}, err
 		})
 }
 

@@ -62,6 +62,12 @@ func (l *fakeLive) Sessions(_ context.Context, orgID string) (of []tenant.Sessio
 
 func (l *fakeLive) EndSession(id string) { l.ended = append(l.ended, id) }
 
+// Picture has a point for every second.
+func (l *fakeLive) Picture(_ context.Context, in tenant.Instance, after time.Time) (control.Picture, error) {
+	p := control.Point{At: after.Add(time.Second), Clients: 1}
+	return control.Picture{Proxy: l.Proxy(), Hot: []control.HotCommand{{Command: "get of " + in.Label(), PerSecond: 1}}, Points: []control.Point{p}}, nil
+}
+
 func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -81,7 +87,7 @@ func newWorld(t testing.TB, open stores.Opener, cfg Config) *world {
 	w.store = open(t)
 	now := func() time.Time { return w.now }
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
-	w.control = control.New(control.Config{AdminToken: adminToken, Live: w.live, Log: log, Now: now, Test: func(_ context.Context, in tenant.Instance) control.Probe {
+	w.control = control.New(control.Config{AdminToken: adminToken, Live: w.live, Pictures: w.live, Log: log, Now: now, Test: func(_ context.Context, in tenant.Instance) control.Probe {
 		w.probing()
 		return control.Probe{Org: in.Org, Name: in.Name, Reachable: true}
 	}}, w.store)

@@ -103,11 +103,12 @@ type Config struct {
 	SessionTTL    time.Duration // how long a browser stays signed in; 12 h
 	TokenTTL      time.Duration // how long a token is good for which nobody says; 90 days
 
-	Audit Audit                                               // where events are kept; the store
-	Live  Live                                                // nil: this process serves no clients
-	Test  func(ctx context.Context, in tenant.Instance) Probe // connects to an instance; nil: this process cannot
-	Log   *slog.Logger                                        // nil: none
-	Now   func() time.Time                                    // time.Now
+	Audit    Audit                                               // where events are kept; the store
+	Live     Live                                                // nil: this process serves no clients
+	Pictures Pictures                                            // likewise
+	Test     func(ctx context.Context, in tenant.Instance) Probe // connects to an instance; nil: this process cannot
+	Log      *slog.Logger                                        // nil: none
+	Now      func() time.Time                                    // time.Now
 }
 
 func (c *Config) setDefaults(st *store.Store) {

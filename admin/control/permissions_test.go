@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -249,6 +250,17 @@ var permissions = []struct {
 	}},
 	{"Sessions: all", "", "who who no no no no yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		return w.Sessions(t.Context(), a, "")
+	}},
+	{"Live", "", "who who none yes yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		in := w.instance(t)
+		return w.Live(t.Context(), a, in.Org, in.Name)
+	}},
+	{"Watch", "", "who who none yes yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		in := w.instance(t)
+		for p, err := range w.Watch(t.Context(), a, in.Org, in.Name) {
+			return p, err
+		}
+		return nil, errors.New("it says nothing")
 	}},
 	{"KillSession", "session.kill", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		o := w.org(t)

@@ -36,6 +36,8 @@ func onStores(t *testing.T, open stores.Opener) {
 		{"sign in is throttled", testSignInIsThrottled},
 		{"invitations", testInvitations},
 		{"set password", testSetPassword},
+		{"watch", testWatch},
+		{"pictures of no proxy", testPicturesOfNoProxy},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
 	}

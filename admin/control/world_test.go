@@ -61,6 +61,12 @@ func (l *fakeLive) Sessions(_ context.Context, orgID string) (of []tenant.Sessio
 
 func (l *fakeLive) EndSession(id string) { l.ended = append(l.ended, id) }
 
+// Picture has a point for every second.
+func (l *fakeLive) Picture(_ context.Context, in tenant.Instance, after time.Time) (Picture, error) {
+	p := Point{At: after.Add(time.Second), Clients: 1}
+	return Picture{Proxy: l.Proxy(), Hot: []HotCommand{{Command: "get of " + in.Label(), PerSecond: 1}}, Points: []Point{p}}, nil
+}
+
 func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -75,7 +81,7 @@ func newWorld(t *testing.T, open stores.Opener, change ...func(*Config)) *world 
 	t.Helper()
 	st := open(t)
 	w := &world{store: st, live: &fakeLive{}}
-	cfg := Config{AdminToken: adminToken, Live: w.live, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Test: func(_ context.Context, in tenant.Instance) Probe {
+	cfg := Config{AdminToken: adminToken, Live: w.live, Pictures: w.live, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Test: func(_ context.Context, in tenant.Instance) Probe {
 		return Probe{Org: in.Org, Name: in.Name, Reachable: true, Warnings: []string{}}
 	}}
 	for _, f := range change {

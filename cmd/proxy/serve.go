@@ -20,6 +20,7 @@ import (
 	"github.com/respgate/respgate/admin"
 	"github.com/respgate/respgate/admin/api"
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/admin/picture"
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/health"
 	"github.com/respgate/respgate/internal/bare"
@@ -150,7 +151,8 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	}
 	s.checks.know(st, service)
 	events := newTrail(st, s.audit, s.metrics, s.log)
-	s.manage(st, data, events)
+	pictures := picture.New(s.metrics, data.Proxy())
+	s.manage(st, data, events, pictures)
 	if instances, err := st.Instances(ctx, "", store.Page{}); err == nil {
 		for _, in := range instances {
 			s.metrics.AddTenant(in.Label())
@@ -162,6 +164,7 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },
 		func(ctx context.Context) { s.watchInstances(ctx, st, data.dialer) },
 		func(ctx context.Context) { s.sweep(ctx, st) },
+		pictures.Run,
 		data.watchMemory,
 		s.certs.watch,
 		func(ctx context.Context) {

@@ -10,11 +10,12 @@ import (
 )
 
 // manage has the control plane served, now that there is a store.
-func (s *server) manage(st *store.Store, data *dataPlane, events *trail) {
+func (s *server) manage(st *store.Store, data *dataPlane, events *trail, pictures control.Pictures) {
 	s.control = control.New(control.Config{
 		Audit:      events,
 		AdminToken: s.cfg.HTTP.AdminToken,
 		Live:       data,
+		Pictures:   pictures,
 		Test:       s.testInstance,
 		Log:        s.log,
 	}, st)

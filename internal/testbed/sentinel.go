@@ -29,7 +29,7 @@ func Sentinels(tb testing.TB, n int, primary *Server, password string) []*Server
 			ports = "port 0\ntls-port " + own
 		}
 		conf := fmt.Sprintf("bind 127.0.0.1\n%s\ndir %s\nsentinel monitor %s %s %s %d\n", ports, s.dir, PrimaryName, host, port, n/2+1)
-		conf += fmt.Sprintf("sentinel down-after-milliseconds %[1]s 500\nsentinel failover-timeout %[1]s 3000\n", PrimaryName)
+		conf += fmt.Sprintf("sentinel down-after-milliseconds %[1]s 1000\nsentinel failover-timeout %[1]s 3000\n", PrimaryName)
 		if primary.Password != "" {
 			conf += fmt.Sprintf("sentinel auth-pass %s %s\n", PrimaryName, primary.Password)
 		}
