@@ -133,12 +133,15 @@ func (s *Store) UpdateUser(ctx context.Context, id string, change func(*tenant.U
 	return u, err
 }
 
-// DeleteUser deletes a user, with the user's memberships and tokens. The last owner of an
-// organization stays: ErrConflict.
-func (s *Store) DeleteUser(ctx context.Context, id string) error {
+// DeleteUser deletes a user, with the user's memberships and tokens, of that version, or any
+// with 0: else it is ErrStale. The last owner of an organization stays: ErrConflict.
+func (s *Store) DeleteUser(ctx context.Context, id string, version int64) error {
 	return s.write(ctx, "delete_user", func(tx statements) error {
 		u, err := user(ctx, tx, "id", id)
 		if err != nil {
+			return err
+		}
+		if err := CheckVersion(version, u.Version); err != nil {
 			return err
 		}
 		var org string

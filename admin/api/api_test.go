@@ -6,11 +6,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/respgate/respgate/internal/testbed/stores"
 )
 
-// TestAnswers is what each operation answers whom.
-func TestAnswers(t *testing.T) {
-	w := newWorld(t, Config{})
+// testAnswers is what each operation answers whom.
+func testAnswers(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
 	key := w.key(t).ID
 	const url = `"redis://10.0.0.5:6379/0"`
 	for _, c := range []struct {
@@ -71,6 +73,8 @@ func TestAnswers(t *testing.T) {
 		{"bad networks", request{who: "admin", call: "PATCH /keys/" + key, body: `{"allow_from":["10.1.2.3/8"]}`}, 422, `"location":"body.allow_from"`},
 		{"bad rules", request{who: "admin", call: "PATCH /keys/" + key, body: `{"commands":"+nosuchcommand"}`}, 422, `nosuchcommand`},
 		{"a certificate's name is for operators", request{who: "owner", call: "PATCH /keys/" + key, body: `{"certificate_name":"web.acme.example"}`}, 403, `certificate`},
+		{"+proxy is for operators", request{who: "owner", call: "PATCH /keys/" + key, body: `{"commands":"+@all +PROXY|info"}`}, 403, `commands: \"+PROXY|info\"`},
+		{"a key with +proxy is for operators", request{who: "owner", call: "POST /organizations/acme/keys", body: `{"name":"x","instances":["cache"],"commands":"+proxy"}`}, 403, `commands: \"+proxy\"`},
 		{"rotate a key", request{who: "admin", call: "POST /keys/" + key + "/rotate", body: `{"overlap_seconds":60}`}, 200, `"key":"rg_` + key},
 		{"refill a key", request{who: "admin", call: "POST /keys/" + key + "/reset-limit"}, 200, `{"keys":1}`},
 		{"refill all keys", request{who: "operator", call: "POST /reset-limits"}, 200, `{"keys":2}`},

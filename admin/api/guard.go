@@ -38,6 +38,9 @@ func (a *API) serve(op *huma.Operation, handler func(huma.Context)) http.Handler
 				refuse(http.StatusInternalServerError, "something went wrong here: the log says what").write(out)
 			}
 		}()
+		ctx, cancel := context.WithTimeout(r.Context(), a.wait)
+		defer cancel()
+		r = r.WithContext(ctx)
 		actor, err := a.identify(op, out.Header(), r)
 		if err != nil {
 			a.problem(op.OperationID, err).write(out)

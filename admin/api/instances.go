@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -93,8 +94,8 @@ func instances(b *builder) {
 		description: "By name."},
 		func(ctx context.Context, actor control.Actor, in *instanceList) (*listed[control.InstanceView], error) {
 			if in.Deleted {
-				all, err := b.control.DeletedInstances(ctx, actor, in.Org)
-				return cut(in.PageQuery, all, func(i tenant.Instance) string { return i.Name + "/" + i.ID }, control.ViewInstance), err
+				page, err := b.control.DeletedInstances(ctx, actor, in.Org, in.page())
+				return pageOf(in.PageQuery, page, func(i tenant.Instance) string { return i.Name + "/" + i.ID }, control.ViewInstance), err
 			}
 			page, err := b.control.Instances(ctx, actor, in.Org, in.page())
 			return pageOf(in.PageQuery, page, func(i tenant.Instance) string { return i.Name }, control.ViewInstance), err
@@ -125,7 +126,7 @@ func instances(b *builder) {
 			if err != nil {
 				return nil, err
 			}
-			return &none{}, b.control.DeleteInstance(ctx, actor, in.Org, in.Instance, control.Deletion{Version: version, Force: in.Force})
+			return &none{}, b.control.DeleteInstance(ctx, actor, in.Org, in.Instance, store.Deletion{Version: version, Force: in.Force})
 		})
 	instanceActions(b, tag)
 }

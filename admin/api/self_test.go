@@ -7,14 +7,15 @@ import (
 	"testing"
 
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
-// TestFor: a process's own requests need no token, whatever it is, and are noted as the
+// testFor: a process's own requests need no token, whatever it is, and are noted as the
 // actor's.
-func TestFor(t *testing.T) {
-	w := newWorld(t, Config{})
+func testFor(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
 	h := For(control.Actor{Kind: tenant.ByShell, Name: "ann"}, w.control, w.store, slog.New(slog.DiscardHandler))
 	ask := func(method, path, body, token string) *httptest.ResponseRecorder {
 		t.Helper()

@@ -126,27 +126,25 @@ func (s *Service) compareURL(ctx context.Context, a Actor, org, name string, url
 }
 
 // DeleteInstance deletes an instance until it is purged or restored. For admins.
-func (s *Service) DeleteInstance(ctx context.Context, a Actor, org, name string, d Deletion) error {
+func (s *Service) DeleteInstance(ctx context.Context, a Actor, org, name string, d store.Deletion) error {
 	_, err := onInstance(ctx, s, a, "delete", org, name, func(e *tenant.Event) (none, error) {
 		in, err := s.store.Instance(ctx, org, name)
 		if err != nil {
 			return none{}, err
 		}
 		e.TargetID, e.Before = in.ID, noted(ViewInstance(in))
-		if err := current(d.Version, in.Version); err != nil {
-			return none{}, err
-		}
-		return none{}, s.store.DeleteInstance(ctx, org, name, d.Force)
+		return none{}, s.store.DeleteInstance(ctx, org, name, d)
 	})
 	return err
 }
 
 // DeletedInstances returns by name an organization's that are not purged yet. For members.
-func (s *Service) DeletedInstances(ctx context.Context, a Actor, org string) ([]tenant.Instance, error) {
+// See store.DeletedInstances.
+func (s *Service) DeletedInstances(ctx context.Context, a Actor, org string, p store.Page) ([]tenant.Instance, error) {
 	if _, err := s.organization(ctx, a, org, tenant.Viewer, &tenant.Event{}); err != nil {
 		return nil, err
 	}
-	return s.store.DeletedInstances(ctx, org)
+	return s.store.DeletedInstances(ctx, org, p)
 }
 
 // RestoreInstance has the deleted instance with that id back. For admins.

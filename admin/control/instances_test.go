@@ -5,15 +5,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/tenant"
 )
 
-// TestCompareURL: who has an instance's URL can tell whether it is that, as often as wanted
+// testCompareURL: who has an instance's URL can tell whether it is that, as often as wanted
 // and without a trace; who has not is noted, and cannot go on guessing.
-func TestCompareURL(t *testing.T) {
+func testCompareURL(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
 	now := time.Unix(1000, 0)
-	w := newWorld(t, func(c *Config) { c.Now = func() time.Time { return now } })
+	w := newWorld(t, open, func(c *Config) { c.Now = func() time.Time { return now } })
 	in, a := w.instance(t), w.actors["admin"]
 	for range 10 * freePerAccount {
 		if same, err := w.CompareURL(ctx, a, in.Org, in.Name, testURL); !same || err != nil {

@@ -27,7 +27,7 @@ func TestSignInMeanwhile(t *testing.T) {
 			_, err := s.UpdateUser(ctx, shell, id, Change[tenant.User]{Apply: disable})
 			return err
 		}},
-		{"the user is deleted", func(s *Service, id string) error { return st.DeleteUser(ctx, id) }},
+		{"the user is deleted", func(s *Service, id string) error { return st.DeleteUser(ctx, id, 0) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			meanwhile := func() {}
@@ -55,7 +55,7 @@ func TestSignInMeanwhile(t *testing.T) {
 			if !errors.Is(err, ErrUnauthenticated) {
 				t.Errorf("signed in with what was the password: %v", err)
 			}
-			if err := st.DeleteUser(ctx, u.ID); err != nil && !errors.Is(err, tenant.ErrNotFound) {
+			if err := st.DeleteUser(ctx, u.ID, 0); err != nil && !errors.Is(err, tenant.ErrNotFound) {
 				t.Fatal(err)
 			}
 		})

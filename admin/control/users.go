@@ -176,7 +176,7 @@ func (s *Service) setHash(ctx context.Context, a Actor, u tenant.User, hash tena
 		return changed, err
 	}
 	for _, kind := range []tenant.TokenKind{tenant.BrowserSign, tenant.Invitation} {
-		tokens, listErr := s.store.Tokens(ctx, u.ID, kind)
+		tokens, listErr := s.store.Tokens(ctx, u.ID, kind, store.Page{})
 		err = errors.Join(err, listErr)
 		for _, t := range tokens {
 			if t.ID != a.Token.ID && t.RevokedAt.IsZero() {
@@ -190,13 +190,14 @@ func (s *Service) setHash(ctx context.Context, a Actor, u tenant.User, hash tena
 }
 
 // DeleteUser deletes a user with the user's memberships and tokens. For operators.
-func (s *Service) DeleteUser(ctx context.Context, a Actor, id string) error {
+// version is as in Change.
+func (s *Service) DeleteUser(ctx context.Context, a Actor, id string, version int64) error {
 	_, err := onUser(ctx, s, a, "delete", id, func(*tenant.Event, tenant.User) (none, error) {
 		if err := operator(a); err != nil {
 			return none{}, err
 		}
 		defer s.bearers.forget()
-		return none{}, s.store.DeleteUser(ctx, id)
+		return none{}, s.store.DeleteUser(ctx, id, version)
 	})
 	return err
 }

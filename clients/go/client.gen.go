@@ -1602,12 +1602,18 @@ type ResetLimitParams struct {
 type RevokeKeyParams struct {
 	// IdempotencyKey Any text, new for each thing that is to be done. When the same request is sent again with it, nothing is done, and the answer is the first one, with Idempotency-Replayed: true.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+
+	// IfMatch ETag of what is to be changed: 412 when it was changed meanwhile
+	IfMatch *string `json:"If-Match,omitempty"`
 }
 
 // RotateKeyParams defines parameters for RotateKey.
 type RotateKeyParams struct {
 	// IdempotencyKey Any text, new for each thing that is to be done. When the same request is sent again with it, nothing is done, and the answer is the first one, with Idempotency-Replayed: true.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+
+	// IfMatch ETag of what is to be changed: 412 when it was changed meanwhile
+	IfMatch *string `json:"If-Match,omitempty"`
 }
 
 // ListOrganizationsParams defines parameters for ListOrganizations.
@@ -4235,6 +4241,17 @@ func NewRevokeKeyRequest(server string, key string, params *RevokeKeyParams) (*h
 			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
+		if params.IfMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -4295,6 +4312,17 @@ func NewRotateKeyRequestWithBody(server string, key string, params *RotateKeyPar
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.IfMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam1)
 		}
 
 	}

@@ -135,7 +135,7 @@ func (l *ledger) save(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	err := l.saveUsage(ctx)
 	if err == nil && len(l.touched) > 0 {
-		if err = within(ctx, func(ctx context.Context) error { return l.store.Touch(ctx, l.touched, nil) }); err == nil {
+		if err = within(ctx, usagePatience, func(ctx context.Context) error { return l.store.Touch(ctx, l.touched, nil) }); err == nil {
 			clear(l.touched)
 		}
 	}
@@ -154,7 +154,7 @@ func (l *ledger) saveUsage(ctx context.Context) error {
 		for _, k := range batch {
 			records = append(records, l.pending[k])
 		}
-		if err := within(ctx, func(ctx context.Context) error { return l.store.AddUsage(ctx, records) }); err != nil {
+		if err := within(ctx, usagePatience, func(ctx context.Context) error { return l.store.AddUsage(ctx, records) }); err != nil {
 			return err
 		}
 		for _, k := range batch {
@@ -164,9 +164,9 @@ func (l *ledger) saveUsage(ctx context.Context) error {
 	return nil
 }
 
-// within calls fn with usagePatience.
-func within(ctx context.Context, fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, usagePatience)
+// within calls fn, which may take so long.
+func within(ctx context.Context, most time.Duration, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	return fn(ctx)
 }
