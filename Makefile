@@ -9,7 +9,7 @@ COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: run build test conformance chaos soak screenshots clients clients-ts clients-python lint vulncheck bench bench-smoke microbench fuzz clean help
+.PHONY: run build test conformance chaos soak screenshots clients clients-go clients-ts clients-python lint vulncheck bench bench-smoke microbench fuzz clean help
 
 run: build ## build, then run everything embedded: prints a key and a redis-cli line to paste
 	./bin/respgate dev
@@ -37,7 +37,10 @@ screenshots: ## have Chromium take the pictures of the console in docs/images, i
 	@scripts/need redis-server gcc chromium
 	$(GO) test -count=1 -timeout 20m -run TestConsoleInChromium ./cmd/proxy -console.screenshots $(CURDIR)/docs/images
 
-clients: clients-ts clients-python ## generate the clients of the management API anew, from docs/openapi.json
+clients: clients-go clients-ts clients-python ## generate the clients of the management API anew, from docs/openapi.json
+
+clients-go:
+	$(GO) test -count=1 -run TestGenerated ./clients/go -update
 
 clients-ts:
 	@scripts/need node npm

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/respgate/respgate/tenant"
@@ -15,11 +14,13 @@ import (
 // MaxCertificateName bounds the name of a key's client certificate, in bytes.
 const MaxCertificateName = 512
 
-func checkCertificateName(name string) error {
+// CheckCertificateName returns ErrInvalid for what cannot be the name of a key's client
+// certificate; "" is none.
+func CheckCertificateName(name string) error {
 	switch {
 	case len(name) > MaxCertificateName:
 		return invalid("certificate name of %d bytes: want at most %d", len(name), MaxCertificateName)
-	case !utf8.ValidString(name), strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }), strings.TrimSpace(name) != name:
+	case !utf8.ValidString(name), strings.ContainsFunc(name, unprintable), strings.TrimSpace(name) != name:
 		return invalid("certificate name %q: want printable characters, without spaces around them", name)
 	}
 	return nil

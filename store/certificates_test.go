@@ -45,7 +45,7 @@ func testCertificates(t *testing.T, s *Store) {
 		t.Errorf("its own name again: %v", err)
 	}
 
-	must[tenant.Key](t)(s.RevokeKey(ctx, a))
+	must[tenant.Key](t)(s.RevokeKey(ctx, a, 0))
 	opens("revoked", "", "spiffe://corp/web")
 	if err := bindTo(b, "spiffe://corp/web"); err != nil {
 		t.Errorf("the name of a revoked key: %v", err)
@@ -65,7 +65,7 @@ func testCertificates(t *testing.T, s *Store) {
 		if err := bindTo(id, instance); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.DeleteInstance(ctx, "acme", instance, true); err != nil {
+		if err := s.DeleteInstance(ctx, "acme", instance, Deletion{Force: true}); err != nil {
 			t.Fatal(err)
 		}
 		opens("deleted with its instance", "", instance)
@@ -73,7 +73,7 @@ func testCertificates(t *testing.T, s *Store) {
 	if err := bindTo(b, "taken"); err != nil {
 		t.Errorf("a deleted key's name: %v", err)
 	}
-	for _, in := range must[[]tenant.Instance](t)(s.DeletedInstances(ctx, "acme")) {
+	for _, in := range must[[]tenant.Instance](t)(s.DeletedInstances(ctx, "acme", Page{})) {
 		must[tenant.Instance](t)(s.RestoreInstance(ctx, "acme", in.ID))
 	}
 	opens("restored", "000000000003", "kept")

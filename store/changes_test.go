@@ -27,7 +27,7 @@ func testChanges(t *testing.T, s *Store) {
 		{"update", func() error {
 			return second(s.UpdateKey(ctx, a, func(k *tenant.Key) error { k.Name = "x"; return nil }))
 		}, a, ""},
-		{"rotate", func() error { return second(s.RotateKey(ctx, a, [32]byte{}, 0)) }, a, ""},
+		{"rotate", func() error { return second(s.RotateKey(ctx, a, [32]byte{}, 0, 0)) }, a, ""},
 		{"reset one", func() error { return second(s.ResetLimits(ctx, b)) }, b, ""},
 		{"reset all", func() error { return second(s.ResetLimits(ctx, "")) }, a + " " + b, ""},
 		{"set URL", func() error { return second(s.UpdateInstance(ctx, "acme", "queue", at("redis://x"))) }, a, ""},
@@ -35,17 +35,17 @@ func testChanges(t *testing.T, s *Store) {
 			return second(s.UpdateOrganization(ctx, "acme", func(o *tenant.Organization) error { o.MaxConnections = 5; return nil }))
 		}, a + " " + b, ""},
 		{"rename", func() error { return second(s.UpdateOrganization(ctx, "acme", rename("zenith"))) }, a + " " + b, "acme/cache acme/jobs acme/queue"},
-		{"revoke", func() error { return second(s.RevokeKey(ctx, b)) }, b, ""},
-		{"delete an instance", func() error { return s.DeleteInstance(ctx, "zenith", "queue", true) }, a, "zenith/queue"},
-		{"delete a key", func() error { return s.DeleteKey(ctx, a) }, a, ""},
+		{"revoke", func() error { return second(s.RevokeKey(ctx, b, 0)) }, b, ""},
+		{"delete an instance", func() error { return s.DeleteInstance(ctx, "zenith", "queue", Deletion{Force: true}) }, a, "zenith/queue"},
+		{"delete a key", func() error { return s.DeleteKey(ctx, a, 0) }, a, ""},
 		{"rename an instance", func() error {
 			return second(s.UpdateInstance(ctx, "zenith", "jobs", func(in *tenant.Instance) error { in.Name = "tasks"; return nil }))
 		}, b, "zenith/jobs"},
-		{"delete all", func() error { return s.DeleteOrganization(ctx, "zenith", true) }, b, "zenith/cache zenith/tasks"},
+		{"delete all", func() error { return s.DeleteOrganization(ctx, "zenith", Deletion{Force: true}) }, b, "zenith/cache zenith/tasks"},
 		{"restore all", func() error { return second(s.RestoreOrganization(ctx, orgID)) }, b, ""},
-		{"delete an instance that is a key's own", func() error { return s.DeleteInstance(ctx, "zenith", "tasks", true) }, b, "zenith/tasks"},
+		{"delete an instance that is a key's own", func() error { return s.DeleteInstance(ctx, "zenith", "tasks", Deletion{Force: true}) }, b, "zenith/tasks"},
 		{"restore it", func() error {
-			return second(s.RestoreInstance(ctx, "zenith", must[[]tenant.Instance](t)(s.DeletedInstances(ctx, "zenith"))[1].ID))
+			return second(s.RestoreInstance(ctx, "zenith", must[[]tenant.Instance](t)(s.DeletedInstances(ctx, "zenith", Page{}))[1].ID))
 		}, b, ""},
 		{"end a session", func() error { return s.EndSession(ctx, "aB3xY9-42") }, "", ""},
 	} {

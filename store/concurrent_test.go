@@ -73,7 +73,7 @@ func testWrittenAtOnce(t *testing.T, pg *testbed.PostgresServer) {
 	if made.Load() != room-1 || keys.Load() != room-1 {
 		t.Errorf("made %d instances and %d keys beside one, want %d", made.Load(), keys.Load(), room-1)
 	}
-	all := must[[]tenant.Membership](t)(s.Members(ctx, "acme"))
+	all := must[[]tenant.Membership](t)(s.Members(ctx, "acme", Page{}))
 	if len(all) > room || removed.Load() != 1 || !hasOwner(all) {
 		t.Errorf("%d owners went, members are %+v, want an owner and at most %d", removed.Load(), all, room)
 	}

@@ -232,6 +232,7 @@ func testObserved(t *testing.T, s *Store, seen *queries) {
 	if _, err := s.UpdateKey(ctx, k.ID, func(*tenant.Key) error { return no }); !errors.Is(err, no) {
 		t.Errorf("a refused change: %v", err)
 	}
+	wantError(t, second(s.RevokeKey(ctx, k.ID, k.Version+1)), ErrStale, "it is version 1, not 2")
 	for name := range seen.seen {
 		if !slices.Contains(QueryNames(), name) {
 			t.Errorf("query %q is not in QueryNames", name)

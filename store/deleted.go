@@ -16,10 +16,11 @@ const (
 )
 
 // DeletedOrganizations returns the organizations that are deleted and not yet purged, by
-// the name that they had.
-func (s *Store) DeletedOrganizations(ctx context.Context) (all []tenant.Organization, err error) {
+// the name that they had and their id; a page is after both, with '/' between.
+func (s *Store) DeletedOrganizations(ctx context.Context, p Page) (all []tenant.Organization, err error) {
+	name, id := p.pair()
 	err = s.read(ctx, "deleted_organizations", func() (err error) {
-		all, err = list(ctx, s.db, scanOrganization, selectOrganization+" WHERE o.deleted_at IS NOT NULL ORDER BY o.deleted_name, o.id")
+		all, err = list(ctx, s.db, scanOrganization, selectOrganization+" WHERE o.deleted_at IS NOT NULL AND (o.deleted_name, o.id) > (?, ?) ORDER BY o.deleted_name, o.id LIMIT ?", name, id, p.limit())
 		return err
 	})
 	return all, err
@@ -53,14 +54,16 @@ func (s *Store) RestoreOrganization(ctx context.Context, id string) (o tenant.Or
 }
 
 // DeletedInstances returns an organization's instances that are deleted and not yet
-// purged, by the name that they had.
-func (s *Store) DeletedInstances(ctx context.Context, org string) (all []tenant.Instance, err error) {
+// purged, by the name that they had and their id; a page is after both, with '/' between.
+func (s *Store) DeletedInstances(ctx context.Context, org string, p Page) (all []tenant.Instance, err error) {
+	name, id := p.pair()
 	err = s.read(ctx, "deleted_instances", func() error {
 		o, err := organization(ctx, s.db, org)
 		if err != nil {
 			return err
 		}
-		all, err = list(ctx, s.db, s.scanInstance, selectInstance+" WHERE o.id = ? AND i.deleted_at IS NOT NULL ORDER BY i.deleted_name, i.id", o.ID)
+		all, err = list(ctx, s.db, s.scanInstance, selectInstance+" WHERE o.id = ? AND i.deleted_at IS NOT NULL AND (i.deleted_name, i.id) > (?, ?) ORDER BY i.deleted_name, i.id LIMIT ?",
+			o.ID, name, id, p.limit())
 		return err
 	})
 	return all, err

@@ -21,7 +21,7 @@ func testDeleted(t *testing.T, s *Store) {
 	user := must[tenant.User](t)(s.CreateUser(ctx, tenant.User{Email: "gavin@example.com"}))
 	must[tenant.Membership](t)(s.SetMember(ctx, "hooli", user.ID, tenant.Owner))
 	before := must[tenant.Counts](t)(s.Counts(ctx))
-	if err := s.DeleteOrganization(ctx, "hooli", true); err != nil {
+	if err := s.DeleteOrganization(ctx, "hooli", Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	for what, err := range map[string]error{
@@ -31,10 +31,10 @@ func testDeleted(t *testing.T, s *Store) {
 		"its instance":              second(s.Instance(ctx, "~"+was.ID, "cache")),
 		"its key":                   second(s.Key(ctx, id)),
 		"the key's grant":           second(s.Grant(ctx, id)),
-		"a change of the key":       second(s.RevokeKey(ctx, id)),
-		"its members":               second(s.Members(ctx, "hooli")),
+		"a change of the key":       second(s.RevokeKey(ctx, id, 0)),
+		"its members":               second(s.Members(ctx, "hooli", Page{})),
 		"a membership":              second(s.Membership(ctx, "~"+was.ID, user.ID)),
-		"a second deletion":         s.DeleteOrganization(ctx, "~"+was.ID, true),
+		"a second deletion":         s.DeleteOrganization(ctx, "~"+was.ID, Deletion{Force: true}),
 		"another's restoration":     second(s.RestoreOrganization(ctx, "nosuch")),
 		"an instance's restoration": second(s.RestoreInstance(ctx, "hooli", id)),
 	} {
@@ -58,7 +58,7 @@ func testDeleted(t *testing.T, s *Store) {
 	if want := (tenant.Counts{Organizations: before.Organizations - 1, Users: before.Users, Instances: before.Instances - 2, Keys: before.Keys - 1}); after != want {
 		t.Errorf("counts are %+v, want %+v", after, want)
 	}
-	gone := must[[]tenant.Organization](t)(s.DeletedOrganizations(ctx))
+	gone := must[[]tenant.Organization](t)(s.DeletedOrganizations(ctx, Page{}))
 	i := slices.IndexFunc(gone, func(o tenant.Organization) bool { return o.ID == was.ID })
 	if i < 0 || gone[i].Name != "hooli" || gone[i].Version != was.Version+1 || time.Since(gone[i].DeletedAt).Abs() > time.Minute {
 		t.Fatalf("deleted are %+v, want hooli among them", gone)
@@ -84,12 +84,12 @@ func testDeleted(t *testing.T, s *Store) {
 func testDeletedInstance(t *testing.T, s *Store, id string) {
 	ctx := t.Context()
 	queue := must[tenant.Instance](t)(s.Instance(ctx, "hooli", "queue"))
-	if err := s.DeleteInstance(ctx, "hooli", "queue", true); err != nil {
+	if err := s.DeleteInstance(ctx, "hooli", "queue", Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := s.UpdateInstance(ctx, "hooli", "~"+queue.ID, at("redis://x"))
 	wantError(t, err, tenant.ErrNotFound, "not found")
-	gone, err := s.DeletedInstances(ctx, "hooli")
+	gone, err := s.DeletedInstances(ctx, "hooli", Page{})
 	if err != nil || len(gone) != 1 || gone[0].Name != "queue" || gone[0].URL != testURL || gone[0].DeletedAt.IsZero() {
 		t.Fatalf("deleted are %+v, %v, want the queue", gone, err)
 	}
@@ -98,7 +98,7 @@ func testDeletedInstance(t *testing.T, s *Store, id string) {
 	must[tenant.Instance](t)(s.CreateInstance(ctx, "hooli", "queue", "redis://other"))
 	_, err = s.RestoreInstance(ctx, "hooli", queue.ID)
 	wantError(t, err, ErrConflict, `instance "queue" of organization "hooli" exists already`)
-	if err := s.DeleteInstance(ctx, "hooli", "queue", false); err != nil {
+	if err := s.DeleteInstance(ctx, "hooli", "queue", Deletion{}); err != nil {
 		t.Errorf("the one that no key opens: %v", err)
 	}
 	// What else changes of the key meanwhile leaves what it opened.
@@ -123,8 +123,8 @@ func testDeletedKeys(t *testing.T, s *Store) {
 	ids := map[string]string{}
 	for _, name := range []string{"queue", "jobs"} {
 		ids[name] = must[tenant.Instance](t)(s.Instance(ctx, "acme", name)).ID
-		wantError(t, s.DeleteInstance(ctx, "acme", name, false), ErrConflict, "is opened by 1 keys")
-		if err := s.DeleteInstance(ctx, "acme", name, true); err != nil {
+		wantError(t, s.DeleteInstance(ctx, "acme", name, Deletion{}), ErrConflict, "is opened by 1 keys")
+		if err := s.DeleteInstance(ctx, "acme", name, Deletion{Force: true}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -17,7 +17,8 @@ type dialect struct {
 	options    []goose.ProviderOption
 	migrations string                    // their folder
 	bind       func(query string) string // to the driver's placeholders
-	begin      string                    // runs first in each transaction that writes; "" is nothing
+	isolation  sql.IsolationLevel        // of transactions that write
+	begin      string                    // runs first in each of these; "" is nothing
 	changed    string                    // tells other processes of a change; "" where nothing can
 }
 

@@ -16,8 +16,7 @@ var (
 	ErrQuota = fmt.Errorf("quota: %w", ErrConflict)
 	// ErrReused is an ErrConflict: an idempotency key was another request's.
 	ErrReused = fmt.Errorf("reused: %w", ErrConflict)
-	// ErrStale is for functions that change a value to return: it is not the version
-	// that the change was made for.
+	// ErrStale is for a change that was made for another version than there is.
 	ErrStale = errors.New("it was changed meanwhile")
 )
 
@@ -50,7 +49,7 @@ func refuse(err error) error {
 // answered reports whether an error is the store's answer, and no failure of it.
 func answered(err error) bool {
 	var r refused
-	return errors.Is(err, tenant.ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrInvalid) || errors.As(err, &r)
+	return errors.Is(err, tenant.ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrInvalid) || errors.Is(err, ErrStale) || errors.As(err, &r)
 }
 
 func notFound(format string, args ...any) error {
@@ -67,6 +66,20 @@ func quota(format string, args ...any) error {
 
 func invalid(format string, args ...any) error {
 	return &problem{ErrInvalid, fmt.Sprintf(format, args...)}
+}
+
+// CheckVersion returns ErrStale unless wanted is the version that there is, or 0.
+func CheckVersion(wanted, version int64) error {
+	if wanted != 0 && wanted != version {
+		return &problem{ErrStale, fmt.Sprintf("it was changed meanwhile: it is version %d, not %d", version, wanted)}
+	}
+	return nil
+}
+
+// Deletion is how an organization or an instance is deleted.
+type Deletion struct {
+	Version int64 // that is to be deleted, else it is ErrStale; 0 is any
+	Force   bool  // also while it has instances and keys, or keys open it
 }
 
 func checkName(what, name string) error {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/respgate/respgate/tenant"
 )
@@ -68,7 +67,7 @@ func (s *Store) instanceFree(ctx context.Context, tx statements, org, name strin
 func (s *Store) Instances(ctx context.Context, org string, p Page) (all []tenant.Instance, err error) {
 	err = s.read(ctx, "instances", func() (err error) {
 		if org == "" {
-			afterOrg, afterName, _ := strings.Cut(p.After, "/")
+			afterOrg, afterName := p.pair()
 			all, err = list(ctx, s.db, s.scanInstance, selectInstance+liveInstance+" AND (o.name, i.name) > (?, ?) ORDER BY o.name, i.name LIMIT ?", afterOrg, afterName, p.limit())
 			return err
 		}
@@ -126,18 +125,21 @@ func (s *Store) UpdateInstance(ctx context.Context, org, name string, change fun
 
 // DeleteInstance deletes an instance: no key opens it, those whose own it is open
 // nothing, and its name is free, but until it is purged RestoreInstance has it back.
-// While keys open it, that is ErrConflict, unless force.
-func (s *Store) DeleteInstance(ctx context.Context, org, name string, force bool) error {
+// While keys open it, that is ErrConflict, unless d.Force.
+func (s *Store) DeleteInstance(ctx context.Context, org, name string, d Deletion) error {
 	return s.write(ctx, "delete_instance", func(tx statements) error {
 		in, err := s.instance(ctx, tx, org, name)
 		if err != nil {
+			return err
+		}
+		if err := CheckVersion(d.Version, in.Version); err != nil {
 			return err
 		}
 		var keys int
 		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM "+liveKeys+" JOIN key_instances ki ON ki.key_id = k.id WHERE ki.instance_id = ?", in.ID).Scan(&keys); err != nil {
 			return err
 		}
-		if keys > 0 && !force {
+		if keys > 0 && !d.Force {
 			return conflict("instance %q of organization %q is opened by %d keys: delete them first, or use force", name, org, keys)
 		}
 		if err := s.changed(ctx, tx, changedKeysOfInstance, deletedLabel)(in.ID); err != nil {

@@ -41,7 +41,7 @@ func checkKey(k tenant.Key) error {
 	case len(k.AllowFrom) > tenant.MaxNetworks:
 		return invalid("key with %d networks: want at most %d", len(k.AllowFrom), tenant.MaxNetworks)
 	}
-	if err := checkCertificateName(k.CertificateName); err != nil {
+	if err := CheckCertificateName(k.CertificateName); err != nil {
 		return err
 	}
 	for what, n := range map[string]*int{"rate": k.Limits.Rate, "burst": k.Limits.Burst} {
@@ -219,12 +219,16 @@ func (s *Store) UpdateKey(ctx context.Context, id string, change func(*tenant.Ke
 }
 
 // RotateKey gives a key another secret; the old one, and no other, is good for overlap
-// from now on, at most MaxOverlap. A revoked key stays as it is: ErrConflict.
-func (s *Store) RotateKey(ctx context.Context, id string, hash [32]byte, overlap time.Duration) (tenant.Key, error) {
+// from now on, at most MaxOverlap. A revoked key stays as it is: ErrConflict. version is as
+// RevokeKey's.
+func (s *Store) RotateKey(ctx context.Context, id string, hash [32]byte, overlap time.Duration, version int64) (tenant.Key, error) {
 	if overlap < 0 || overlap > MaxOverlap {
 		return tenant.Key{}, invalid("overlap of %v: want 0s to %v", overlap, MaxOverlap)
 	}
 	return s.updateKey(ctx, "rotate_key", id, func(k *tenant.Key) error {
+		if err := CheckVersion(version, k.Version); err != nil {
+			return err
+		}
 		if !k.RevokedAt.IsZero() {
 			return conflict("key %s is revoked: make a new one", id)
 		}
@@ -237,9 +241,13 @@ func (s *Store) RotateKey(ctx context.Context, id string, hash [32]byte, overlap
 	})
 }
 
-// RevokeKey ends a key for good. The first time stays.
-func (s *Store) RevokeKey(ctx context.Context, id string) (tenant.Key, error) {
+// RevokeKey ends a key for good, of that version, or any with 0: else it is ErrStale. The
+// first time stays.
+func (s *Store) RevokeKey(ctx context.Context, id string, version int64) (tenant.Key, error) {
 	return s.updateKey(ctx, "revoke_key", id, func(k *tenant.Key) error {
+		if err := CheckVersion(version, k.Version); err != nil {
+			return err
+		}
 		if k.RevokedAt.IsZero() {
 			k.RevokedAt = now()
 		}
@@ -247,16 +255,20 @@ func (s *Store) RevokeKey(ctx context.Context, id string) (tenant.Key, error) {
 	})
 }
 
-// DeleteKey ends a key and forgets it.
-func (s *Store) DeleteKey(ctx context.Context, id string) error {
+// DeleteKey ends a key and forgets it. version is as RevokeKey's.
+func (s *Store) DeleteKey(ctx context.Context, id string, version int64) error {
 	return s.write(ctx, "delete_key", func(tx statements) error {
-		if _, err := s.key(ctx, tx, id); err != nil {
+		k, err := s.key(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := CheckVersion(version, k.Version); err != nil {
 			return err
 		}
 		if err := s.keyChanged(ctx, tx, id); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, "DELETE FROM api_keys WHERE id = ?", id)
+		_, err = tx.ExecContext(ctx, "DELETE FROM api_keys WHERE id = ?", id)
 		return err
 	})
 }

@@ -41,7 +41,7 @@ func testKeys(t *testing.T, s *Store) {
 	if got, err := s.UpdateKey(ctx, made.ID, in); err != nil || *got.Limits.Rate != 6 || *must[tenant.Key](t)(s.Key(ctx, made.ID)).Limits.Rate != 6 {
 		t.Errorf("changed in place: %+v, %v", got, err)
 	}
-	if got, err := s.RotateKey(ctx, made.ID, [32]byte{7}, 0); err != nil || got.SecretHash != [32]byte{7} {
+	if got, err := s.RotateKey(ctx, made.ID, [32]byte{7}, 0, 0); err != nil || got.SecretHash != [32]byte{7} {
 		t.Errorf("rotated %+v, %v", got, err)
 	}
 	seed(t, s, "globex", "000000000002", "cache")
@@ -51,14 +51,14 @@ func testKeys(t *testing.T, s *Store) {
 	if n, err := s.ResetLimits(ctx, made.ID); err != nil || n != 1 || must[tenant.Key](t)(s.Key(ctx, made.ID)).Limits.Reset != 2 {
 		t.Errorf("reset %d, %v", n, err)
 	}
-	revoked, err := s.RevokeKey(ctx, made.ID)
+	revoked, err := s.RevokeKey(ctx, made.ID, 0)
 	if err != nil || revoked.RevokedAt.IsZero() {
 		t.Errorf("revoked %+v, %v", revoked, err)
 	}
-	if again, err := s.RevokeKey(ctx, made.ID); err != nil || !again.RevokedAt.Equal(revoked.RevokedAt) {
+	if again, err := s.RevokeKey(ctx, made.ID, 0); err != nil || !again.RevokedAt.Equal(revoked.RevokedAt) {
 		t.Errorf("revoked again %+v, %v", again, err)
 	}
-	_, err = s.RotateKey(ctx, made.ID, [32]byte{8}, 0)
+	_, err = s.RotateKey(ctx, made.ID, [32]byte{8}, 0, 0)
 	wantError(t, err, ErrConflict, "is revoked")
 	id := func(k tenant.Key) string { return k.ID }
 	if all, err := s.Keys(ctx, "", Page{}); err != nil || names(all, id) != "000000000001 000000000002" {
@@ -70,14 +70,14 @@ func testKeys(t *testing.T, s *Store) {
 	if got, err := s.Counts(ctx); err != nil || got != (tenant.Counts{Organizations: 2, Instances: 3, Keys: 1}) {
 		t.Errorf("counts %+v, %v", got, err)
 	}
-	if err := s.DeleteKey(ctx, made.ID); err != nil {
+	if err := s.DeleteKey(ctx, made.ID, 0); err != nil {
 		t.Error(err)
 	}
 	for what, err := range map[string]error{
-		"delete": s.DeleteKey(ctx, made.ID),
+		"delete": s.DeleteKey(ctx, made.ID, 0),
 		"reset":  second(s.ResetLimits(ctx, made.ID)),
-		"revoke": second(s.RevokeKey(ctx, made.ID)),
-		"rotate": second(s.RotateKey(ctx, made.ID, [32]byte{}, 0)),
+		"revoke": second(s.RevokeKey(ctx, made.ID, 0)),
+		"rotate": second(s.RotateKey(ctx, made.ID, [32]byte{}, 0, 0)),
 		"update": second(s.UpdateKey(ctx, made.ID, func(*tenant.Key) error { return nil })),
 	} {
 		if !errors.Is(err, tenant.ErrNotFound) {
@@ -97,7 +97,7 @@ func testGrants(t *testing.T, s *Store) {
 	}
 	_, err = s.Grant(ctx, "nosuch")
 	wantError(t, err, tenant.ErrNotFound, `key "nosuch" not found`)
-	must[tenant.Key](t)(s.RevokeKey(ctx, k.ID))
+	must[tenant.Key](t)(s.RevokeKey(ctx, k.ID, 0))
 	if g, err := s.Grant(ctx, k.ID); err != nil || g.Key.RevokedAt.IsZero() {
 		t.Errorf("a revoked key: %+v, %v", g, err)
 	}

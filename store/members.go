@@ -72,13 +72,13 @@ func anotherOwner(ctx context.Context, tx statements, m tenant.Membership) error
 }
 
 // Members returns an organization's members by e-mail address.
-func (s *Store) Members(ctx context.Context, org string) (all []tenant.Membership, err error) {
+func (s *Store) Members(ctx context.Context, org string, p Page) (all []tenant.Membership, err error) {
 	err = s.read(ctx, "members", func() error {
 		o, err := organization(ctx, s.db, org)
 		if err != nil {
 			return err
 		}
-		all, err = list(ctx, s.db, scanMembership, selectMembership+" AND m.org_id = ? ORDER BY u.email", o.ID)
+		all, err = list(ctx, s.db, scanMembership, selectMembership+" AND m.org_id = ? AND u.email > ? ORDER BY u.email LIMIT ?", o.ID, p.After, p.limit())
 		return err
 	})
 	return all, err

@@ -47,6 +47,9 @@ func testUsers(t *testing.T, s *Store) {
 		"no UTF-8":              {Email: "c@example.com", Name: "\xff"},
 		"no UTF-8 address":      {Email: "c\xff@example.com"},
 		"byte 0 in address":     {Email: "c\x00@example.com"},
+		"a space of no width":   {Email: "c\u200b@example.com"},
+		"turned around":         {Email: "c\u202e@example.com"},
+		"a control character":   {Email: "c\u0085@example.com"},
 		"a long hash":           {Email: "c@example.com", PasswordHash: tenant.Secret(strings.Repeat("a", 513))},
 	} {
 		if _, err := s.CreateUser(ctx, bad); err == nil {
@@ -61,10 +64,10 @@ func testUsers(t *testing.T, s *Store) {
 	if c, err := s.Counts(ctx); err != nil || c.Users != 2 {
 		t.Errorf("counts %+v, %v, want 2 users", c, err)
 	}
-	if err := s.DeleteUser(ctx, bob.ID); err != nil {
+	if err := s.DeleteUser(ctx, bob.ID, 0); err != nil {
 		t.Error(err)
 	}
-	wantError(t, s.DeleteUser(ctx, bob.ID), tenant.ErrNotFound, "user")
+	wantError(t, s.DeleteUser(ctx, bob.ID, 0), tenant.ErrNotFound, "user")
 	for _, err := range []error{
 		second(s.User(ctx, bob.ID)), second(s.UserByEmail(ctx, bob.Email)), second(s.UpdateUser(ctx, bob.ID, func(*tenant.User) error { return nil })),
 	} {
@@ -95,14 +98,14 @@ func testMembers(t *testing.T, s *Store) {
 	const last = `user "richard@example.com" is the last owner of organization "pied-piper": make another one first`
 	wantError(t, second(s.SetMember(ctx, org.Name, richard, tenant.Admin)), ErrConflict, last)
 	wantError(t, s.RemoveMember(ctx, org.Name, richard), ErrConflict, last)
-	wantError(t, s.DeleteUser(ctx, richard), ErrConflict, last)
+	wantError(t, s.DeleteUser(ctx, richard, 0), ErrConflict, last)
 	must[tenant.Membership](t)(s.SetMember(ctx, org.Name, richard, tenant.Owner)) // as it is
 	must[tenant.Membership](t)(s.SetMember(ctx, org.Name, dinesh, tenant.Owner))
 	if m, err := s.SetMember(ctx, org.Name, richard, tenant.Admin); err != nil || m.Role != tenant.Admin {
 		t.Errorf("one of two owners: %+v, %v", m, err)
 	}
 	role := func(m tenant.Membership) string { return m.Org + ":" + m.Email + ":" + string(m.Role) }
-	if all, err := s.Members(ctx, org.Name); err != nil || names(all, role) !=
+	if all, err := s.Members(ctx, org.Name, Page{}); err != nil || names(all, role) !=
 		"pied-piper:dinesh@example.com:owner pied-piper:jared@example.com:viewer pied-piper:richard@example.com:admin" {
 		t.Errorf("members: %s, %v", names(all, role), err)
 	}
@@ -119,7 +122,7 @@ func testMembers(t *testing.T, s *Store) {
 		"removed":                second(s.Membership(ctx, org.Name, jared)),
 		"removed again":          s.RemoveMember(ctx, org.Name, jared),
 		"of no organization":     second(s.Membership(ctx, "nosuch", jared)),
-		"members of none":        second(s.Members(ctx, "nosuch")),
+		"members of none":        second(s.Members(ctx, "nosuch", Page{})),
 		"of no user":             second(s.SetMember(ctx, org.Name, "nosuch", tenant.Viewer)),
 		"set in no organization": second(s.SetMember(ctx, "nosuch", jared, tenant.Viewer)),
 		"removed from none":      s.RemoveMember(ctx, "nosuch", jared),
@@ -132,14 +135,14 @@ func testMembers(t *testing.T, s *Store) {
 	}
 	wantError(t, second(s.SetMember(ctx, org.Name, jared, "root")), ErrInvalid, `role "root": want one of [viewer admin owner]`)
 	// An organization that is deleted keeps nobody.
-	if err := s.DeleteOrganization(ctx, org.Name, true); err != nil {
+	if err := s.DeleteOrganization(ctx, org.Name, Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DeleteUser(ctx, dinesh); err != nil {
+	if err := s.DeleteUser(ctx, dinesh, 0); err != nil {
 		t.Errorf("the last owner of a deleted organization: %v", err)
 	}
 	back, err := s.RestoreOrganization(ctx, org.ID)
-	if all, _ := s.Members(ctx, back.Name); err != nil || len(all) != 1 {
+	if all, _ := s.Members(ctx, back.Name, Page{}); err != nil || len(all) != 1 {
 		t.Errorf("restored %+v, %v, with members %+v, want richard", back, err, all)
 	}
 }
@@ -166,7 +169,7 @@ func testQuotas(t *testing.T, s *Store) {
 	must[tenant.Key](t)(s.CreateKey(ctx, k))
 	k.ID = "000000000003"
 	full(second(s.CreateKey(ctx, k)), `organization "acme" may have 2 keys, and has them`)
-	must[tenant.Key](t)(s.RevokeKey(ctx, "000000000002"))
+	must[tenant.Key](t)(s.RevokeKey(ctx, "000000000002", 0))
 	must[tenant.Key](t)(s.CreateKey(ctx, k)) // a revoked one has no place
 	k.ID, k.RevokedAt = "000000000004", time.Now()
 	must[tenant.Key](t)(s.CreateKey(ctx, k))
@@ -186,12 +189,12 @@ func testQuotas(t *testing.T, s *Store) {
 func testRestoredQuotas(t *testing.T, s *Store, full func(err error, words string)) {
 	ctx := t.Context()
 	cache := must[tenant.Instance](t)(s.Instance(ctx, "acme", "cache"))
-	if err := s.DeleteInstance(ctx, "acme", "cache", true); err != nil {
+	if err := s.DeleteInstance(ctx, "acme", "cache", Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	must[tenant.Instance](t)(s.CreateInstance(ctx, "acme", "jobs", testURL))
 	full(second(s.RestoreInstance(ctx, "acme", cache.ID)), "may have 2 instances, and has them")
-	if err := s.DeleteInstance(ctx, "acme", "jobs", false); err != nil {
+	if err := s.DeleteInstance(ctx, "acme", "jobs", Deletion{}); err != nil {
 		t.Fatal(err)
 	}
 	k := tenant.Key{ID: "000000000005", Org: "acme", Name: "web", Instances: []string{"queue"}}

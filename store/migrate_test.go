@@ -55,7 +55,7 @@ func testMigrates(t *testing.T, open func() *Store) {
 	must[tenant.Membership](t)(s.SetMember(ctx, "globex", u.ID, tenant.Owner))
 	for _, err := range []error{
 		s.AddUsage(ctx, []tenant.Usage{{KeyID: shared, InstanceID: "inst00000002", At: time.Now(), Commands: 1}}),
-		s.DeleteInstance(ctx, "acme", "queue", true), s.DeleteOrganization(ctx, "globex", true), s.EndSession(ctx, "a-1"),
+		s.DeleteInstance(ctx, "acme", "queue", Deletion{Force: true}), s.DeleteOrganization(ctx, "globex", Deletion{Force: true}), s.EndSession(ctx, "a-1"),
 	} {
 		if err != nil {
 			t.Fatal(err)

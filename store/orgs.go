@@ -129,11 +129,14 @@ func (s *Store) UpdateOrganization(ctx context.Context, name string, change func
 
 // DeleteOrganization deletes an organization: its keys open nothing, and its name is free,
 // but until it is purged RestoreOrganization has it back. With instances or keys it is in
-// use: ErrConflict, unless force deletes these too.
-func (s *Store) DeleteOrganization(ctx context.Context, name string, force bool) error {
+// use: ErrConflict, unless d.Force deletes these too.
+func (s *Store) DeleteOrganization(ctx context.Context, name string, d Deletion) error {
 	return s.write(ctx, "delete_organization", func(tx statements) error {
 		o, err := organization(ctx, tx, name)
 		if err != nil {
+			return err
+		}
+		if err := CheckVersion(d.Version, o.Version); err != nil {
 			return err
 		}
 		var instances, keys int
@@ -142,7 +145,7 @@ func (s *Store) DeleteOrganization(ctx context.Context, name string, force bool)
 		if err != nil {
 			return err
 		}
-		if instances+keys > 0 && !force {
+		if instances+keys > 0 && !d.Force {
 			return conflict("organization %q has %d instances and %d keys: delete them first, or use force", name, instances, keys)
 		}
 		if err := s.organizationChanged(ctx, tx, o); err != nil {

@@ -32,13 +32,13 @@ func testOrganizations(t *testing.T, s *Store) {
 		t.Errorf("listed %s, %v", got, err)
 	}
 	seed(t, s, "zenith", "000000000001", "cache")
-	wantError(t, s.DeleteOrganization(ctx, "zenith", false), ErrConflict, "1 instances and 1 keys")
+	wantError(t, s.DeleteOrganization(ctx, "zenith", Deletion{}), ErrConflict, "1 instances and 1 keys")
 	for _, name := range []string{"zenith", "globex"} {
-		if err := s.DeleteOrganization(ctx, name, name == "zenith"); err != nil {
+		if err := s.DeleteOrganization(ctx, name, Deletion{Force: name == "zenith"}); err != nil {
 			t.Errorf("delete %s: %v", name, err)
 		}
 	}
-	wantError(t, s.DeleteOrganization(ctx, "zenith", true), tenant.ErrNotFound, "zenith")
+	wantError(t, s.DeleteOrganization(ctx, "zenith", Deletion{Force: true}), tenant.ErrNotFound, "zenith")
 	if got, err := s.Counts(ctx); err != nil || got != (tenant.Counts{}) {
 		t.Errorf("after all is deleted there are %+v, %v", got, err)
 	}
@@ -73,14 +73,14 @@ func testInstances(t *testing.T, s *Store) {
 	if in, err := s.UpdateInstance(ctx, "acme", "cache", at("redis://elsewhere")); err != nil || in.URL != "redis://elsewhere" {
 		t.Errorf("set URL: %v, %v", in.URL.Reveal(), err)
 	}
-	wantError(t, s.DeleteInstance(ctx, "acme", "queue", false), ErrConflict, "opened by 1 keys")
-	if err := s.DeleteInstance(ctx, "acme", "queue", true); err != nil {
+	wantError(t, s.DeleteInstance(ctx, "acme", "queue", Deletion{}), ErrConflict, "opened by 1 keys")
+	if err := s.DeleteInstance(ctx, "acme", "queue", Deletion{Force: true}); err != nil {
 		t.Error(err)
 	}
 	if k, err := s.Key(ctx, "000000000001"); err != nil || !slices.Equal(k.Instances, []string{"cache"}) {
 		t.Errorf("a key that opened it too: %+v, %v", k, err)
 	}
-	if err := s.DeleteInstance(ctx, "acme", "jobs", true); err != nil {
+	if err := s.DeleteInstance(ctx, "acme", "jobs", Deletion{Force: true}); err != nil {
 		t.Error(err)
 	}
 	_, err = s.Key(ctx, "000000000002")

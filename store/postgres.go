@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,6 +31,9 @@ const (
 	// one at a time, so that changes are numbered in the order in which they are to be
 	// seen, and what was checked stays so.
 	writerLock = 0x72657370_67617465
+	// frozenFor is how long who writes may say nothing in the middle of a transaction: then
+	// the server ends it. All others wait for one that has stopped, or whose machine is gone.
+	frozenFor = 5 * time.Second
 )
 
 // openPostgres opens the database that the DSN names, as libpq's URLs and keywords do
@@ -55,10 +59,12 @@ func openPostgres(ctx context.Context, cfg Config) (*database, error) {
 		return nil, err
 	}
 	raw := stdlib.OpenDBFromPool(pool)
-	db := &database{raw: raw, seal: seal, closed: pool.Close, dialect: dialect{
+	db := &database{raw: raw, conns: int(options.MaxConns), seal: seal, closed: pool.Close, dialect: dialect{
 		goose: goose.DialectPostgres, options: []goose.ProviderOption{goose.WithSessionLocker(locker)}, migrations: "postgres",
-		bind:    numbered,
-		begin:   fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", int64(writerLock)),
+		bind:      numbered,
+		isolation: sql.LevelReadCommitted, // a statement sees what was written while the lock was waited for
+		begin: fmt.Sprintf("SELECT set_config('idle_in_transaction_session_timeout', '%d', true), pg_advisory_xact_lock(%d)",
+			frozenFor.Milliseconds(), int64(writerLock)),
 		changed: "SELECT pg_notify('" + channel + "', '')",
 	}}
 	db.db = db.dialect.on(raw)

@@ -42,6 +42,9 @@ func TestPostgres(t *testing.T) {
 			})
 		}},
 		{"several write at once", testWrittenAtOnce},
+		{"a crowd", testCrowd},
+		{"a frozen writer", testFrozenWriter},
+		{"another isolation", testIsolation},
 		{"indexes", testIndexes},
 		{"changes are told", testChangesAreTold},
 		{"changes come in their order", testChangesInOrder},
@@ -88,7 +91,7 @@ func testChangesAreTold(t *testing.T, pg *testbed.PostgresServer) {
 	told := follow(t, reader)
 	made := seed(t, writer, "acme", "000000000001", "cache")
 	before := told.Load()
-	must[tenant.Key](t)(writer.RevokeKey(t.Context(), made.ID))
+	must[tenant.Key](t)(writer.RevokeKey(t.Context(), made.ID, 0))
 	testbed.Eventually(t, 20*time.Second, "the other store is told", func() bool { return told.Load() > before })
 	if c, err := reader.Changes(t.Context(), 0); err != nil || len(c.Keys) == 0 || c.Keys[len(c.Keys)-1] != made.ID {
 		t.Errorf("changes are %+v, %v, want the key %s", c, err, made.ID)

@@ -41,12 +41,14 @@ type Observer interface {
 // when ctx ends.
 type Store struct {
 	*database
-	obs Observer
+	obs   Observer
+	crowd chan struct{} // has those queries that run now and that no client waits for
 }
 
 // database is an open database and what depends on its driver.
 type database struct {
 	raw     *sql.DB
+	conns   int        // that there may be at once
 	db      statements // raw's
 	dialect dialect
 	seal    sealer
@@ -78,7 +80,7 @@ func Open(ctx context.Context, cfg Config, obs Observer) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db, obs}, nil
+	return &Store{db, obs, make(chan struct{}, max(1, db.conns/2))}, nil
 }
 
 // Close closes the store.
@@ -149,10 +151,14 @@ func (d *database) checkSecret(ctx context.Context) error {
 // read runs fn, as the query called name.
 func (s *Store) read(ctx context.Context, name string, fn func() error) error {
 	began := time.Now()
-	err := s.watcher.check(ctx)
+	leave, err := s.enter(ctx, name)
+	if err == nil {
+		err = s.watcher.check(ctx)
+	}
 	if err == nil {
 		err = fn()
 	}
+	leave()
 	if s.obs != nil {
 		failed := err
 		if answered(err) {
@@ -163,10 +169,27 @@ func (s *Store) read(ctx context.Context, name string, fn func() error) error {
 	return err
 }
 
+// enter waits until the query may have a connection, and returns what is to be called when it
+// has ended. Half of the connections are for what clients wait for: lists that take long, and
+// changes that wait for another process's, must not keep these out, whose keys end when the
+// store has not answered for too long.
+func (s *Store) enter(ctx context.Context, name string) (leave func(), err error) {
+	switch name {
+	case "grant", "changes", "key_by_certificate", "ping":
+		return func() {}, nil
+	}
+	select {
+	case s.crowd <- struct{}{}:
+		return func() { <-s.crowd }, nil
+	case <-ctx.Done():
+		return func() {}, ctx.Err()
+	}
+}
+
 // write runs fn in a transaction, as the query called name.
 func (s *Store) write(ctx context.Context, name string, fn func(tx statements) error) error {
 	return s.read(ctx, name, func() error {
-		raw, err := s.raw.BeginTx(ctx, nil)
+		raw, err := s.raw.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/respgate/respgate/tenant"
 )
@@ -64,14 +65,28 @@ func (s *Store) Token(ctx context.Context, id string) (t tenant.Token, u tenant.
 	return t, u, err
 }
 
-// Tokens returns a user's tokens of a kind, all with kind "", the oldest first.
-func (s *Store) Tokens(ctx context.Context, userID string, kind tenant.TokenKind) (all []tenant.Token, err error) {
+// Tokens returns a user's tokens of a kind, all with kind "", the oldest first; a page is
+// after the TokenPlace of one.
+func (s *Store) Tokens(ctx context.Context, userID string, kind tenant.TokenKind, p Page) (all []tenant.Token, err error) {
+	created, id := p.pair()
+	after := int64(-1)
+	if p.After != "" {
+		if after, err = strconv.ParseInt(created, 10, 64); err != nil {
+			return nil, invalid("tokens after %.40q: want the place of one", p.After)
+		}
+	}
 	err = s.read(ctx, "tokens", func() (err error) {
 		scan := func(row scanner) (tenant.Token, error) { return scanToken(row) }
-		all, err = list(ctx, s.db, scan, "SELECT "+tokenColumns+" FROM tokens t WHERE t.user_id = ? AND ? IN ('', t.kind) ORDER BY t.created_at, t.id", userID, string(kind))
+		all, err = list(ctx, s.db, scan, "SELECT "+tokenColumns+` FROM tokens t WHERE t.user_id = ? AND ? IN ('', t.kind) AND (t.created_at, t.id) > (?, ?)
+			ORDER BY t.created_at, t.id LIMIT ?`, userID, string(kind), after, id, p.limit())
 		return err
 	})
 	return all, err
+}
+
+// TokenPlace is what Tokens are ordered by: the time of creation, and the id.
+func TokenPlace(t tenant.Token) string {
+	return strconv.FormatInt(t.CreatedAt.UnixMilli(), 10) + "/" + t.ID
 }
 
 // RevokeToken ends a token for good. It reports whether it did not have ended so before:

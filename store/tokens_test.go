@@ -34,7 +34,7 @@ func testTokens(t *testing.T, s *Store) {
 		tenant.APIToken: "00000000000a", tenant.BrowserSign: "00000000000b 00000000000c", tenant.Invitation: "00000000000d",
 		"": "00000000000a 00000000000b 00000000000c 00000000000d",
 	} {
-		all, err := s.Tokens(ctx, u.ID, kind)
+		all, err := s.Tokens(ctx, u.ID, kind, Page{})
 		var ids []string
 		for _, token := range all {
 			ids = append(ids, token.ID)
@@ -44,6 +44,8 @@ func testTokens(t *testing.T, s *Store) {
 			t.Errorf("kind %q: %q, %v, want %s", kind, ids, err, want)
 		}
 	}
+	_, err = s.Tokens(ctx, u.ID, "", Page{After: "x"})
+	wantError(t, err, ErrInvalid, "tokens after")
 	if first, err := s.RevokeToken(ctx, made.ID); err != nil || !first {
 		t.Errorf("revoked first %v, %v", first, err)
 	}
@@ -63,7 +65,7 @@ func testTokens(t *testing.T, s *Store) {
 	if _, of, err := s.Token(ctx, "00000000000b"); err != nil || of.DisabledAt.IsZero() {
 		t.Errorf("of a disabled user: %+v, %v", of, err)
 	}
-	if err := s.DeleteUser(ctx, u.ID); err != nil {
+	if err := s.DeleteUser(ctx, u.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err = s.Token(ctx, "00000000000b")

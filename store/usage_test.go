@@ -61,7 +61,7 @@ func testUsage(t *testing.T, s *Store) {
 	}
 	_, err := s.Usage(ctx, UsageFilter{Step: time.Second})
 	wantError(t, err, ErrInvalid, "step of 1s: want 0s, or 1m or more")
-	if err := s.DeleteInstance(ctx, "raviga", "queue", true); err != nil {
+	if err := s.DeleteInstance(ctx, "raviga", "queue", Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	if all, err := s.Usage(ctx, UsageFilter{InstanceID: queue}); err != nil || len(all) != 1 || all[0].Instance != "queue" {
@@ -70,7 +70,7 @@ func testUsage(t *testing.T, s *Store) {
 	if err := errors.Join(s.AddUsage(ctx, batch[2:3]), s.AddUsage(ctx, nil), s.AddUsage(ctx, batch[5:])); err != nil {
 		t.Errorf("what comes late: %v", err)
 	}
-	if err := s.DeleteKey(ctx, b); err != nil {
+	if err := s.DeleteKey(ctx, b, 0); err != nil {
 		t.Fatal(err)
 	}
 	if all, err := s.Usage(ctx, UsageFilter{KeyID: b}); err != nil || len(all) != 0 {
@@ -173,7 +173,7 @@ func testPurge(t *testing.T, s *Store) {
 	}
 	endframe := orgID(t, s, "endframe")
 	for _, err := range []error{
-		s.DeleteOrganization(ctx, "endframe", true), s.DeleteInstance(ctx, "bream-hall", "queue", true), s.DeleteInstance(ctx, "bream-hall", "jobs", true),
+		s.DeleteOrganization(ctx, "endframe", Deletion{Force: true}), s.DeleteInstance(ctx, "bream-hall", "queue", Deletion{Force: true}), s.DeleteInstance(ctx, "bream-hall", "jobs", Deletion{Force: true}),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -214,7 +214,7 @@ func testPurge(t *testing.T, s *Store) {
 	if all, err := s.Usage(ctx, UsageFilter{KeyID: kept}); err != nil || sums(all) != "- web/cache 1" {
 		t.Errorf("usage is %s, %v", sums(all), err)
 	}
-	if all, err := s.Tokens(ctx, u.ID, ""); err != nil || len(all) != 2 {
+	if all, err := s.Tokens(ctx, u.ID, "", Page{}); err != nil || len(all) != 2 {
 		t.Errorf("tokens are %+v, %v, want those that are good", all, err)
 	}
 	if _, err := s.RevokeToken(ctx, "0000000000pc"); err != nil {

@@ -24,7 +24,7 @@ const (
 func checkUser(u tenant.User) error {
 	address, err := mail.ParseAddress(u.Email)
 	switch {
-	case err != nil, address.Address != u.Email, strings.ContainsRune(u.Email, utf8.RuneError), len(u.Email) > MaxEmail:
+	case err != nil, address.Address != u.Email, strings.ContainsRune(u.Email, utf8.RuneError), strings.ContainsFunc(u.Email, unprintable), len(u.Email) > MaxEmail:
 		return invalid("e-mail address %.300q: want one such as ann@example.com, of at most %d bytes", u.Email, MaxEmail)
 	case len(u.PasswordHash) > maxPasswordHash:
 		return invalid("password hash of %d bytes: want at most %d", len(u.PasswordHash), maxPasswordHash)
@@ -32,9 +32,13 @@ func checkUser(u tenant.User) error {
 	return checkLabel("user", u.Name)
 }
 
+// unprintable is what nobody sees, or what has others seen elsewhere than they are: two names
+// that look alike must not differ in it.
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
+
 // checkLabel checks a name for people of what.
 func checkLabel(what, name string) error {
-	if len(name) > MaxLabel || !utf8.ValidString(name) || strings.TrimSpace(name) != name || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if len(name) > MaxLabel || !utf8.ValidString(name) || strings.TrimSpace(name) != name || strings.ContainsFunc(name, unprintable) {
 		return invalid("%s name %.200q: want at most %d bytes of printable characters, without spaces around them", what, name, MaxLabel)
 	}
 	return nil
@@ -129,12 +133,15 @@ func (s *Store) UpdateUser(ctx context.Context, id string, change func(*tenant.U
 	return u, err
 }
 
-// DeleteUser deletes a user, with the user's memberships and tokens. The last owner of an
-// organization stays: ErrConflict.
-func (s *Store) DeleteUser(ctx context.Context, id string) error {
+// DeleteUser deletes a user, with the user's memberships and tokens, of that version, or any
+// with 0: else it is ErrStale. The last owner of an organization stays: ErrConflict.
+func (s *Store) DeleteUser(ctx context.Context, id string, version int64) error {
 	return s.write(ctx, "delete_user", func(tx statements) error {
 		u, err := user(ctx, tx, "id", id)
 		if err != nil {
+			return err
+		}
+		if err := CheckVersion(version, u.Version); err != nil {
 			return err
 		}
 		var org string

@@ -107,10 +107,10 @@ func testKeyVersions(t *testing.T, s *Store) {
 		do   func() error
 		want int64
 	}{
-		{"rotate", func() error { return second(s.RotateKey(ctx, id, [32]byte{9}, 0)) }, 2},
+		{"rotate", func() error { return second(s.RotateKey(ctx, id, [32]byte{9}, 0, 0)) }, 2},
 		{"reset", func() error { return second(s.ResetLimits(ctx, id)) }, 3},
-		{"revoke", func() error { return second(s.RevokeKey(ctx, id)) }, 4},
-		{"revoke again", func() error { return second(s.RevokeKey(ctx, id)) }, 4},
+		{"revoke", func() error { return second(s.RevokeKey(ctx, id, 0)) }, 4},
+		{"revoke again", func() error { return second(s.RevokeKey(ctx, id, 0)) }, 4},
 		{"use", func() error { return s.Touch(ctx, map[string]time.Time{id: time.Now()}, nil) }, 4},
 	} {
 		if err := step.do(); err != nil {
@@ -137,7 +137,7 @@ func testRotation(t *testing.T, s *Store) {
 		{"again within it", third, MaxOverlap, second},
 		{"without", fourth, 0, [32]byte{}},
 	} {
-		if _, err := s.RotateKey(ctx, key.ID, step.hash, step.overlap); err != nil {
+		if _, err := s.RotateKey(ctx, key.ID, step.hash, step.overlap, 0); err != nil {
 			t.Fatal(err)
 		}
 		// Another change leaves it.
@@ -151,7 +151,7 @@ func testRotation(t *testing.T, s *Store) {
 		}
 	}
 	for _, overlap := range []time.Duration{-time.Second, MaxOverlap + 1} {
-		_, err := s.RotateKey(ctx, key.ID, first, overlap)
+		_, err := s.RotateKey(ctx, key.ID, first, overlap, 0)
 		wantError(t, err, ErrInvalid, "overlap of")
 	}
 }
@@ -164,7 +164,15 @@ func testPages(t *testing.T, s *Store) {
 		digit := string(rune('1' + i))
 		seed(t, s, org, "00000000000"+digit, "cache", "a", "a-b")
 		must[tenant.Membership](t)(s.SetMember(ctx, org, u.ID, tenant.Viewer))
-		must[tenant.User](t)(s.CreateUser(ctx, tenant.User{Email: digit + "@example.com"}))
+		other := must[tenant.User](t)(s.CreateUser(ctx, tenant.User{Email: digit + "@example.com"}))
+		must[tenant.Membership](t)(s.SetMember(ctx, "a", other.ID, tenant.Admin))
+		must[tenant.Token](t)(s.CreateToken(ctx, tenant.Token{ID: "00000000020" + digit, UserID: u.ID, Kind: tenant.APIToken}))
+		gone := "gone" + strings.Repeat("-x", i/2) // some have the name of another
+		seed(t, s, gone, "00000000030"+digit, "cache")
+		must[tenant.Instance](t)(s.CreateInstance(ctx, "a", gone, testURL))
+		if err := errors.Join(s.DeleteOrganization(ctx, gone, Deletion{Force: true}), s.DeleteInstance(ctx, "a", gone, Deletion{})); err != nil {
+			t.Fatal(err)
+		}
 		k := tenant.Key{ID: "00000000010" + digit, Org: "a", Instances: []string{"cache", "a"}, Name: "z" + digit}
 		must[tenant.Key](t)(s.CreateKey(ctx, k))
 	}
@@ -194,6 +202,16 @@ func testPages(t *testing.T, s *Store) {
 			}
 			return emails, err
 		}, 6},
+		{"members", func(p Page) ([]string, error) {
+			return by(s.Members(ctx, "a", p))(func(m tenant.Membership) string { return m.Email })
+		}, 6},
+		{"tokens", func(p Page) ([]string, error) { return by(s.Tokens(ctx, u.ID, tenant.APIToken, p))(TokenPlace) }, 5},
+		{"deleted organizations", func(p Page) ([]string, error) {
+			return by(s.DeletedOrganizations(ctx, p))(func(o tenant.Organization) string { return o.Name + "/" + o.ID })
+		}, 5},
+		{"deleted instances", func(p Page) ([]string, error) {
+			return by(s.DeletedInstances(ctx, "a", p))(func(in tenant.Instance) string { return in.Name + "/" + in.ID })
+		}, 5},
 	} {
 		all, err := c.list(Page{Limit: 1000})
 		if err != nil || len(all) != c.want {

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -27,8 +28,14 @@ type Config struct {
 	Rate int
 	// Burst is how many requests there may be at once; 0 is as many as Rate.
 	Burst int
-	Now   func() time.Time // time.Now where it is nil
+	// Patience is how long a request may take, and as long again what follows from it; 10 s.
+	Patience time.Duration
+	Now      func() time.Time // time.Now where it is nil
 }
+
+// patience is for who waits for the store: with what follows from a request and the event of
+// it, less than a server gives an answer.
+const patience = 10 * time.Second
 
 // Answers keep what requests with an idempotency key were answered. See store.Claim.
 type Answers interface {
@@ -43,9 +50,11 @@ type API struct {
 	answers Answers
 	log     *slog.Logger
 	now     func() time.Time
+	wait    time.Duration // Config.Patience
 	tokens  *limits
 	callers *limits // by address, who have no good token
 	sayAway rate.Sometimes
+	self    *control.Actor // who asks all that is asked; nil: whose token it is
 }
 
 // New returns the API over a control plane.
@@ -53,9 +62,20 @@ func New(cfg Config, c *control.Service, answers Answers, log *slog.Logger) *API
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &API{control: c, answers: answers, log: log, now: cfg.Now,
+	return &API{control: c, answers: answers, log: log, now: cfg.Now, wait: cmp.Or(cfg.Patience, patience),
 		tokens: newLimits("token", cfg.Rate, cfg.Burst), callers: newLimits("address", cfg.Rate, cfg.Burst),
 		sayAway: rate.Sometimes{Interval: time.Second}}
+}
+
+// For returns what answers a process's own requests, which all are the actor's: it wants no
+// token and knows no limit, and must not be listened with. The actor is told what is wrong
+// with the store.
+func For(actor control.Actor, c *control.Service, answers Answers, log *slog.Logger) http.Handler {
+	a := New(Config{}, c, answers, log)
+	a.self = &actor
+	mux := http.NewServeMux()
+	a.Mount(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux.ServeHTTP(w, Direct(r)) })
 }
 
 // SetLimits changes what Config said of limits, at once.

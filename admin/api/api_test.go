@@ -6,11 +6,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/respgate/respgate/internal/testbed/stores"
 )
 
-// TestAnswers is what each operation answers whom.
-func TestAnswers(t *testing.T) {
-	w := newWorld(t, Config{})
+// testAnswers is what each operation answers whom.
+func testAnswers(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
 	key := w.key(t).ID
 	const url = `"redis://10.0.0.5:6379/0"`
 	for _, c := range []struct {
@@ -53,6 +55,9 @@ func TestAnswers(t *testing.T) {
 		{"an instance", request{who: "viewer", call: "GET /organizations/acme/instances/queue"}, 200, `"name":"queue"`},
 		{"rename an instance", request{who: "admin", call: "PATCH /organizations/acme/instances/queue", body: `{"name":"jobs"}`}, 200, `"name":"jobs","url":"redis://10.0.0.5:6379/0","version":2`},
 		{"test an instance", request{who: "admin", call: "POST /organizations/acme/instances/cache/test"}, 200, `"reachable":true,"warnings":[]`},
+		{"an instance's URL", request{who: "admin", call: "POST /organizations/acme/instances/cache/compare-url", body: `{"url":"redis://app:hunter2@10.0.0.5:6379/0"}`}, 200, `{"same":true}`},
+		{"another URL", request{who: "admin", call: "POST /organizations/acme/instances/cache/compare-url", body: `{"url":"redis://app:xxxxx@10.0.0.5:6379/0"}`}, 200, `{"same":false}`},
+		{"a URL is not for viewers to guess", request{who: "viewer", call: "POST /organizations/acme/instances/cache/compare-url", body: `{"url":"redis://app:hunter2@10.0.0.5:6379/0"}`}, 403, `admin`},
 		{"another's instance", request{who: "admin", call: "GET /organizations/globex/instances/store"}, 404, `organization \"globex\" not found`},
 		{"a live picture", request{who: "viewer", call: "GET /organizations/acme/instances/cache/live"}, 200,
 			`{"proxy":"proxy1","hot_commands":[{"command":"get of acme/cache","per_second":1}],"points":[{"at":"0001-01-01T00:00:01Z","commands_per_second":0,`},
@@ -68,6 +73,8 @@ func TestAnswers(t *testing.T) {
 		{"bad networks", request{who: "admin", call: "PATCH /keys/" + key, body: `{"allow_from":["10.1.2.3/8"]}`}, 422, `"location":"body.allow_from"`},
 		{"bad rules", request{who: "admin", call: "PATCH /keys/" + key, body: `{"commands":"+nosuchcommand"}`}, 422, `nosuchcommand`},
 		{"a certificate's name is for operators", request{who: "owner", call: "PATCH /keys/" + key, body: `{"certificate_name":"web.acme.example"}`}, 403, `certificate`},
+		{"+proxy is for operators", request{who: "owner", call: "PATCH /keys/" + key, body: `{"commands":"+@all +PROXY|info"}`}, 403, `commands: \"+PROXY|info\"`},
+		{"a key with +proxy is for operators", request{who: "owner", call: "POST /organizations/acme/keys", body: `{"name":"x","instances":["cache"],"commands":"+proxy"}`}, 403, `commands: \"+proxy\"`},
 		{"rotate a key", request{who: "admin", call: "POST /keys/" + key + "/rotate", body: `{"overlap_seconds":60}`}, 200, `"key":"rg_` + key},
 		{"refill a key", request{who: "admin", call: "POST /keys/" + key + "/reset-limit"}, 200, `{"keys":1}`},
 		{"refill all keys", request{who: "operator", call: "POST /reset-limits"}, 200, `{"keys":2}`},

@@ -71,17 +71,6 @@ func (m Matching) version() (int64, error) {
 	return version, nil
 }
 
-// is refuses what is not of the version.
-func (m Matching) is(version int64) error {
-	switch want, err := m.version(); {
-	case err != nil:
-		return err
-	case want != 0 && want != version:
-		return refuse(http.StatusPreconditionFailed, "it was changed meanwhile: get it again")
-	}
-	return nil
-}
-
 // NoneMatching is what who asks has already.
 type NoneMatching struct {
 	IfNoneMatch string `header:"If-None-Match" doc:"ETag of what is known: 304 when it is still that"`

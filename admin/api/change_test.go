@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,17 +10,20 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
 var pageAll = store.Page{}
 
-// TestEntityTags: a change is made of what its maker has seen, or not at all.
-func TestEntityTags(t *testing.T) {
-	w := newWorld(t, Config{})
+// testEntityTags: a change is made of what its maker has seen, or not at all.
+func testEntityTags(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
 	key := w.key(t).ID
 	w.user(t, "bob")
 	for _, c := range []struct{ path, patch string }{
@@ -69,6 +73,9 @@ func TestEntityTags(t *testing.T) {
 				t.Errorf("delete what was changed: got %d, want 412", rec.Code)
 			}
 			last := get(nil).Header().Get("ETag")
+			if strings.HasPrefix(c.path, "/keys/") {
+				last = revoked(t, w, c.path, first, last)
+			}
 			if strings.HasPrefix(c.path, "/organizations/acme/instances") {
 				return // the key needs it
 			}
@@ -79,6 +86,74 @@ func TestEntityTags(t *testing.T) {
 	}
 }
 
+// revoked rotates and revokes a key by its entity tags, and returns what it has then.
+func revoked(t *testing.T, w *world, path, old, last string) string {
+	t.Helper()
+	for _, c := range []struct{ what, body string }{{"/rotate", `{"overlap_seconds":60}`}, {"/revoke", ""}} {
+		try := func(tag string, want int) *httptest.ResponseRecorder {
+			t.Helper()
+			rec := w.do(t, request{who: "admin", call: "POST " + path + c.what, body: c.body, header: map[string]string{"If-Match": tag}})
+			checkForm(t, rec)
+			if rec.Code != want {
+				t.Errorf("%s with If-Match %s: got %d %s, want %d", c.what, tag, rec.Code, rec.Body, want)
+			}
+			return rec
+		}
+		try(old, 412)
+		next := try(last, 200).Header().Get("ETag")
+		try(last, 412)
+		old, last = last, next
+	}
+	return last
+}
+
+// testAtOnce: of many who change, make or end the same thing at the same time, one does, and
+// the others are told why they did not.
+func testAtOnce(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
+	w.user(t, "bob")
+	key := "/keys/" + w.key(t).ID
+	if rec := w.do(t, request{who: "operator", call: "POST /organizations/acme/instances", body: `{"name":"lone","url":"redis://10.0.0.5"}`}); rec.Code != 201 {
+		t.Fatal(rec.Body)
+	}
+	for _, c := range []struct {
+		call, body, seen string // of what is seen before
+		done, refused    int
+	}{
+		{"PATCH /organizations/acme", `{"max_members":100}`, "/organizations/acme", 200, 412},
+		{"PATCH /organizations/acme/instances/lone", `{"url":"redis://10.0.0.6"}`, "/organizations/acme/instances/lone", 200, 412},
+		{"PATCH " + key, `{"rate":7}`, key, 200, 412},
+		{"PATCH /users/" + w.users["bob"], `{"name":"Bob"}`, "/users/" + w.users["bob"], 200, 412},
+		{"POST " + key + "/rotate", `{"overlap_seconds":0}`, key, 200, 412},
+		{"POST " + key + "/revoke", "", key, 200, 412},
+		{"POST /organizations", `{"name":"same"}`, "", 201, 409},
+		{"POST /organizations/acme/instances", `{"name":"same","url":"redis://10.0.0.5"}`, "", 201, 409},
+		{"POST /users", `{"email":"same@example.com"}`, "", 201, 409},
+		{"DELETE " + key, "", "", 204, 404},
+		{"DELETE /organizations/acme/instances/lone", "", "", 204, 404},
+		{"DELETE /users/" + w.users["bob"], "", "", 204, 404},
+	} {
+		header := map[string]string{}
+		if c.seen != "" {
+			header["If-Match"] = w.do(t, request{who: "operator", call: "GET " + c.seen}).Header().Get("ETag")
+		}
+		const many = 8
+		var wg sync.WaitGroup
+		answers := make(chan int, many)
+		for range many {
+			wg.Go(func() { answers <- w.do(t, request{who: "operator", call: c.call, body: c.body, header: header}).Code })
+		}
+		wg.Wait()
+		got := map[int]int{}
+		for range many {
+			got[<-answers]++
+		}
+		if got[c.done] != 1 || got[c.refused] != many-1 {
+			t.Errorf("%s: answers by status %v, want %d once and else %d", c.call, got, c.done, c.refused)
+		}
+	}
+}
+
 func force(path string) string {
 	if strings.Contains(path, "/instances/") {
 		return "?force=true"
@@ -86,9 +161,9 @@ func force(path string) string {
 	return ""
 }
 
-// TestPages: going from page to page shows everything once, in order.
-func TestPages(t *testing.T) {
-	w := newWorld(t, Config{})
+// testPages: going from page to page shows everything once, in order.
+func testPages(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
 	for i := range 7 {
 		name := fmt.Sprintf("org%d", i)
 		must[tenant.Organization](t)(w.store.CreateOrganization(t.Context(), tenant.Organization{Name: name}))
@@ -96,9 +171,18 @@ func TestPages(t *testing.T) {
 		w.live.all = append(w.live.all, tenant.Session{ID: fmt.Sprintf("proxy1-%d", 10+i), Org: name})
 		w.user(t, "user"+name)
 		w.key(t)
+		must[tenant.Membership](t)(w.store.SetMember(t.Context(), "acme", w.users["user"+name], tenant.Viewer))
+		must[control.NewToken](t)(w.control.CreateToken(t.Context(), operator(), tenant.Token{UserID: w.users["owner"]}))
+		for range 2 {
+			must[tenant.Organization](t)(w.store.CreateOrganization(t.Context(), tenant.Organization{Name: "gone"}))
+			must[tenant.Instance](t)(w.store.CreateInstance(t.Context(), "acme", "gone", "redis://10.0.0.5"))
+			if err := errors.Join(w.store.DeleteOrganization(t.Context(), "gone", store.Deletion{}), w.store.DeleteInstance(t.Context(), "acme", "gone", store.Deletion{})); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	for _, list := range []string{"/organizations", "/instances", "/organizations/acme/keys", "/keys", "/users", "/audit", "/sessions", "/organizations?deleted=true",
-		"/organizations/acme/members", "/audit?action=token.create", "/users/" + w.users["owner"] + "/tokens"} {
+		"/organizations/acme/members", "/organizations/acme/instances?deleted=true", "/audit?action=token.create", "/users/" + w.users["owner"] + "/tokens"} {
 		t.Run(list, func(t *testing.T) {
 			items := func(path string) (all []any, next, link string) {
 				rec := w.do(t, request{who: "operator", call: "GET " + path})
@@ -139,9 +223,9 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestLargeBodies are refused, and who sends them reads so, over a real connection.
-func TestLargeBodies(t *testing.T) {
-	w := newWorld(t, Config{})
+// testLargeBodies are refused, and who sends them reads so, over a real connection.
+func testLargeBodies(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
 	srv := httptest.NewServer(w.handler)
 	defer srv.Close()
 	defer http.DefaultClient.CloseIdleConnections()

@@ -84,6 +84,8 @@ func wordsOfAll() map[string]word {
 		"Instance.url":        {doc: "where it is, without the password", example: "redis://app:xxxxx@10.0.0.5:6379/0"},                                                                                     //nolint:gosec // an example
 		"url":                 {doc: "redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password", example: "redis://app:secret@10.0.0.5:6379/0"}, //nolint:gosec // an example
 
+		"same": {doc: "whether it is that one", example: true},
+
 		"Probe.name":    {doc: "the instance's name", example: "cache"},
 		"reachable":     {doc: "whether a PING was answered"},
 		"error":         {doc: "why not"},

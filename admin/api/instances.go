@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -18,6 +19,16 @@ type InstanceCreate struct {
 type InstancePatch struct {
 	Name Optional[string] `json:"name,omitempty"`
 	URL  Optional[string] `json:"url,omitempty"`
+}
+
+// URLGuess is what an instance's URL may be.
+type URLGuess struct {
+	URL string `json:"url"`
+}
+
+// URLVerdict says whether it is.
+type URLVerdict struct {
+	Same bool `json:"same"`
 }
 
 func (p *InstancePatch) apply(in *tenant.Instance) error {
@@ -62,8 +73,13 @@ type (
 		OrgPath
 		ID string `path:"instance" example:"7fJ0aQx2LbWn" doc:"the deleted instance's id"`
 	}
-	probed struct{ Body control.Probe }
-	drawn  struct{ Body control.Picture }
+	probed          struct{ Body control.Probe }
+	drawn           struct{ Body control.Picture }
+	instanceCompare struct {
+		InstancePath
+		Body URLGuess
+	}
+	compared struct{ Body URLVerdict }
 )
 
 func instances(b *builder) {
@@ -78,8 +94,8 @@ func instances(b *builder) {
 		description: "By name."},
 		func(ctx context.Context, actor control.Actor, in *instanceList) (*listed[control.InstanceView], error) {
 			if in.Deleted {
-				all, err := b.control.DeletedInstances(ctx, actor, in.Org)
-				return cut(in.PageQuery, all, func(i tenant.Instance) string { return i.Name + "/" + i.ID }, control.ViewInstance), err
+				page, err := b.control.DeletedInstances(ctx, actor, in.Org, in.page())
+				return pageOf(in.PageQuery, page, func(i tenant.Instance) string { return i.Name + "/" + i.ID }, control.ViewInstance), err
 			}
 			page, err := b.control.Instances(ctx, actor, in.Org, in.page())
 			return pageOf(in.PageQuery, page, func(i tenant.Instance) string { return i.Name }, control.ViewInstance), err
@@ -110,7 +126,7 @@ func instances(b *builder) {
 			if err != nil {
 				return nil, err
 			}
-			return &none{}, b.control.DeleteInstance(ctx, actor, in.Org, in.Instance, control.Deletion{Version: version, Force: in.Force})
+			return &none{}, b.control.DeleteInstance(ctx, actor, in.Org, in.Instance, store.Deletion{Version: version, Force: in.Force})
 		})
 	instanceActions(b, tag)
 }
@@ -120,6 +136,12 @@ func instanceActions(b *builder, tag string) {
 		description: "By its id, with its keys. For admins."},
 		func(ctx context.Context, actor control.Actor, in *instanceRestore) (*found[control.InstanceView], error) {
 			return foundInstance(b.control.RestoreInstance(ctx, actor, in.Org, in.ID))
+		})
+	register(b, operation{method: http.MethodPost, path: "/organizations/{org}/instances/{instance}/compare-url", id: "compareInstanceURL", tag: tag, summary: "Compare an instance's URL",
+		description: "Tells whether it is that one, to the byte, since its password cannot be read. Wrong ones are in the audit log, and after ten in a row there is one each ten seconds. For admins."},
+		func(ctx context.Context, actor control.Actor, in *instanceCompare) (*compared, error) {
+			same, err := b.control.CompareURL(ctx, actor, in.Org, in.Instance, tenant.Secret(in.Body.URL))
+			return &compared{URLVerdict{same}}, err
 		})
 	register(b, operation{method: http.MethodPost, path: "/organizations/{org}/instances/{instance}/test", id: "testInstance", tag: tag, summary: "Connect to an instance",
 		description: "Tells whether it can be reached, how fast, and which Redis it is. For admins.", errors: []int{http.StatusNotImplemented}},

@@ -18,7 +18,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
@@ -33,25 +33,12 @@ func actors() []string {
 	return []string{"", "expired", "revoked", "viewer", "admin", "owner", "stranger", "root", "operator"}
 }
 
-// TestJunk: whatever is sent to whichever operation by whomever, the answer is one that the
+// testJunk: whatever is sent to whichever operation by whomever, the answer is one that the
 // description has, in its form, and shows nothing of another organization.
-func TestJunk(t *testing.T) {
-	for name, kept := range map[string]func(*testing.T) store.Config{
-		"sqlite": func(t *testing.T) store.Config {
-			return store.Config{Driver: "sqlite", DSN: "file:" + t.TempDir() + "/respgate.db"}
-		},
-		"postgres": func(t *testing.T) store.Config {
-			return store.Config{Driver: "postgres", DSN: testbed.Postgres(t).Database(), Secret: strings.Repeat("s", 32)}
-		},
-	} {
-		t.Run(name, func(t *testing.T) { testJunk(t, kept(t)) })
-	}
-}
-
-func testJunk(t *testing.T, kept store.Config) {
+func testJunk(t *testing.T, open stores.Opener) {
 	seed := cmp.Or(*junkSeed, rand.Uint64())
 	t.Logf("-junk-seed %d", seed)
-	g := &junk{Rand: rand.New(rand.NewPCG(seed, 0)), world: newWorldIn(t, Config{Rate: 1 << 20, Burst: 1 << 20}, kept)}
+	g := &junk{Rand: rand.New(rand.NewPCG(seed, 0)), world: newWorld(t, open, Config{Rate: 1 << 20, Burst: 1 << 20})}
 	spec := g.api.build().spec
 	g.registry = spec.Components.Schemas
 	seen := map[int]int{}
@@ -106,7 +93,7 @@ func (g *junk) refresh(t *testing.T) {
 	}
 	if o, err := g.store.Organization(ctx, "globex"); err != nil || o.ID != g.globex {
 		if err == nil {
-			if err := g.store.DeleteOrganization(ctx, "globex", true); err != nil {
+			if err := g.store.DeleteOrganization(ctx, "globex", store.Deletion{Force: true}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -119,12 +119,13 @@ type (
 		Matching
 		Body KeyPatch
 	}
-	keyDelete struct {
+	keyEnd struct {
 		KeyPath
 		Matching
 	}
 	keyRotate struct {
 		KeyPath
+		Matching
 		Body KeyRotate
 	}
 	resetAll  struct{}
@@ -176,32 +177,35 @@ func keys(b *builder) {
 }
 
 func keyEnds(b *builder, tag string) {
-	register(b, operation{method: http.MethodPost, path: "/keys/{key}/revoke", id: "revokeKey", tag: tag, summary: "Revoke a key",
+	register(b, operation{method: http.MethodPost, path: "/keys/{key}/revoke", id: "revokeKey", tag: tag, summary: "Revoke a key", versioned: true,
 		description: "For good: its clients are disconnected. For admins."},
-		func(ctx context.Context, actor control.Actor, in *KeyPath) (*found[control.KeyView], error) {
-			return foundKey(b.control.RevokeKey(ctx, actor, in.Key))
+		func(ctx context.Context, actor control.Actor, in *keyEnd) (*found[control.KeyView], error) {
+			version, err := in.version()
+			if err != nil {
+				return nil, err
+			}
+			return foundKey(b.control.RevokeKey(ctx, actor, in.Key, version))
 		})
 	register(b, operation{method: http.MethodDelete, path: "/keys/{key}", id: "deleteKey", tag: tag, summary: "Delete a key", status: http.StatusNoContent, versioned: true,
 		description: "Ends it and forgets it. For admins."},
-		func(ctx context.Context, actor control.Actor, in *keyDelete) (*none, error) {
-			if in.IfMatch != "" {
-				k, err := b.control.Key(ctx, actor, in.Key)
-				if err != nil {
-					return nil, err
-				}
-				if err := in.is(k.Version); err != nil {
-					return nil, err
-				}
+		func(ctx context.Context, actor control.Actor, in *keyEnd) (*none, error) {
+			version, err := in.version()
+			if err != nil {
+				return nil, err
 			}
-			return &none{}, b.control.DeleteKey(ctx, actor, in.Key)
+			return &none{}, b.control.DeleteKey(ctx, actor, in.Key, version)
 		})
 }
 
 func keyActions(b *builder, tag string) {
-	register(b, operation{method: http.MethodPost, path: "/keys/{key}/rotate", id: "rotateKey", tag: tag, summary: "Replace a key's secret",
+	register(b, operation{method: http.MethodPost, path: "/keys/{key}/rotate", id: "rotateKey", tag: tag, summary: "Replace a key's secret", versioned: true,
 		description: "For admins. The key is told this once; the old one is good for overlap_seconds more."},
 		func(ctx context.Context, actor control.Actor, in *keyRotate) (*found[control.NewKeyView], error) {
-			k, err := b.control.RotateKey(ctx, actor, in.Key, time.Duration(in.Body.OverlapSeconds)*time.Second)
+			version, err := in.version()
+			if err != nil {
+				return nil, err
+			}
+			k, err := b.control.RotateKey(ctx, actor, in.Key, time.Duration(in.Body.OverlapSeconds)*time.Second, version)
 			return &found[control.NewKeyView]{etag(k.Version), control.ViewNewKey(k)}, err
 		})
 	register(b, operation{method: http.MethodPost, path: "/keys/{key}/reset-limit", id: "resetLimit", tag: tag, summary: "Refill a key's limit", description: "For admins."},

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/tenant"
 )
 
-// TestLimits: each token has its own, and who has none has one by address.
-func TestLimits(t *testing.T) {
-	w := newWorld(t, Config{Rate: 10, Burst: 3})
+// testLimits: each token has its own, and who has none has one by address.
+func testLimits(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{Rate: 10, Burst: 3})
 	for i, want := range []struct {
 		status                   int
 		left, policy, retryAfter string
@@ -61,9 +62,9 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestOwnLimits: a token's own come before the default, which may be changed.
-func TestOwnLimits(t *testing.T) {
-	w := newWorld(t, Config{Rate: 10, Burst: 1})
+// testOwnLimits: a token's own come before the default, which may be changed.
+func testOwnLimits(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{Rate: 10, Burst: 1})
 	made := must[control.NewToken](t)(w.control.CreateToken(t.Context(), operator(), tenant.Token{UserID: w.users["viewer"], Rate: 2, Burst: 5}))
 	w.tokens["special"] = made.Text
 	quota := func(who string) string {
@@ -116,5 +117,19 @@ func TestAddressOf(t *testing.T) {
 		if address, counted := addressOf(r); address != want[0] || counted != want[1] {
 			t.Errorf("%s: got %s, counted as %s, want %s", remote, address, counted, fmt.Sprint(want))
 		}
+	}
+}
+
+// testGuessedURLs: who sends wrong URLs of an instance, one after the other, is told to wait.
+func testGuessedURLs(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
+	guess := request{who: "admin", call: "POST /organizations/acme/instances/cache/compare-url", body: `{"url":"redis://app:guess@10.0.0.5:6379/0"}`}
+	for i := range 10 {
+		if rec := w.do(t, guess); rec.Code != 200 {
+			t.Fatalf("guess %d: got %d, %s", i, rec.Code, rec.Body)
+		}
+	}
+	if rec := w.do(t, guess); rec.Code != 429 || rec.Header().Get("Retry-After") != "10" {
+		t.Errorf("one more: got %d, Retry-After %q, want 429 and 10", rec.Code, rec.Header().Get("Retry-After"))
 	}
 }

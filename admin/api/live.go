@@ -41,6 +41,9 @@ func (q EventQuery) control() control.EventQuery {
 	return control.EventQuery{Action: q.Action, ActorID: q.ActorID, Target: q.Target, TargetID: q.TargetID, From: q.From, To: q.To}
 }
 
+// sortable is a time as text in the order of time.
+const sortable = "2006-01-02T15:04:05.000000000"
+
 type (
 	sessionListAll struct{ PageQuery }
 	sessionList    struct {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -42,8 +43,8 @@ func members(b *builder) {
 	register(b, operation{method: http.MethodGet, path: "/organizations/{org}/members", id: "listMembers", tag: tag, summary: "List an organization's members",
 		description: "By e-mail address."},
 		func(ctx context.Context, actor control.Actor, in *memberList) (*listed[control.MemberView], error) {
-			all, err := b.control.Members(ctx, actor, in.Org)
-			return cut(in.PageQuery, all, func(m tenant.Membership) string { return m.Email }, control.ViewMember), err
+			page, err := b.control.Members(ctx, actor, in.Org, in.page())
+			return pageOf(in.PageQuery, page, func(m tenant.Membership) string { return m.Email }, control.ViewMember), err
 		})
 	register(b, operation{method: http.MethodGet, path: "/organizations/{org}/members/{user}", id: "getMember", tag: tag, summary: "Show a member"},
 		func(ctx context.Context, actor control.Actor, in *MemberPath) (*memberFound, error) {
@@ -82,7 +83,7 @@ func members(b *builder) {
 
 // member finds a member by the user's id or e-mail address.
 func (b *builder) member(ctx context.Context, actor control.Actor, in MemberPath) (tenant.Membership, error) {
-	all, err := b.control.Members(ctx, actor, in.Org)
+	all, err := b.control.Members(ctx, actor, in.Org, store.Page{})
 	if err != nil {
 		return tenant.Membership{}, err
 	}

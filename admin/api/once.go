@@ -53,9 +53,13 @@ func (a *API) once(op *huma.Operation, actor control.Actor, r *http.Request, bod
 	case done:
 		return replay(before, out)
 	}
-	ctx := context.WithoutCancel(r.Context()) // it is done, though the client may have gone
+	settle := func(do func(ctx context.Context) error) error { // it is done, though the client may have gone
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), a.wait)
+		defer cancel()
+		return do(ctx)
+	}
 	release := func() {
-		if err := a.answers.Release(ctx, owner, key); err != nil {
+		if err := settle(func(ctx context.Context) error { return a.answers.Release(ctx, owner, key) }); err != nil {
 			a.log.Error("an idempotency key is not released", "operation", op.OperationID, "error", err)
 		}
 	}
@@ -71,12 +75,15 @@ func (a *API) once(op *huma.Operation, actor control.Actor, r *http.Request, bod
 		release()
 		return nil
 	}
-	a.keep(ctx, op, owner, key, out)
+	err = settle(func(ctx context.Context) error { return a.keep(ctx, owner, key, out) })
+	if err != nil { // it is given all the same: it has been done
+		a.log.Error("an answer is not kept for its idempotency key", "operation", op.OperationID, "error", err)
+	}
 	return nil
 }
 
-// keep stores an answer. It is given all the same when that fails: it has been done.
-func (a *API) keep(ctx context.Context, op *huma.Operation, owner, key string, out *answer) {
+// keep stores an answer.
+func (a *API) keep(ctx context.Context, owner, key string, out *answer) error {
 	k := kept{out.status, http.Header{}, out.body.Bytes()}
 	for _, name := range keptFields() {
 		if v := out.header.Values(name); len(v) > 0 {
@@ -84,12 +91,10 @@ func (a *API) keep(ctx context.Context, op *huma.Operation, owner, key string, o
 		}
 	}
 	text, err := json.Marshal(k)
-	if err == nil {
-		err = a.answers.Answer(ctx, owner, key, text)
-	}
 	if err != nil {
-		a.log.Error("an answer is not kept for its idempotency key", "operation", op.OperationID, "error", err)
+		return err
 	}
+	return a.answers.Answer(ctx, owner, key, text)
 }
 
 // replay gives an answer again.

@@ -1,16 +1,20 @@
 package api
 
 import (
+	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/tenant"
 )
 
-// TestIdempotencyKeys: what is sent again is done once and answered alike.
-func TestIdempotencyKeys(t *testing.T) {
-	w := newWorld(t, Config{})
+// testIdempotencyKeys: what is sent again is done once and answered alike.
+func testIdempotencyKeys(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
 	send := func(who, key, body string) *answerOf {
 		rec := w.do(t, request{who: who, call: "POST /organizations/acme/keys", body: body, header: map[string]string{"Idempotency-Key": key}})
 		checkForm(t, rec)
@@ -62,10 +66,10 @@ type answerOf struct {
 	body, location, etag, contentType, replayed string
 }
 
-// TestIdempotencyKeyInUse: a request that is still being done is not done twice, and one that
+// testIdempotencyKeyInUse: a request that is still being done is not done twice, and one that
 // died lets its key go.
-func TestIdempotencyKeyInUse(t *testing.T) {
-	w := newWorld(t, Config{})
+func testIdempotencyKeyInUse(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
 	probe := request{who: "operator", call: "POST /organizations/acme/instances/cache/test", header: map[string]string{"Idempotency-Key": "k"}}
 	w.probing = func() {
 		if rec := w.do(t, probe); rec.Code != http.StatusConflict || !strings.Contains(rec.Body.String(), "being done") {
@@ -82,9 +86,9 @@ func TestIdempotencyKeyInUse(t *testing.T) {
 	}
 }
 
-// TestStoreAway: what cannot be asked is said to be away, with no word of why.
-func TestStoreAway(t *testing.T) {
-	w := newWorld(t, Config{})
+// testStoreAway: what cannot be asked is said to be away, with no word of why.
+func testStoreAway(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
 	if rec := w.do(t, request{who: "viewer", call: "GET /me"}); rec.Code != http.StatusOK {
 		t.Fatalf("got %d %s", rec.Code, rec.Body)
 	}
@@ -106,9 +110,57 @@ func TestStoreAway(t *testing.T) {
 	}
 }
 
-// TestPanic is answered, with no word of why.
-func TestPanic(t *testing.T) {
-	w := newWorld(t, Config{Rate: 100})
+// hung are answers of a store that hangs when asked for some.
+type hung struct {
+	Answers
+	claim bool // when a request comes; else when it has been done
+}
+
+func (h hung) Claim(ctx context.Context, owner, key string, request [32]byte, at time.Time) ([]byte, bool, error) {
+	if h.claim {
+		<-ctx.Done()
+		return nil, false, ctx.Err()
+	}
+	return h.Answers.Claim(ctx, owner, key, request, at)
+}
+
+func (hung) Answer(ctx context.Context, _, _ string, _ []byte) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (hung) Release(ctx context.Context, _, _ string) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// testHungStore: who asks is answered, though the store is not.
+func testHungStore(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
+	for _, c := range []struct {
+		name  string
+		claim bool
+		body  string
+		want  int
+	}{
+		{"before it is done", true, `{"name":"a"}`, http.StatusServiceUnavailable},
+		{"after it was done", false, `{"name":"b"}`, http.StatusCreated},
+		{"after it was refused", false, `{"name":"NO"}`, http.StatusUnprocessableEntity},
+	} {
+		mux := http.NewServeMux()
+		New(Config{Patience: time.Second}, w.control, hung{w.store, c.claim}, slog.New(slog.DiscardHandler)).Mount(mux)
+		w.handler = mux
+		rec := w.do(t, request{who: "operator", call: "POST /organizations", body: c.body, header: map[string]string{"Idempotency-Key": "key"}})
+		if rec.Code != c.want {
+			t.Errorf("%s: got %d %s, want %d", c.name, rec.Code, rec.Body, c.want)
+		}
+		checkForm(t, rec)
+	}
+}
+
+// testPanic is answered, with no word of why.
+func testPanic(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{Rate: 100})
 	w.probing = func() { panic("planted") }
 	rec := w.do(t, request{who: "operator", call: "POST /organizations/acme/instances/cache/test"})
 	if rec.Code != http.StatusInternalServerError || strings.Contains(rec.Body.String(), "planted") || rec.Header().Get("RateLimit") == "" {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -83,8 +84,8 @@ func organizations(b *builder) {
 		description: "By name: those that the token's user is a member of; an operator sees all."},
 		func(ctx context.Context, actor control.Actor, in *orgList) (*listed[control.OrganizationView], error) {
 			if in.Deleted {
-				all, err := b.control.DeletedOrganizations(ctx, actor)
-				return cut(in.PageQuery, all, func(o tenant.Organization) string { return o.Name + "/" + o.ID }, control.ViewOrganization), err
+				page, err := b.control.DeletedOrganizations(ctx, actor, in.page())
+				return pageOf(in.PageQuery, page, func(o tenant.Organization) string { return o.Name + "/" + o.ID }, control.ViewOrganization), err
 			}
 			page, err := b.control.Organizations(ctx, actor, in.page())
 			return pageOf(in.PageQuery, page, byName, control.ViewOrganization), err
@@ -116,7 +117,7 @@ func organizations(b *builder) {
 			if err != nil {
 				return nil, err
 			}
-			return &none{}, b.control.DeleteOrganization(ctx, actor, in.Org, control.Deletion{Version: version, Force: in.Force})
+			return &none{}, b.control.DeleteOrganization(ctx, actor, in.Org, store.Deletion{Version: version, Force: in.Force})
 		})
 	register(b, operation{method: http.MethodPost, path: "/organizations/{org}/restore", id: "restoreOrganization", tag: tag, summary: "Restore a deleted organization",
 		description: "By its id. For operators."},

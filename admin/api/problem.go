@@ -86,6 +86,9 @@ func (a *API) problem(operation string, err error) *refusal {
 		}
 		return refuse(s.status, err.Error())
 	}
+	if a.self != nil {
+		return refuse(http.StatusServiceUnavailable, err.Error())
+	}
 	if !errors.Is(err, context.Canceled) {
 		a.sayAway.Do(func() { a.log.Error("the management API cannot ask the store", "operation", operation, "error", err) })
 	}

@@ -69,6 +69,9 @@ func (o operation) statuses() []int {
 	case http.MethodDelete:
 		all = append(all, http.StatusConflict, http.StatusPreconditionFailed)
 	case http.MethodPost:
+		if o.versioned {
+			all = append(all, http.StatusPreconditionFailed)
+		}
 		all = append(all, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	default:
 		all = append(all, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/respgate/respgate/internal/testbed/stores"
 )
 
 var update = flag.Bool("update", false, "write docs/openapi.json anew")
@@ -75,9 +77,9 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// TestPage: the page for people has every operation and schema, and needs nothing but itself.
-func TestPage(t *testing.T) {
-	w := newWorld(t, Config{})
+// testPage: the page for people has every operation and schema, and needs nothing but itself.
+func testPage(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, Config{})
 	rec := w.do(t, request{call: "GET /docs"})
 	page := rec.Body.String()
 	if rec.Code != 200 || rec.Header().Get("Content-Type") != "text/html; charset=utf-8" {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -41,9 +42,8 @@ func tokens(b *builder) {
 	const tag = "tokens"
 	register(b, operation{method: http.MethodGet, path: "/users/{user}/tokens", id: "listTokens", tag: tag, summary: "List a user's tokens", description: "The oldest first, ended ones too. For that user and operators."},
 		func(ctx context.Context, actor control.Actor, in *tokenList) (*listed[control.TokenView], error) {
-			all, err := b.control.Tokens(ctx, actor, in.id(actor), in.Kind)
-			byAge := func(t tenant.Token) string { return t.CreatedAt.UTC().Format(sortable) + t.ID }
-			return cut(in.PageQuery, all, byAge, control.ViewToken), err
+			page, err := b.control.Tokens(ctx, actor, in.id(actor), in.Kind, in.page())
+			return pageOf(in.PageQuery, page, store.TokenPlace, control.ViewToken), err
 		})
 	register(b, operation{method: http.MethodPost, path: "/users/{user}/tokens", id: "createToken", tag: tag, summary: "Create a token", status: http.StatusCreated,
 		description: "For this API. The token is told this once. For that user and operators; limits of its own are for operators."},
@@ -67,12 +67,9 @@ func tokens(b *builder) {
 		})
 }
 
-// sortable is a time as text in the order of time.
-const sortable = "2006-01-02T15:04:05.000000000"
-
 // token finds a user's token.
 func (b *builder) token(ctx context.Context, actor control.Actor, in TokenPath) (tenant.Token, error) {
-	all, err := b.control.Tokens(ctx, actor, in.id(actor), "")
+	all, err := b.control.Tokens(ctx, actor, in.id(actor), "", store.Page{})
 	if err != nil {
 		return tenant.Token{}, err
 	}

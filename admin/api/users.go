@@ -158,16 +158,11 @@ func users(b *builder) {
 	register(b, operation{method: http.MethodDelete, path: "/users/{user}", id: "deleteUser", tag: tag, summary: "Delete a user", status: http.StatusNoContent, versioned: true,
 		description: "With the memberships and tokens. For operators."},
 		func(ctx context.Context, actor control.Actor, in *userDelete) (*none, error) {
-			if in.IfMatch != "" {
-				u, err := b.control.User(ctx, actor, in.id(actor))
-				if err != nil {
-					return nil, err
-				}
-				if err := in.is(u.Version); err != nil {
-					return nil, err
-				}
+			version, err := in.version()
+			if err != nil {
+				return nil, err
 			}
-			return &none{}, b.control.DeleteUser(ctx, actor, in.id(actor))
+			return &none{}, b.control.DeleteUser(ctx, actor, in.id(actor), version)
 		})
 	passwords(b, tag)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
@@ -80,16 +81,10 @@ func must[T any](t testing.TB) func(T, error) T {
 // operator acts as the operator.
 func operator() control.Actor { return control.Actor{Kind: tenant.ByOperator} }
 
-func newWorld(t testing.TB, cfg Config) *world {
-	t.Helper()
-	return newWorldIn(t, cfg, store.Config{Driver: "sqlite", DSN: "file:" + t.TempDir() + "/respgate.db"})
-}
-
-func newWorldIn(t testing.TB, cfg Config, kept store.Config) *world {
+func newWorld(t testing.TB, open stores.Opener, cfg Config) *world {
 	t.Helper()
 	w := &world{tokens: map[string]tenant.Secret{"operator": adminToken}, users: map[string]string{}, now: time.Now(), live: &fakeLive{}, probing: func() {}}
-	w.store = must[*store.Store](t)(store.Open(t.Context(), kept, nil))
-	t.Cleanup(func() { _ = w.store.Close() })
+	w.store = open(t)
 	now := func() time.Time { return w.now }
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
 	w.control = control.New(control.Config{AdminToken: adminToken, Live: w.live, Pictures: w.live, Log: log, Now: now, Test: func(_ context.Context, in tenant.Instance) control.Probe {
@@ -167,11 +162,11 @@ func (w *world) strangers(t testing.TB) {
 	w.live.all = append(w.live.all, tenant.Session{ID: "proxy1-2", OrgID: o.ID, Org: "globex", Instance: "store", KeyName: marker, Name: marker})
 	gone := must[tenant.Organization](t)(w.store.CreateOrganization(ctx, tenant.Organization{Name: marker}))
 	must[tenant.Membership](t)(w.store.SetMember(ctx, gone.Name, w.users["stranger"], tenant.Owner))
-	if err := w.store.DeleteOrganization(ctx, marker, true); err != nil {
+	if err := w.store.DeleteOrganization(ctx, marker, store.Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	must[tenant.Instance](t)(w.store.CreateInstance(ctx, "globex", marker, "redis://10.0.0.9:6379/0"))
-	if err := w.store.DeleteInstance(ctx, "globex", marker, true); err != nil {
+	if err := w.store.DeleteInstance(ctx, "globex", marker, store.Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -183,7 +178,7 @@ func (w *world) ended(t testing.TB) {
 	made := must[control.NewToken](t)(w.control.CreateToken(ctx, operator(), tenant.Token{UserID: w.users["expired"], ExpiresAt: w.now.Add(time.Nanosecond)}))
 	w.tokens["expired"] = made.Text
 	w.now = w.now.Add(time.Millisecond)
-	all := must[[]tenant.Token](t)(w.store.Tokens(ctx, w.users["revoked"], ""))
+	all := must[[]tenant.Token](t)(w.store.Tokens(ctx, w.users["revoked"], "", store.Page{}))
 	if err := w.control.RevokeToken(ctx, operator(), all[0].ID); err != nil {
 		t.Fatal(err)
 	}

@@ -8,13 +8,14 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
-// TestSecretsAreShownOnce: on one page, in no address, and on no page after it.
-func TestSecretsAreShownOnce(t *testing.T) {
-	w := newWorld(t)
+// testSecretsAreShownOnce: on one page, in no address, and on no page after it.
+func testSecretsAreShownOnce(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	b := w.as(t, "root")
 	org := "/console/organizations/acme"
 	shown := func(s *seen) string {
@@ -52,9 +53,9 @@ func TestSecretsAreShownOnce(t *testing.T) {
 	guest.get("/console/sign-in").send("/console/sign-in", guest, "email", "new@example.com", "password", password).want(200, "You are a member of no organization yet")
 }
 
-// TestForms does what the forms are for, and looks at what they say when it cannot be done.
-func TestForms(t *testing.T) {
-	w := newWorld(t)
+// testForms does what the forms are for, and looks at what they say when it cannot be done.
+func testForms(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	b := w.as(t, "root")
 	org := "/console/organizations/acme"
 	b.get("/console/").send("/console/organizations", b, "name", "initech", "max_keys", "2").want(200, "The organization is there")
@@ -99,9 +100,9 @@ func TestForms(t *testing.T) {
 	b.get(org + "/keys").want(405)
 }
 
-// TestTheme: light or dark stays, and leads back to the page.
-func TestTheme(t *testing.T) {
-	w := newWorld(t)
+// testTheme: light or dark stays, and leads back to the page.
+func testTheme(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	b := w.as(t, "viewer")
 	theme := func(s *seen) string {
 		return attr(find(s.root, func(n *html.Node) bool { return n.Data == "html" }), "data-theme")
@@ -115,9 +116,9 @@ func TestTheme(t *testing.T) {
 	}
 }
 
-// TestJunk: what no browser sends is refused, and nothing breaks.
-func TestJunk(t *testing.T) {
-	w := newWorld(t)
+// testJunk: what no browser sends is refused, and nothing breaks.
+func testJunk(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	b := w.as(t, "root")
 	csrf := b.csrf()
 	for _, junk := range []string{"%00", "%ff", "%0d%0aSet-Cookie:x", "%1b[2J"} {

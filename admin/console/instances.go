@@ -74,7 +74,7 @@ func (v *visit) deleteInstance() (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := control.Deletion{Version: version, Force: v.form("force") == "yes"}
+	d := store.Deletion{Version: version, Force: v.form("force") == "yes"}
 	if err := v.control.DeleteInstance(v.r.Context(), v.actor, org, v.r.PathValue("instance"), d); err != nil {
 		return nil, err
 	}

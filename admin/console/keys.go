@@ -148,7 +148,11 @@ func (v *visit) rotateKey() (*page, error) {
 	if !ok {
 		return nil, wrong("for how long the old secret stays good: choose one of the times")
 	}
-	made, err := v.control.RotateKey(v.r.Context(), v.actor, v.r.PathValue("key"), overlap)
+	version, err := v.version()
+	if err != nil {
+		return nil, err
+	}
+	made, err := v.control.RotateKey(v.r.Context(), v.actor, v.r.PathValue("key"), overlap, version)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +160,7 @@ func (v *visit) rotateKey() (*page, error) {
 }
 
 func (v *visit) revokeKey() (*page, error) {
-	k, err := v.control.RevokeKey(v.r.Context(), v.actor, v.r.PathValue("key"))
+	k, err := v.control.RevokeKey(v.r.Context(), v.actor, v.r.PathValue("key"), 0)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -10,7 +11,9 @@ func (v *visit) members() (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := v.control.Members(v.r.Context(), v.actor, o.Name)
+	all, err := listOf(v, "after", func(p store.Page) ([]tenant.Membership, error) {
+		return v.control.Members(v.r.Context(), v.actor, o.Name, p)
+	}, func(m tenant.Membership) string { return m.Email })
 	if err != nil {
 		return nil, err
 	}

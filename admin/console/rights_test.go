@@ -7,14 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
-// TestWhoSeesWhat gets every page as everybody. What somebody may not see is not there, in
+// testWhoSeesWhat gets every page as everybody. What somebody may not see is not there, in
 // the same words as what is nowhere, and who has not signed in is asked to.
-func TestWhoSeesWhat(t *testing.T) {
-	w := newWorld(t)
+func testWhoSeesWhat(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	columns := []string{"nobody", "stranger", "viewer", "admin", "owner", "root", "operator"}
 	pages := []struct{ path, answers string }{
 		{"/console/", "in 200 200 200 200 200 200"},
@@ -65,10 +66,10 @@ func TestWhoSeesWhat(t *testing.T) {
 	}
 }
 
-// TestWhoChangesWhat: pages have the forms that whoever looks may use, and a form that is
+// testWhoChangesWhat: pages have the forms that whoever looks may use, and a form that is
 // sent nevertheless changes nothing.
-func TestWhoChangesWhat(t *testing.T) {
-	w := newWorld(t)
+func testWhoChangesWhat(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	org, key := "/console/organizations/acme", "/console/keys/"+w.key.ID
 	forms := map[string]string{ // by the page; who may use them is the last column of rights
 		org + "/instances":              "admin " + org,
@@ -117,7 +118,7 @@ func (w *world) changed(t *testing.T) (all []string) {
 	if k.Version != w.key.Version {
 		all = append(all, "the key")
 	}
-	if n := len(must[[]tenant.Membership](t)(w.store.Members(t.Context(), "acme"))); n != 3 {
+	if n := len(must[[]tenant.Membership](t)(w.store.Members(t.Context(), "acme", store.Page{}))); n != 3 {
 		all = append(all, "the members")
 	}
 	if len(w.live.ended) > 0 {

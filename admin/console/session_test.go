@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/tenant"
 )
 
-// TestForgedForms: a form counts only with the token of its session, whoever has the cookie.
-func TestForgedForms(t *testing.T) {
-	w := newWorld(t)
+// testForgedForms: a form counts only with the token of its session, whoever has the cookie.
+func testForgedForms(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	owner, admin := w.as(t, "owner"), w.as(t, "admin")
 	good, others := owner.csrf(), admin.csrf()
 	revoke := "/console/keys/" + w.key.ID + "/revoke"
@@ -55,9 +56,9 @@ func TestForgedForms(t *testing.T) {
 	owner.post(revoke, url.Values{csrfField: {good}}).want(200, "The key is revoked", "Revoked")
 }
 
-// TestSignIn: cookies, words, and where one comes to.
-func TestSignIn(t *testing.T) {
-	w := newWorld(t)
+// testSignIn: cookies, words, and where one comes to.
+func testSignIn(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	b := w.browser(t)
 	asked := b.get("/console/organizations/acme?keys=x")
 	asked.want(200, "Sign in").send("/console/sign-in", b, "email", "viewer@example.com", "password", "wrong").
@@ -86,9 +87,9 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-// TestSessionCookie: what it is like, and that what is no session's is none.
-func TestSessionCookie(t *testing.T) {
-	w := newWorld(t)
+// testSessionCookie: what it is like, and that what is no session's is none.
+func testSessionCookie(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	b := w.browser(t)
 	b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for _, c := range []struct{ action, field, value, next string }{
@@ -136,10 +137,10 @@ func TestSessionCookie(t *testing.T) {
 	}
 }
 
-// TestStrangers: who sends cookies that are nobody's is counted, and the store is not asked
+// testStrangers: who sends cookies that are nobody's is counted, and the store is not asked
 // about the next ones.
-func TestStrangers(t *testing.T) {
-	w := newWorld(t)
+func testStrangers(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	b := w.as(t, "viewer")
 	b.get("/console/").want(200)
 	if w.strangers != 0 {
@@ -158,10 +159,10 @@ func TestStrangers(t *testing.T) {
 	w.browser(t).get("/console/sign-in").want(200)
 }
 
-// TestFromAnotherSite: a link of another site leads to the page, though the cookie is not
+// testFromAnotherSite: a link of another site leads to the page, though the cookie is not
 // sent with it.
-func TestFromAnotherSite(t *testing.T) {
-	w := newWorld(t)
+func testFromAnotherSite(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	b := w.browser(t)
 	const path = "/console/organizations/acme/audit?action=key.create"
 	r := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), http.MethodGet, w.server.URL+path, nil))

@@ -3,11 +3,13 @@ package console
 import (
 	"strings"
 	"testing"
+
+	"github.com/respgate/respgate/internal/testbed/stores"
 )
 
-// TestStatic: what pages need is there, and kept for as long as it is the same.
-func TestStatic(t *testing.T) {
-	w := newWorld(t)
+// testStatic: what pages need is there, and kept for as long as it is the same.
+func testStatic(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	b := w.browser(t)
 	for n := range b.get("/console/sign-in").root.Descendants() {
 		for _, link := range []string{attr(n, "src"), attr(n, "href")} {
@@ -27,9 +29,9 @@ func TestStatic(t *testing.T) {
 	b.get(staticPath + "..%2fconsole.go").want(404)
 }
 
-// TestStoreAway: while the store cannot be asked a page says so, and when to try again.
-func TestStoreAway(t *testing.T) {
-	w := newWorld(t)
+// testStoreAway: while the store cannot be asked a page says so, and when to try again.
+func testStoreAway(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	b := w.as(t, "operator")
 	must[struct{}](t)(struct{}{}, w.store.Close())
 	s := b.get("/console/").want(503, "The database cannot be asked", "few seconds")

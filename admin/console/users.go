@@ -78,7 +78,7 @@ func (v *visit) account() (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := v.control.Tokens(ctx, v.actor, id, tenant.APIToken)
+	tokens, err := v.control.Tokens(ctx, v.actor, id, tenant.APIToken, store.Page{})
 	if err != nil {
 		return nil, err
 	}

@@ -12,13 +12,14 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
-// TestAudit filters events and goes from page to page.
-func TestAudit(t *testing.T) {
-	w := newWorld(t)
+// testAudit filters events and goes from page to page.
+func testAudit(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	b := w.as(t, "owner")
 	for range perPage + 5 {
 		must[tenant.Key](t)(w.control.UpdateKey(t.Context(), operator(), w.key.ID, control.Change[tenant.Key]{Apply: func(k *tenant.Key) error { k.MaxConnections++; return nil }}))
@@ -44,9 +45,9 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// TestPages: what no page has room for is on the next.
-func TestPages(t *testing.T) {
-	w := newWorld(t)
+// testPages: what no page has room for is on the next.
+func testPages(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	for i := range perPage {
 		must[tenant.Instance](t)(w.store.CreateInstance(t.Context(), "acme", "shard-"+string(rune('a'+i/26))+string(rune('a'+i%26)), "redis://10.0.0.7:6379/0"))
 	}
@@ -62,12 +63,12 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestLive gets the events of an instance for as long as one may.
-func TestLive(t *testing.T) {
-	w := newWorld(t)
+// testLive gets the events of an instance for as long as one may.
+func testLive(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	const path = "/console/organizations/acme/instances/cache/events"
 	w.as(t, "stranger").get(path).want(404)
-	open := func(b *browser) (*bufio.Reader, func()) {
+	follow := func(b *browser) (*bufio.Reader, func()) {
 		t.Helper()
 		r := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), http.MethodGet, w.server.URL+path, nil))
 		res, err := b.client.Do(r)
@@ -89,7 +90,7 @@ func TestLive(t *testing.T) {
 		}
 	}
 	b := w.as(t, "viewer")
-	events, done := open(b)
+	events, done := follow(b)
 	if got := line(events); got != "retry: 3000" {
 		t.Errorf("the first line is %q", got)
 	}
@@ -107,7 +108,7 @@ func TestLive(t *testing.T) {
 	}
 	done()
 
-	events, done = open(w.as(t, "viewer"))
+	events, done = follow(w.as(t, "viewer"))
 	defer done()
 	_, _ = line(events), line(events)
 	w.console.Close()
@@ -116,10 +117,9 @@ func TestLive(t *testing.T) {
 	}
 }
 
-// TestLiveOutlastsTimeouts: events come for longer than requests and answers may take.
-func TestLiveOutlastsTimeouts(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+// testLiveOutlastsTimeouts: events come for longer than requests and answers may take.
+func testLiveOutlastsTimeouts(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	b := w.as(t, "viewer")
 	server := httptest.NewUnstartedServer(w.server.Config.Handler)
 	server.Config.ReadTimeout, server.Config.WriteTimeout = time.Second, time.Second
@@ -144,9 +144,9 @@ func TestLiveOutlastsTimeouts(t *testing.T) {
 	}
 }
 
-// TestWatchersAreBounded: beyond the bound one is told to come again.
-func TestWatchersAreBounded(t *testing.T) {
-	w := newWorld(t)
+// testWatchersAreBounded: beyond the bound one is told to come again.
+func testWatchersAreBounded(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	for range maxWatchers {
 		w.console.watchers.free <- struct{}{}
 	}

@@ -3,13 +3,9 @@ package console
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +13,7 @@ import (
 
 	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
@@ -101,46 +98,11 @@ func cheapHash() tenant.Secret {
 	return tenant.Secret("$argon2id$v=19$m=64,t=1,p=1$" + encode(salt) + "$" + encode(sum))
 }
 
-func open(dir string) (*store.Store, error) {
-	return store.Open(context.Background(), store.Config{Driver: "sqlite", DSN: "file:" + dir + "/respgate.db"}, nil)
-}
-
-// migrated is the files of an empty store: making one takes most of a test's time.
-var migrated = sync.OnceValues(func() (map[string][]byte, error) {
-	dir, err := os.MkdirTemp("", "respgate-console-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	st, err := open(dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := st.Close(); err != nil {
-		return nil, err
-	}
-	names, err := filepath.Glob(dir + "/*")
-	files := map[string][]byte{}
-	for _, name := range names {
-		data, readErr := os.ReadFile(name)
-		err = errors.Join(err, readErr)
-		files[filepath.Base(name)] = data
-	}
-	return files, err
-})
-
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, open stores.Opener) *world {
 	t.Helper()
 	ctx := t.Context()
-	dir := t.TempDir()
-	for name, data := range must[map[string][]byte](t)(migrated()) {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 	w := &world{users: map[string]string{}, live: &fakeLive{points: make(chan control.Point)}}
-	w.store = must[*store.Store](t)(open(dir))
-	t.Cleanup(func() { _ = w.store.Close() })
+	w.store = open(t)
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
 	w.control = control.New(control.Config{AdminToken: adminToken, Live: w.live, Pictures: w.live, Log: log, Test: func(_ context.Context, in tenant.Instance) control.Probe {
 		return control.Probe{Org: in.Org, Name: in.Name, Reachable: true, Version: "7.0.15", Warnings: []string{"its user may run @admin commands"}}

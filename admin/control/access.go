@@ -72,25 +72,28 @@ func self(a Actor, userID string) error {
 }
 
 // organization returns the one called name where the actor has the role at least, and
-// notes it in e.
+// notes it in e. The store is asked the same whether there is one to hide or none at all, so
+// that the time does not tell.
 func (s *Service) organization(ctx context.Context, a Actor, name string, least tenant.Role, e *tenant.Event) (tenant.Organization, error) {
 	if err := known(a); err != nil {
 		return tenant.Organization{}, err
+	}
+	m, memberErr := tenant.Membership{}, error(nil)
+	if !a.Operator() {
+		m, memberErr = s.store.Membership(ctx, name, a.User.ID)
 	}
 	o, err := s.store.Organization(ctx, name)
 	if err != nil {
 		return o, err
 	}
 	e.OrgID, e.Org = o.ID, o.Name
-	if a.Operator() {
-		return o, nil
-	}
-	m, err := s.store.Membership(ctx, name, a.User.ID)
 	switch {
-	case errors.Is(err, tenant.ErrNotFound), err == nil && m.OrgID != o.ID:
+	case a.Operator():
+		return o, nil
+	case errors.Is(memberErr, tenant.ErrNotFound), memberErr == nil && m.OrgID != o.ID:
 		return tenant.Organization{}, hide("organization %q", name)
-	case err != nil:
-		return tenant.Organization{}, err
+	case memberErr != nil:
+		return tenant.Organization{}, memberErr
 	case !m.Role.Includes(least):
 		return tenant.Organization{}, forbidden("the role %s in organization %q is not enough: this is for the role %s", m.Role, name, least)
 	}

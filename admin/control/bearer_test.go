@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/tenant"
 )
 
-func TestAuthenticate(t *testing.T) {
+func testAuthenticate(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
-	w := newWorld(t)
+	w := newWorld(t, open)
 	u, gone := w.user(t), w.user(t)
 	live, revoked, expired := w.token(t, u, tenant.APIToken), w.token(t, u, tenant.APIToken), auth.GenerateToken()
 	must[tenant.Token](t)(w.store.CreateToken(ctx, tenant.Token{ID: expired.ID, SecretHash: expired.Hash, UserID: u.ID, Kind: tenant.APIToken, ExpiresAt: time.Now().Add(-time.Second)}))
@@ -61,12 +62,12 @@ func TestAuthenticate(t *testing.T) {
 	}
 }
 
-// TestAuthenticateRemembers for half a second what the store said, and no longer, and
+// testAuthenticateRemembers for half a second what the store said, and no longer, and
 // forgets it where it is revoked here.
-func TestAuthenticateRemembers(t *testing.T) {
+func testAuthenticateRemembers(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
 	now := time.Now()
-	w := newWorld(t, func(c *Config) { c.Now = func() time.Time { return now } })
+	w := newWorld(t, open, func(c *Config) { c.Now = func() time.Time { return now } })
 	made := w.token(t, w.actors["viewer"].User, tenant.APIToken)
 	check := func(when, want string) {
 		t.Helper()
@@ -94,10 +95,10 @@ func TestAuthenticateRemembers(t *testing.T) {
 	check("when it ends", "who")
 }
 
-// TestAuthenticateIsAway: while the store cannot be asked nobody is told that a token is
+// testAuthenticateIsAway: while the store cannot be asked nobody is told that a token is
 // wrong, and it is asked again.
-func TestAuthenticateIsAway(t *testing.T) {
-	w := newWorld(t)
+func testAuthenticateIsAway(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	made := w.token(t, w.actors["viewer"].User, tenant.APIToken)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -74,24 +74,10 @@ type Change[T any] struct {
 
 // apply alters v, which has that version.
 func (c Change[T]) apply(version int64, v *T) error {
-	if err := current(c.Version, version); err != nil {
+	if err := store.CheckVersion(c.Version, version); err != nil {
 		return err
 	}
 	return c.Apply(v)
-}
-
-// current returns store.ErrStale unless wanted is the version or 0.
-func current(wanted, version int64) error {
-	if wanted != 0 && wanted != version {
-		return problem(store.ErrStale, "it was changed meanwhile: it is version %d, not %d", version, wanted)
-	}
-	return nil
-}
-
-// Deletion is how an organization or an instance is deleted.
-type Deletion struct {
-	Version int64 // that is to be deleted, as in Change
-	Force   bool  // also while it has instances and keys, or keys open it
 }
 
 // Audit keeps events. They are kept when it returns.

@@ -10,38 +10,60 @@ import (
 // What may be tried in a row, and after what time one try is forgiven. Unlike a key's secret
 // a password can be guessed: who tries too often is refused before the password is looked
 // at, from one address and for one account, whether there is such a user or not. What
-// succeeds does not count.
+// succeeds is no guess, but the account's look at a password all the same: each takes a core,
+// and others wait for theirs.
 const (
 	freePerAddress  = 30
 	addressForgiven = 2 * time.Second
 	freePerAccount  = 10
 	accountForgiven = 10 * time.Second // 8,640 guesses a day, from however many addresses
-	maxGuessers     = 65536            // addresses remembered, and as many accounts
+	freeLooks       = 60
+	lookForgiven    = time.Second
+	maxGuessers     = 65536 // addresses remembered, and as many accounts and instances
 	purgeInterval   = time.Second
 )
 
 // guesses counts what is tried per address, of IPv6 per /64, which is what one subscriber
-// has (RFC 6177), and per account.
+// has (RFC 6177), per account, and per instance what its URL may be.
 type guesses struct {
 	mu        sync.Mutex
 	addresses tally[netip.Addr]
 	accounts  tally[string]
+	looks     tally[string] // by account
+	urls      tally[string]
 }
 
 func newGuesses() *guesses {
 	return &guesses{
 		addresses: tally[netip.Addr]{free: freePerAddress, each: addressForgiven, max: maxGuessers, until: map[netip.Addr]time.Time{}},
 		accounts:  tally[string]{free: freePerAccount, each: accountForgiven, max: maxGuessers, until: map[string]time.Time{}},
+		looks:     tally[string]{free: freeLooks, each: lookForgiven, max: maxGuessers, until: map[string]time.Time{}},
+		urls:      tally[string]{free: freePerAccount, each: accountForgiven, max: maxGuessers, until: map[string]time.Time{}},
 	}
 }
 
-// try counts one more, for no account with "", and returns how to take it back. It is
+// tryURL is try for the URL of an instance, by its id.
+func (g *guesses) tryURL(instanceID string, now time.Time) (succeeded func(), err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if wait := g.urls.wait(instanceID, now); wait > 0 {
+		return nil, &ThrottledError{After: wait}
+	}
+	g.urls.add(instanceID, now, 1)
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.urls.add(instanceID, now, -1)
+	}, nil
+}
+
+// try counts one more, for no account with "", and returns how to take the guess back. It is
 // refused, and does not count, with a *ThrottledError.
 func (g *guesses) try(address, account string, now time.Time) (succeeded func(), err error) {
 	from, account := subscriber(address), clip(strings.ToLower(account))
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if wait := max(g.addresses.wait(from, now), g.accounts.wait(account, now)); wait > 0 {
+	if wait := max(g.addresses.wait(from, now), g.accounts.wait(account, now), g.looks.wait(account, now)); wait > 0 {
 		return nil, &ThrottledError{After: wait}
 	}
 	count := func(n int) {
@@ -51,6 +73,9 @@ func (g *guesses) try(address, account string, now time.Time) (succeeded func(),
 		}
 	}
 	count(1)
+	if account != "" {
+		g.looks.add(account, now, 1)
+	}
 	return func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()

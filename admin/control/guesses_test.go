@@ -57,13 +57,31 @@ func TestGuessesAreForgiven(t *testing.T) {
 	if got := tries(g, 5, same("192.0.2.1"), same("ann"), now.Add(accountForgiven)); got != 1 {
 		t.Errorf("after %v %d are tried, want 1", accountForgiven, got)
 	}
-	later := now.Add(time.Hour)
-	for range 1000 {
-		succeeded, err := g.try("192.0.2.1", "ann", later)
-		if err != nil {
-			t.Fatalf("what succeeds counts: %v", err)
+}
+
+// TestSuccessesAreNoGuesses: they are as many as a person or a program needs, from however
+// many addresses; who signs in again and again would keep the cores from others.
+func TestSuccessesAreNoGuesses(t *testing.T) {
+	g, now := newGuesses(), time.Unix(1000, 0)
+	succeed := func(now time.Time) (times int) {
+		for i := range 1000 {
+			succeeded, err := g.try(fmt.Sprintf("192.0.2.%d", i%250), "ann", now)
+			if err != nil {
+				break
+			}
+			succeeded()
+			times++
 		}
-		succeeded()
+		return times
+	}
+	if got := succeed(now); got != freeLooks {
+		t.Errorf("%d of 1000 at once are let succeed, want %d", got, freeLooks)
+	}
+	if got := succeed(now.Add(10 * lookForgiven)); got != 10 {
+		t.Errorf("%d are after %v, want 10", got, 10*lookForgiven)
+	}
+	if _, err := g.try("192.0.2.1", "bob", now); err != nil {
+		t.Errorf("another account: %v", err)
 	}
 }
 

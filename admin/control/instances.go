@@ -2,6 +2,8 @@ package control
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/store"
@@ -90,28 +92,59 @@ func (s *Service) UpdateInstance(ctx context.Context, a Actor, org, name string,
 	})
 }
 
+// CompareURL reports whether an instance's URL is that one, to the byte: its password cannot
+// be read. For admins, who may not guess it: one that it is not leaves an event, and after
+// too many in a row it is a *ThrottledError.
+func (s *Service) CompareURL(ctx context.Context, a Actor, org, name string, url tenant.Secret) (bool, error) {
+	e := tenant.Event{Action: "instance.compare_url", Target: "instance", Name: name}
+	same, err := s.compareURL(ctx, a, org, name, url, &e)
+	if !same {
+		s.noteGuess(ctx, a, e, err)
+	}
+	return same, err
+}
+
+func (s *Service) compareURL(ctx context.Context, a Actor, org, name string, url tenant.Secret, e *tenant.Event) (bool, error) {
+	if _, err := s.organization(ctx, a, org, tenant.Admin, e); err != nil {
+		return false, err
+	}
+	in, err := s.store.Instance(ctx, org, name)
+	if err != nil {
+		return false, err
+	}
+	e.TargetID = in.ID
+	succeeded, err := s.guesses.tryURL(in.ID, s.cfg.Now())
+	if err != nil {
+		return false, err
+	}
+	has, given := sha256.Sum256([]byte(in.URL.Reveal())), sha256.Sum256([]byte(url.Reveal()))
+	if subtle.ConstantTimeCompare(has[:], given[:]) == 0 {
+		return false, nil
+	}
+	succeeded()
+	return true, nil
+}
+
 // DeleteInstance deletes an instance until it is purged or restored. For admins.
-func (s *Service) DeleteInstance(ctx context.Context, a Actor, org, name string, d Deletion) error {
+func (s *Service) DeleteInstance(ctx context.Context, a Actor, org, name string, d store.Deletion) error {
 	_, err := onInstance(ctx, s, a, "delete", org, name, func(e *tenant.Event) (none, error) {
 		in, err := s.store.Instance(ctx, org, name)
 		if err != nil {
 			return none{}, err
 		}
 		e.TargetID, e.Before = in.ID, noted(ViewInstance(in))
-		if err := current(d.Version, in.Version); err != nil {
-			return none{}, err
-		}
-		return none{}, s.store.DeleteInstance(ctx, org, name, d.Force)
+		return none{}, s.store.DeleteInstance(ctx, org, name, d)
 	})
 	return err
 }
 
 // DeletedInstances returns by name an organization's that are not purged yet. For members.
-func (s *Service) DeletedInstances(ctx context.Context, a Actor, org string) ([]tenant.Instance, error) {
+// See store.DeletedInstances.
+func (s *Service) DeletedInstances(ctx context.Context, a Actor, org string, p store.Page) ([]tenant.Instance, error) {
 	if _, err := s.organization(ctx, a, org, tenant.Viewer, &tenant.Event{}); err != nil {
 		return nil, err
 	}
-	return s.store.DeletedInstances(ctx, org)
+	return s.store.DeletedInstances(ctx, org, p)
 }
 
 // RestoreInstance has the deleted instance with that id back. For admins.

@@ -53,15 +53,18 @@ func (s *Service) CreateKey(ctx context.Context, a Actor, k tenant.Key) (NewKey,
 	})
 }
 
-// checkKey refuses rules that nobody understands, and what only operators may grant.
+// checkKey refuses what only operators may grant, and rules that nobody understands.
 func checkKey(a Actor, was, k tenant.Key) error {
+	if err := grantable(a, was, k); err != nil {
+		return err
+	}
 	if _, err := auth.ParseRules(k.Commands); err != nil {
 		return problem(store.ErrInvalid, "commands: %v", err)
 	}
 	if _, err := auth.ParseAudit(k.Audit); err != nil {
 		return problem(store.ErrInvalid, "audit: %v", err)
 	}
-	return grantable(a, was, k)
+	return nil
 }
 
 // grantable refuses what reaches beyond the organization to all but operators.
@@ -71,17 +74,25 @@ func grantable(a Actor, was, k tenant.Key) error {
 		return nil
 	case k.CertificateName != was.CertificateName:
 		return forbidden("a key's certificate name, which counts for all organizations, is for operators to set")
-	case commandsProxy(k.Commands):
-		return forbidden("a key with +proxy is for operators to make, change and rotate")
+	}
+	if rule := proxyRule(k.Commands); rule != "" {
+		return forbidden("commands: %q: a key with +proxy is for operators to make, change and rotate", rule)
 	}
 	return nil
 }
 
-// commandsProxy reports whether rules grant the operator's command, or may.
-func commandsProxy(rules string) bool {
-	return slices.ContainsFunc(strings.Fields(strings.ToLower(rules)), func(word string) bool {
-		return word == "+proxy" || strings.HasPrefix(word, "+proxy|")
+// proxyRule returns the first of the rules that grants the operator's command, or may; "" is
+// none.
+func proxyRule(rules string) string {
+	words := strings.Fields(rules)
+	i := slices.IndexFunc(words, func(word string) bool {
+		name, _, _ := strings.Cut(word, "|")
+		return strings.EqualFold(name, "+proxy")
 	})
+	if i < 0 {
+		return ""
+	}
+	return words[i]
 }
 
 // onKey attempts something with a key, for admins. do is given the event and the key as it
@@ -119,14 +130,14 @@ func (s *Service) UpdateKey(ctx context.Context, a Actor, id string, c Change[te
 }
 
 // RotateKey gives a key another secret; the old one is good for overlap from now on. For
-// admins.
-func (s *Service) RotateKey(ctx context.Context, a Actor, id string, overlap time.Duration) (NewKey, error) {
+// admins. version is as in Change.
+func (s *Service) RotateKey(ctx context.Context, a Actor, id string, overlap time.Duration, version int64) (NewKey, error) {
 	return onKey(ctx, s, a, "rotate", id, func(e *tenant.Event, was tenant.Key) (NewKey, error) {
 		if err := grantable(a, was, was); err != nil {
 			return NewKey{}, err
 		}
 		made := auth.GenerateFor(id)
-		k, err := s.store.RotateKey(ctx, id, made.Hash, overlap)
+		k, err := s.store.RotateKey(ctx, id, made.Hash, overlap, version)
 		if err != nil {
 			return NewKey{}, err
 		}
@@ -135,19 +146,20 @@ func (s *Service) RotateKey(ctx context.Context, a Actor, id string, overlap tim
 	})
 }
 
-// RevokeKey ends a key for good, and its clients' sessions. For admins.
-func (s *Service) RevokeKey(ctx context.Context, a Actor, id string) (tenant.Key, error) {
+// RevokeKey ends a key for good, and its clients' sessions. For admins. version is as in
+// Change.
+func (s *Service) RevokeKey(ctx context.Context, a Actor, id string, version int64) (tenant.Key, error) {
 	return onKey(ctx, s, a, "revoke", id, func(e *tenant.Event, _ tenant.Key) (tenant.Key, error) {
-		k, err := s.store.RevokeKey(ctx, id)
+		k, err := s.store.RevokeKey(ctx, id, version)
 		e.After = noted(ViewKey(k))
 		return k, err
 	})
 }
 
-// DeleteKey ends a key and forgets it. For admins.
-func (s *Service) DeleteKey(ctx context.Context, a Actor, id string) error {
+// DeleteKey ends a key and forgets it. For admins. version is as in Change.
+func (s *Service) DeleteKey(ctx context.Context, a Actor, id string, version int64) error {
 	_, err := onKey(ctx, s, a, "delete", id, func(*tenant.Event, tenant.Key) (none, error) {
-		return none{}, s.store.DeleteKey(ctx, id)
+		return none{}, s.store.DeleteKey(ctx, id, version)
 	})
 	return err
 }

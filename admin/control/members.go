@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -15,12 +16,13 @@ type Member struct {
 	Role   tenant.Role
 }
 
-// Members returns an organization's members by e-mail address, for members.
-func (s *Service) Members(ctx context.Context, a Actor, org string) ([]tenant.Membership, error) {
+// Members returns an organization's members by e-mail address, for members. See
+// store.Members.
+func (s *Service) Members(ctx context.Context, a Actor, org string, p store.Page) ([]tenant.Membership, error) {
 	if _, err := s.organization(ctx, a, org, tenant.Viewer, &tenant.Event{}); err != nil {
 		return nil, err
 	}
-	return s.store.Members(ctx, org)
+	return s.store.Members(ctx, org, p)
 }
 
 // Memberships returns a user's by the organizations' names, for that user and operators.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -55,6 +57,12 @@ func (s *Service) note(ctx context.Context, a Actor, e tenant.Event, err error) 
 	}
 }
 
+// answers are the kinds of errors whose words are for whoever reads the log: others are the
+// store's of itself, such as where it is.
+func answers() []error {
+	return []error{ErrUnavailable, tenant.ErrNotFound, store.ErrConflict, store.ErrInvalid, store.ErrStale}
+}
+
 // outcome is what an error says about what was tried.
 func outcome(err error) (tenant.Outcome, string) {
 	var h hidden
@@ -66,8 +74,12 @@ func outcome(err error) (tenant.Outcome, string) {
 		return tenant.Denied, "it is not the actor's to see"
 	case errors.Is(err, ErrForbidden), errors.Is(err, ErrUnauthenticated), errors.As(err, &t):
 		return tenant.Denied, err.Error()
+	case slices.ContainsFunc(answers(), func(kind error) bool { return errors.Is(err, kind) }):
+		return tenant.Failed, err.Error()
+	case errors.Is(err, context.Canceled):
+		return tenant.Failed, "who asked has gone"
 	}
-	return tenant.Failed, err.Error()
+	return tenant.Failed, "the store could not be asked"
 }
 
 // clip shortens text that anybody may have written to what any database takes.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/respgate/respgate/internal/testbed/stores"
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -17,10 +19,10 @@ func (brokenAudit) AppendEvents(context.Context, []tenant.Event) error {
 	return errors.New("the disk is full")
 }
 
-// TestUnkeptEvents: what was done stays done where its event cannot be kept, which the
+// testUnkeptEvents: what was done stays done where its event cannot be kept, which the
 // process's log has then, without secrets.
-func TestUnkeptEvents(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Audit = brokenAudit{} })
+func testUnkeptEvents(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, func(c *Config) { c.Audit = brokenAudit{} })
 	o := w.org(t)
 	if _, err := w.CreateInstance(t.Context(), w.actors["admin"], tenant.Instance{Org: o.Name, Name: "cache", URL: testURL}); err != nil {
 		t.Errorf("got %v, want it done", err)
@@ -33,9 +35,9 @@ func TestUnkeptEvents(t *testing.T) {
 	w.checkSecrets(t)
 }
 
-// TestNotedWhenCancelled: who hangs up while something is done is noted all the same.
-func TestNotedWhenCancelled(t *testing.T) {
-	w := newWorld(t)
+// testNotedWhenCancelled: who hangs up while something is done is noted all the same.
+func testNotedWhenCancelled(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := w.CreateOrganization(ctx, w.actors["shell"], tenant.Organization{Name: "acme"}); err == nil {
@@ -46,16 +48,16 @@ func TestNotedWhenCancelled(t *testing.T) {
 	}
 }
 
-// TestNotedIsBounded: an event has what anybody wrote, and takes no more room than it
+// testNotedIsBounded: an event has what anybody wrote, and takes no more room than it
 // should.
-func TestNotedIsBounded(t *testing.T) {
-	w := newWorld(t)
+func testNotedIsBounded(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	for _, name := range []string{strings.Repeat("ä", 1<<20), "a\x00b\xff", "'; DROP TABLE audit; --"} {
 		_, err := w.CreateOrganization(t.Context(), w.actors["viewer"], tenant.Organization{Name: name})
 		if answer(err) != "no" {
 			t.Errorf("answered %v", err)
 		}
-		if err := w.DeleteKey(t.Context(), w.actors["operator"], name); answer(err) != "none" {
+		if err := w.DeleteKey(t.Context(), w.actors["operator"], name, 0); answer(err) != "none" {
 			t.Errorf("answered %v", err)
 		}
 	}
@@ -70,10 +72,10 @@ func TestNotedIsBounded(t *testing.T) {
 	}
 }
 
-// TestNotedBeforeAndAfter: an event has what was and what is.
-func TestNotedBeforeAndAfter(t *testing.T) {
+// testNotedBeforeAndAfter: an event has what was and what is.
+func testNotedBeforeAndAfter(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
-	w := newWorld(t)
+	w := newWorld(t, open)
 	k, a := w.key(t), w.actors["admin"]
 	rate := 7
 	changed := must[tenant.Key](t)(w.UpdateKey(ctx, a, k.ID, Change[tenant.Key]{Apply: func(k *tenant.Key) error { k.Limits.Rate = &rate; return nil }}))
@@ -106,7 +108,7 @@ func TestNotedBeforeAndAfter(t *testing.T) {
 	}
 	check("failed", w.last(t), ViewKey(changed), nil)
 	in := must[tenant.Instance](t)(w.store.Instance(ctx, k.Org, k.Instances[0]))
-	if err := w.DeleteInstance(ctx, a, k.Org, in.Name, Deletion{Force: true}); err != nil {
+	if err := w.DeleteInstance(ctx, a, k.Org, in.Name, store.Deletion{Force: true}); err != nil {
 		t.Error(err)
 	}
 	check("delete", w.last(t), ViewInstance(in), nil)

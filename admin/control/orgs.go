@@ -73,27 +73,25 @@ func (s *Service) UpdateOrganization(ctx context.Context, a Actor, name string, 
 
 // DeleteOrganization deletes an organization, and ends its clients' sessions, until it is
 // purged or an operator restores it. For its owners.
-func (s *Service) DeleteOrganization(ctx context.Context, a Actor, name string, d Deletion) error {
+func (s *Service) DeleteOrganization(ctx context.Context, a Actor, name string, d store.Deletion) error {
 	_, err := attempt(ctx, s, a, onOrganization("delete", name), func(e *tenant.Event) (none, error) {
 		o, err := s.organization(ctx, a, name, tenant.Owner, e)
 		if err != nil {
 			return none{}, err
 		}
 		e.TargetID, e.Before = o.ID, noted(ViewOrganization(o))
-		if err := current(d.Version, o.Version); err != nil {
-			return none{}, err
-		}
-		return none{}, s.store.DeleteOrganization(ctx, name, d.Force)
+		return none{}, s.store.DeleteOrganization(ctx, name, d)
 	})
 	return err
 }
 
-// DeletedOrganizations returns by name those that are not purged yet. For operators.
-func (s *Service) DeletedOrganizations(ctx context.Context, a Actor) ([]tenant.Organization, error) {
+// DeletedOrganizations returns by name those that are not purged yet. For operators. See
+// store.DeletedOrganizations.
+func (s *Service) DeletedOrganizations(ctx context.Context, a Actor, p store.Page) ([]tenant.Organization, error) {
 	if err := operator(a); err != nil {
 		return nil, err
 	}
-	return s.store.DeletedOrganizations(ctx)
+	return s.store.DeletedOrganizations(ctx, p)
 }
 
 // RestoreOrganization has the deleted organization with that id back. For operators.

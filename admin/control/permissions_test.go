@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
@@ -54,15 +55,15 @@ var permissions = []struct {
 		return w.UpdateOrganization(t.Context(), a, w.org(t).Name, Change[tenant.Organization]{Apply: func(o *tenant.Organization) error { o.MaxKeys = 5; return nil }})
 	}},
 	{"DeleteOrganization", "organization.delete", "who who none no no yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
-		return nil, w.DeleteOrganization(t.Context(), a, w.org(t).Name, Deletion{})
+		return nil, w.DeleteOrganization(t.Context(), a, w.org(t).Name, store.Deletion{})
 	}},
 	{"DeletedOrganizations", "", "who who no no no no yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
-		all, err := w.DeletedOrganizations(t.Context(), a)
+		all, err := w.DeletedOrganizations(t.Context(), a, store.Page{})
 		return Views(all, ViewOrganization), err
 	}},
 	{"RestoreOrganization", "organization.restore", "who who no no no no yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		o := w.org(t)
-		must[none](t)(none{}, w.store.DeleteOrganization(t.Context(), o.Name, true))
+		must[none](t)(none{}, w.store.DeleteOrganization(t.Context(), o.Name, store.Deletion{Force: true}))
 		o, err := w.RestoreOrganization(t.Context(), a, o.ID)
 		return ViewOrganization(o), err
 	}},
@@ -97,17 +98,21 @@ var permissions = []struct {
 			return nil
 		}})
 	}},
+	{"CompareURL: another", "instance.compare_url", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		in := w.instance(t)
+		return w.CompareURL(t.Context(), a, in.Org, in.Name, testURL+"?read_from=nearest")
+	}},
 	{"DeleteInstance", "instance.delete", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		in := w.instance(t)
-		return nil, w.DeleteInstance(t.Context(), a, in.Org, in.Name, Deletion{})
+		return nil, w.DeleteInstance(t.Context(), a, in.Org, in.Name, store.Deletion{})
 	}},
 	{"DeletedInstances", "", "who who none yes yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
-		all, err := w.DeletedInstances(t.Context(), a, w.org(t).Name)
+		all, err := w.DeletedInstances(t.Context(), a, w.org(t).Name, store.Page{})
 		return Views(all, ViewInstance), err
 	}},
 	{"RestoreInstance", "instance.restore", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		in := w.instance(t)
-		must[none](t)(none{}, w.store.DeleteInstance(t.Context(), in.Org, in.Name, true))
+		must[none](t)(none{}, w.store.DeleteInstance(t.Context(), in.Org, in.Name, store.Deletion{Force: true}))
 		in, err := w.RestoreInstance(t.Context(), a, in.Org, in.ID)
 		return ViewInstance(in), err
 	}},
@@ -145,16 +150,16 @@ var permissions = []struct {
 		return w.UpdateKey(t.Context(), a, w.key(t).ID, renamed("spiffe://corp/"+w.name(), func(k *tenant.Key) *string { return &k.CertificateName }))
 	}},
 	{"RotateKey", "key.rotate", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
-		k, err := w.RotateKey(t.Context(), a, w.key(t).ID, time.Hour)
+		k, err := w.RotateKey(t.Context(), a, w.key(t).ID, time.Hour, 0)
 		w.hide(k.Text, k.SecretHash)
 		return ViewKey(k.Key), err
 	}},
 	{"RevokeKey", "key.revoke", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
-		k, err := w.RevokeKey(t.Context(), a, w.key(t).ID)
+		k, err := w.RevokeKey(t.Context(), a, w.key(t).ID, 0)
 		return ViewKey(k), err
 	}},
 	{"DeleteKey", "key.delete", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
-		return nil, w.DeleteKey(t.Context(), a, w.key(t).ID)
+		return nil, w.DeleteKey(t.Context(), a, w.key(t).ID, 0)
 	}},
 	{"ResetLimits", "key.reset_limit", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		return w.ResetLimits(t.Context(), a, w.key(t).ID)
@@ -163,7 +168,7 @@ var permissions = []struct {
 		return w.ResetLimits(t.Context(), a, "")
 	}},
 	{"Members", "", "who who none yes yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
-		all, err := w.Members(t.Context(), a, w.org(t).Name)
+		all, err := w.Members(t.Context(), a, w.org(t).Name, store.Page{})
 		return Views(all, ViewMember), err
 	}},
 	{"Memberships: the viewer's", "", "who who none yes none none yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
@@ -201,11 +206,11 @@ var permissions = []struct {
 		return nil, w.SetPassword(t.Context(), a, NewPassword{UserID: id, New: nextPassword})
 	}},
 	{"DeleteUser: the viewer", "user.delete", "who who none no none none yes none none", func(t *testing.T, w *world, a Actor) (any, error) {
-		return nil, w.DeleteUser(t.Context(), a, w.actors["viewer"].User.ID) // once: then there is none
+		return nil, w.DeleteUser(t.Context(), a, w.actors["viewer"].User.ID, 0) // once: then there is none
 	}},
 	{"Tokens: the viewer's", "", "who who none yes none none yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		w.token(t, w.actors["viewer"].User, tenant.APIToken)
-		return w.Tokens(t.Context(), a, w.actors["viewer"].User.ID, "")
+		return w.Tokens(t.Context(), a, w.actors["viewer"].User.ID, "", store.Page{})
 	}},
 	{"CreateToken: the viewer's", "token.create", "who who none yes none none yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		made, err := w.CreateToken(t.Context(), a, tenant.Token{UserID: w.actors["viewer"].User.ID, Name: "ci"})
@@ -282,15 +287,15 @@ var permissions = []struct {
 	}},
 }
 
-// TestPermissions has every actor try everything: what each is answered, that what changes
+// testPermissions has every actor try everything: what each is answered, that what changes
 // something leaves exactly one event that says who and how it ended, that reading leaves
 // none, and that no secret is seen.
-func TestPermissions(t *testing.T) {
+func testPermissions(t *testing.T, open stores.Opener) {
 	outcomes := map[string]tenant.Outcome{"yes": tenant.Done, "no": tenant.Denied, "who": tenant.Denied, "none": tenant.Denied}
 	for _, tt := range permissions {
 		t.Run(tt.method, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newWorld(t, open)
 			for i, want := range strings.Fields(tt.want) {
 				who := columns[i]
 				before := len(w.events(t))

@@ -4,12 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/tenant"
 )
 
-// TestWatch: each picture follows on the one before, until the viewer may no longer see it.
-func TestWatch(t *testing.T) {
-	w := newWorld(t)
+// testWatch: each picture follows on the one before, until the viewer may no longer see it.
+func testWatch(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	in := w.instance(t)
 	viewer := w.actors["viewer"]
 	var seen []Picture
@@ -36,9 +37,9 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestPicturesOfNoProxy: where no clients are served there is nothing to see.
-func TestPicturesOfNoProxy(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Pictures = nil })
+// testPicturesOfNoProxy: where no clients are served there is nothing to see.
+func testPicturesOfNoProxy(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open, func(c *Config) { c.Pictures = nil })
 	in := w.instance(t)
 	_, err := w.Live(t.Context(), w.actors["viewer"], in.Org, in.Name)
 	wantError(t, err, ErrUnavailable, "serves no clients")

@@ -7,14 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
-// TestHidden: what an actor may not see is answered in the very words for what is not there.
-func TestHidden(t *testing.T) {
+// testHidden: what an actor may not see is answered in the very words for what is not there.
+func testHidden(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
-	w := newWorld(t)
+	w := newWorld(t, open)
 	k, stranger := w.key(t), w.actors["stranger"]
 	token := w.token(t, w.actors["viewer"].User, tenant.APIToken)
 	for name, try := range map[string]func(hidden bool) (string, error){
@@ -30,7 +31,7 @@ func TestHidden(t *testing.T) {
 		},
 		"key": func(h bool) (string, error) {
 			id := pick(h, k.ID, "000000000000")
-			return id, w.DeleteKey(ctx, stranger, id)
+			return id, w.DeleteKey(ctx, stranger, id, 0)
 		},
 		"user": func(h bool) (string, error) {
 			id := pick(h, w.actors["viewer"].User.ID, "000000000000")
@@ -67,10 +68,10 @@ func pick(first bool, a, b string) string {
 	return b
 }
 
-// TestVersions: a change for another version than there is is refused, and changes nothing.
-func TestVersions(t *testing.T) {
+// testVersions: a change for another version than there is is refused, and changes nothing.
+func testVersions(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
-	w := newWorld(t)
+	w := newWorld(t, open)
 	a := w.actors["operator"]
 	k := w.key(t)
 	u := w.user(t)
@@ -111,16 +112,23 @@ func TestVersions(t *testing.T) {
 			}
 		}
 	}
-	wantError(t, w.DeleteInstance(ctx, a, k.Org, k.Instances[0], Deletion{Version: 1, Force: true}), store.ErrStale, "it is version 4, not 1")
-	wantError(t, w.DeleteOrganization(ctx, a, k.Org, Deletion{Version: 1, Force: true}), store.ErrStale, "it is version 4, not 1")
-	if err := w.DeleteOrganization(ctx, a, k.Org, Deletion{Version: 4, Force: true}); err != nil {
+	wantError(t, w.DeleteInstance(ctx, a, k.Org, k.Instances[0], store.Deletion{Version: 1, Force: true}), store.ErrStale, "it is version 4, not 1")
+	wantError(t, w.DeleteOrganization(ctx, a, k.Org, store.Deletion{Version: 1, Force: true}), store.ErrStale, "it is version 4, not 1")
+	wantError(t, second(w.RevokeKey(ctx, a, k.ID, 1)), store.ErrStale, "not 1")
+	wantError(t, second(w.RotateKey(ctx, a, k.ID, 0, 1)), store.ErrStale, "not 1")
+	wantError(t, w.DeleteKey(ctx, a, k.ID, 1), store.ErrStale, "not 1")
+	wantError(t, w.DeleteUser(ctx, a, u.ID, 1), store.ErrStale, "it is version 4, not 1")
+	if err := w.DeleteUser(ctx, a, u.ID, 4); err != nil {
+		t.Error(err)
+	}
+	if err := w.DeleteOrganization(ctx, a, k.Org, store.Deletion{Version: 4, Force: true}); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestURLAsShown: who sends back what was shown, with the name changed, keeps the password.
-func TestURLAsShown(t *testing.T) {
-	w := newWorld(t)
+// testURLAsShown: who sends back what was shown, with the name changed, keeps the password.
+func testURLAsShown(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	in := w.instance(t)
 	shown := ViewInstance(in)
 	changed, err := w.UpdateInstance(t.Context(), w.actors["admin"], in.Org, in.Name, Change[tenant.Instance]{Apply: func(in *tenant.Instance) error {
@@ -132,34 +140,40 @@ func TestURLAsShown(t *testing.T) {
 	}
 }
 
-// TestProxyRules: only operators make, change and rotate keys that may use the operator's
+// testProxyRules: only operators make, change and rotate keys that may use the operator's
 // command; whoever else may end them.
-func TestProxyRules(t *testing.T) {
+func testProxyRules(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
-	w := newWorld(t)
-	for rules, want := range map[string]bool{"+@all +proxy": true, "+PROXY": true, "+proxy|info": true, "+@all": false, "-proxy": false, "+get": false, "": false} {
-		if got := commandsProxy(rules); got != want {
-			t.Errorf("%q: %v, want %v", rules, got, want)
+	w := newWorld(t, open)
+	for rules, want := range map[string]string{"+@all +proxy": "+proxy", "+PROXY": "+PROXY", "+get +proxy|info": "+proxy|info", "+@all": "", "-proxy": "", "+get": "", "": ""} {
+		if got := proxyRule(rules); got != want {
+			t.Errorf("%q: %q, want %q", rules, got, want)
 		}
 	}
 	admin := w.actors["admin"]
 	k := w.key(t)
+	for _, rules := range []string{"+@all +proxy", "+PROXY", "+proxy|info", "+nosuch +proxy"} {
+		_, err := w.CreateKey(ctx, admin, tenant.Key{Org: k.Org, Instances: k.Instances, Name: "new", Commands: rules})
+		wantError(t, err, ErrForbidden, "+proxy")
+		_, err = w.UpdateKey(ctx, admin, k.ID, renamed(rules, func(k *tenant.Key) *string { return &k.Commands }))
+		wantError(t, err, ErrForbidden, "+proxy")
+	}
 	must[tenant.Key](t)(w.store.UpdateKey(ctx, k.ID, func(k *tenant.Key) error { k.Commands = "+@all +proxy"; return nil }))
 	_, err := w.UpdateKey(ctx, admin, k.ID, Change[tenant.Key]{Apply: func(k *tenant.Key) error { k.AllowFrom = nil; return nil }})
 	wantError(t, err, ErrForbidden, "+proxy is for operators")
-	_, err = w.RotateKey(ctx, admin, k.ID, 0)
+	_, err = w.RotateKey(ctx, admin, k.ID, 0, 0)
 	wantError(t, err, ErrForbidden, "+proxy is for operators")
-	if _, err := w.RotateKey(ctx, w.actors["operator"], k.ID, 0); err != nil {
+	if _, err := w.RotateKey(ctx, w.actors["operator"], k.ID, 0, 0); err != nil {
 		t.Errorf("an operator rotates it: %v", err)
 	}
-	if _, err := w.RevokeKey(ctx, admin, k.ID); err != nil {
+	if _, err := w.RevokeKey(ctx, admin, k.ID, 0); err != nil {
 		t.Errorf("an admin revokes it: %v", err)
 	}
 }
 
-func TestBadRules(t *testing.T) {
+func testBadRules(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
-	w := newWorld(t)
+	w := newWorld(t, open)
 	a, k := w.actors["operator"], w.key(t)
 	for _, tt := range []struct {
 		name  string
@@ -171,7 +185,7 @@ func TestBadRules(t *testing.T) {
 		{"URL", "its scheme is not known", second(w.CreateInstance(ctx, a, tenant.Instance{Org: k.Org, Name: "x", URL: "http://user:" + urlPassword + "@host"}))},
 		{"token's end", "want a time to come, within", second(w.CreateToken(ctx, a, tenant.Token{UserID: w.actors["viewer"].User.ID, ExpiresAt: time.Now().Add(2 * MaxTokenTTL)}))},
 		{"token's past end", "want a time to come, within", second(w.CreateToken(ctx, a, tenant.Token{UserID: w.actors["viewer"].User.ID, ExpiresAt: time.Now().Add(-time.Hour)}))},
-		{"overlap", "overlap of", second(w.RotateKey(ctx, a, k.ID, 10*365*24*time.Hour))},
+		{"overlap", "overlap of", second(w.RotateKey(ctx, a, k.ID, 10*365*24*time.Hour, 0))},
 	} {
 		wantError(t, tt.err, store.ErrInvalid, tt.words)
 	}
@@ -180,11 +194,11 @@ func TestBadRules(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestKillSession: one of this proxy's ends at once and only where it is the
+// testKillSession: one of this proxy's ends at once and only where it is the
 // organization's; one of another's is told of with whose it must be.
-func TestKillSession(t *testing.T) {
+func testKillSession(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
-	w := newWorld(t)
+	w := newWorld(t, open)
 	o, other := w.org(t), w.org(t)
 	w.live.all = []tenant.Session{{ID: "proxy1-1", OrgID: o.ID}, {ID: "proxy1-2", OrgID: other.ID}}
 	admin, operator := w.actors["admin"], w.actors["operator"]
@@ -216,10 +230,10 @@ func TestKillSession(t *testing.T) {
 	}
 }
 
-// TestElsewhere: a process that serves no clients says so.
-func TestElsewhere(t *testing.T) {
+// testElsewhere: a process that serves no clients says so.
+func testElsewhere(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
-	w := newWorld(t, func(c *Config) { c.Live, c.Test = nil, nil })
+	w := newWorld(t, open, func(c *Config) { c.Live, c.Test = nil, nil })
 	in := w.instance(t)
 	_, err := w.Sessions(ctx, w.actors["viewer"], in.Org)
 	wantError(t, err, ErrUnavailable, "serves no clients")
@@ -230,11 +244,11 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
-// TestEventsOf: members see what was done in their organization, also what strangers tried,
+// testEventsOf: members see what was done in their organization, also what strangers tried,
 // and nothing else.
-func TestEventsOf(t *testing.T) {
+func testEventsOf(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
-	w := newWorld(t)
+	w := newWorld(t, open)
 	mine, other := w.org(t), w.org(t)
 	for _, try := range []struct {
 		a   Actor

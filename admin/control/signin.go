@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -59,14 +60,38 @@ func (s *Service) signIn(ctx context.Context, a *Actor, c Credentials, e *tenant
 		return NewToken{}, err
 	}
 	if !good {
-		return NewToken{}, problem(ErrUnauthenticated, "wrong e-mail address or password")
+		return NewToken{}, errCredentials()
 	}
 	succeeded()
-	made, err := s.createToken(ctx, tenant.Token{UserID: u.ID, Kind: tenant.BrowserSign, ExpiresAt: s.cfg.Now().Add(s.cfg.SessionTTL)})
+	made, err := s.sessionOf(ctx, u)
 	if err != nil {
 		return NewToken{}, err
 	}
 	a.Kind, a.User, a.Token = tenant.ByUser, u, made.Token
+	return made, nil
+}
+
+func errCredentials() error {
+	return problem(ErrUnauthenticated, "wrong e-mail address or password")
+}
+
+// sessionOf makes a token for the browser of who had u's password. A change of it ends the
+// tokens that there are: of one that was made meanwhile it knows nothing.
+func (s *Service) sessionOf(ctx context.Context, u tenant.User) (NewToken, error) {
+	made, err := s.createToken(ctx, tenant.Token{UserID: u.ID, Kind: tenant.BrowserSign, ExpiresAt: s.cfg.Now().Add(s.cfg.SessionTTL)})
+	var now tenant.User
+	if err == nil {
+		now, err = s.store.User(ctx, u.ID)
+	}
+	switch {
+	case errors.Is(err, tenant.ErrNotFound):
+		return NewToken{}, errCredentials()
+	case err != nil:
+		return NewToken{}, err
+	case now.PasswordHash != u.PasswordHash:
+		_, err := s.store.RevokeToken(ctx, made.ID)
+		return NewToken{}, cmp.Or(err, errCredentials())
+	}
 	return made, nil
 }
 

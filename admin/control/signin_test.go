@@ -7,17 +7,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
 func disable(u *tenant.User) error { u.DisabledAt = time.Now(); return nil }
 
-// TestSignIn: whatever is wrong, the answer is the same, and only the event says whom it
+// testSignIn: whatever is wrong, the answer is the same, and only the event says whom it
 // concerned.
-func TestSignIn(t *testing.T) {
+func testSignIn(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
-	w := newWorld(t)
+	w := newWorld(t, open)
 	good, gone := w.user(t), w.user(t)
 	must[tenant.User](t)(w.store.UpdateUser(ctx, gone.ID, disable))
 	for _, tt := range []struct {
@@ -60,11 +61,11 @@ func TestSignIn(t *testing.T) {
 	w.checkSecrets(t)
 }
 
-// TestSignInTakesItsTurn: also who cannot sign in has a password hashed; an answer that
-// comes sooner would tell who is a user.
-func TestSignInByToken(t *testing.T) {
+// testSignInByToken: the token of a user and of the operator let in, and leave an event with
+// who has it; others leave one with nobody.
+func testSignInByToken(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
-	w := newWorld(t)
+	w := newWorld(t, open)
 	u := w.user(t)
 	token := w.token(t, u, tenant.APIToken)
 	for name, wrong := range map[string]tenant.Secret{"nonsense": "x", "nothing": "", "another secret": token.Text[:len(token.Text)-6] + "000000", "an invitation": w.token(t, u, tenant.Invitation).Text} {
@@ -94,8 +95,10 @@ func TestSignInByToken(t *testing.T) {
 	w.checkSecrets(t)
 }
 
-func TestSignInTakesItsTurn(t *testing.T) {
-	w := newWorld(t)
+// testSignInTakesItsTurn: also who cannot sign in has a password hashed; an answer that
+// comes sooner would tell who is a user.
+func testSignInTakesItsTurn(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
 	gone := w.user(t)
 	must[tenant.User](t)(w.store.UpdateUser(t.Context(), gone.ID, disable))
 	emails := []string{w.user(t).Email, gone.Email, w.actors["viewer"].User.Email, "nobody@example.com"}
@@ -111,11 +114,11 @@ func TestSignInTakesItsTurn(t *testing.T) {
 	}
 }
 
-// TestSignInIsThrottled: who guesses too often is refused, with the right password too, and
+// testSignInIsThrottled: who guesses too often is refused, with the right password too, and
 // does not fill the audit log.
-func TestSignInIsThrottled(t *testing.T) {
+func testSignInIsThrottled(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
-	w := newWorld(t)
+	w := newWorld(t, open)
 	for _, email := range []string{w.user(t).Email, "nobody@example.com"} {
 		for range freePerAccount {
 			_, err := w.SignIn(ctx, Actor{Address: address}, Credentials{email, nextPassword})
@@ -134,10 +137,10 @@ func TestSignInIsThrottled(t *testing.T) {
 	}
 }
 
-func TestInvitations(t *testing.T) {
+func testInvitations(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
 	now := time.Now()
-	w := newWorld(t, func(c *Config) { c.Now = func() time.Time { return now } })
+	w := newWorld(t, open, func(c *Config) { c.Now = func() time.Time { return now } })
 	operator := w.actors["operator"]
 	u := must[tenant.User](t)(w.CreateUser(ctx, operator, NewUser{Email: "new@example.com"}))
 	invite := func() NewToken {
@@ -182,11 +185,11 @@ func TestInvitations(t *testing.T) {
 	w.checkSecrets(t)
 }
 
-// TestSetPassword: a browser that was left signed in is not enough, and others of the user
+// testSetPassword: a browser that was left signed in is not enough, and others of the user
 // are signed out.
-func TestSetPassword(t *testing.T) {
+func testSetPassword(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
-	w := newWorld(t)
+	w := newWorld(t, open)
 	u := w.user(t)
 	mine, other, api := w.token(t, u, tenant.BrowserSign), w.token(t, u, tenant.BrowserSign), w.token(t, u, tenant.APIToken)
 	a := must[Actor](t)(w.Authenticate(ctx, mine.Text, address))

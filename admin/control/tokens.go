@@ -21,12 +21,12 @@ type NewToken struct {
 }
 
 // Tokens returns a user's tokens of a kind, all with kind "", the oldest first, for that
-// user and operators, without their hashes. Some may have ended.
-func (s *Service) Tokens(ctx context.Context, a Actor, userID string, kind tenant.TokenKind) ([]tenant.Token, error) {
+// user and operators, without their hashes. Some may have ended. See store.Tokens.
+func (s *Service) Tokens(ctx context.Context, a Actor, userID string, kind tenant.TokenKind, p store.Page) ([]tenant.Token, error) {
 	if _, err := s.User(ctx, a, userID); err != nil {
 		return nil, err
 	}
-	all, err := s.store.Tokens(ctx, userID, kind)
+	all, err := s.store.Tokens(ctx, userID, kind, p)
 	for i := range all {
 		all[i].SecretHash = [32]byte{}
 	}

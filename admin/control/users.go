@@ -50,8 +50,8 @@ func (s *Service) UserByEmail(ctx context.Context, a Actor, email string) (tenan
 		return tenant.User{}, err
 	}
 	u, err := hashless(s.store.UserByEmail(ctx, email))
-	if err == nil && self(a, u.ID) != nil {
-		return tenant.User{}, hide("user %q", email)
+	if errors.Is(err, tenant.ErrNotFound) || err == nil && self(a, u.ID) != nil {
+		return tenant.User{}, hide("user %q", email) // alike: the store's words have it in lower case
 	}
 	return u, err
 }
@@ -176,7 +176,7 @@ func (s *Service) setHash(ctx context.Context, a Actor, u tenant.User, hash tena
 		return changed, err
 	}
 	for _, kind := range []tenant.TokenKind{tenant.BrowserSign, tenant.Invitation} {
-		tokens, listErr := s.store.Tokens(ctx, u.ID, kind)
+		tokens, listErr := s.store.Tokens(ctx, u.ID, kind, store.Page{})
 		err = errors.Join(err, listErr)
 		for _, t := range tokens {
 			if t.ID != a.Token.ID && t.RevokedAt.IsZero() {
@@ -190,13 +190,14 @@ func (s *Service) setHash(ctx context.Context, a Actor, u tenant.User, hash tena
 }
 
 // DeleteUser deletes a user with the user's memberships and tokens. For operators.
-func (s *Service) DeleteUser(ctx context.Context, a Actor, id string) error {
+// version is as in Change.
+func (s *Service) DeleteUser(ctx context.Context, a Actor, id string, version int64) error {
 	_, err := onUser(ctx, s, a, "delete", id, func(*tenant.Event, tenant.User) (none, error) {
 		if err := operator(a); err != nil {
 			return none{}, err
 		}
 		defer s.bearers.forget()
-		return none{}, s.store.DeleteUser(ctx, id)
+		return none{}, s.store.DeleteUser(ctx, id, version)
 	})
 	return err
 }

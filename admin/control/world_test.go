@@ -9,14 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
@@ -79,42 +77,9 @@ func must[T any](t testing.TB) func(T, error) T {
 	}
 }
 
-func open(dir string) (*store.Store, error) {
-	return store.Open(context.Background(), store.Config{Driver: "sqlite", DSN: "file:" + dir + "/respgate.db"}, nil)
-}
-
-// migrated is the files of an empty store: making one takes most of a test's time.
-var migrated = sync.OnceValues(func() (map[string][]byte, error) {
-	dir, err := os.MkdirTemp("", "respgate-control-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	st, err := open(dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := st.Close(); err != nil {
-		return nil, err
-	}
-	names, err := filepath.Glob(dir + "/*")
-	files := map[string][]byte{}
-	for _, name := range names {
-		data, readErr := os.ReadFile(name)
-		err = errors.Join(err, readErr)
-		files[filepath.Base(name)] = data
-	}
-	return files, err
-})
-
-func newWorld(t *testing.T, change ...func(*Config)) *world {
+func newWorld(t *testing.T, open stores.Opener, change ...func(*Config)) *world {
 	t.Helper()
-	dir := t.TempDir()
-	for name, data := range must[map[string][]byte](t)(migrated()) {
-		must[none](t)(none{}, os.WriteFile(filepath.Join(dir, name), data, 0o600))
-	}
-	st := must[*store.Store](t)(open(dir))
-	t.Cleanup(func() { _ = st.Close() })
+	st := open(t)
 	w := &world{store: st, live: &fakeLive{}}
 	cfg := Config{AdminToken: adminToken, Live: w.live, Pictures: w.live, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Test: func(_ context.Context, in tenant.Instance) Probe {
 		return Probe{Org: in.Org, Name: in.Name, Reachable: true, Warnings: []string{}}

@@ -307,6 +307,26 @@ export interface paths {
         patch: operations["updateInstance"];
         trace?: never;
     };
+    "/api/v1/organizations/{org}/instances/{instance}/compare-url": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compare an instance's URL
+         * @description Tells whether it is that one, to the byte, since its password cannot be read. Wrong ones are in the audit log, and after ten in a row there is one each ten seconds. For admins.
+         */
+        post: operations["compareInstanceURL"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/instances/{instance}/live": {
         parameters: {
             query?: never;
@@ -1955,6 +1975,20 @@ export interface components {
              */
             rate?: number;
         };
+        URLGuess: {
+            /**
+             * @description redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password
+             * @example redis://app:secret@10.0.0.5:6379/0
+             */
+            url: string;
+        };
+        URLVerdict: {
+            /**
+             * @description whether it is that one
+             * @example true
+             */
+            same: boolean;
+        };
         Usage: {
             /**
              * Format: date-time
@@ -2616,6 +2650,8 @@ export interface operations {
                  * @example 8e03978e-40d5-43e8-bc93-6894a57f9324
                  */
                 "Idempotency-Key"?: string;
+                /** @description ETag of what is to be changed: 412 when it was changed meanwhile */
+                "If-Match"?: string;
             };
             path: {
                 /** @description the key's id: the 12 characters after rg_ */
@@ -2644,6 +2680,7 @@ export interface operations {
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
             409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -2661,6 +2698,8 @@ export interface operations {
                  * @example 8e03978e-40d5-43e8-bc93-6894a57f9324
                  */
                 "Idempotency-Key"?: string;
+                /** @description ETag of what is to be changed: 412 when it was changed meanwhile */
+                "If-Match"?: string;
             };
             path: {
                 /** @description the key's id: the 12 characters after rg_ */
@@ -2693,6 +2732,7 @@ export interface operations {
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
             409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -3228,6 +3268,56 @@ export interface operations {
             406: components["responses"]["NotAcceptable"];
             409: components["responses"]["Conflict"];
             412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    compareInstanceURL: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Any text, new for each thing that is to be done. When the same request is sent again with it, nothing is done, and the answer is the first one, with Idempotency-Replayed: true.
+                 * @example 8e03978e-40d5-43e8-bc93-6894a57f9324
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description the organization's name */
+                org: string;
+                /** @description the instance's name */
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["URLGuess"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["URLVerdict"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            409: components["responses"]["Conflict"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];

@@ -6,33 +6,23 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/spf13/cobra"
-
-	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
 // anywhere stands for no list of networks.
 const anywhere = "any"
 
-// allowFromFlag adds --allow-from to a command.
-func allowFromFlag(c *cobra.Command, to *[]string) {
-	c.Flags().StringArrayVar(to, "allow-from", nil, "a `NETWORK` that it may be used from, such as 10.0.0.0/8, or several with commas between them; may be repeated; 'any' for everywhere")
-}
-
-func networks(values []string) (tenant.Networks, error) {
+// networks reads --allow-from; no network is anywhere.
+func networks(values []string) (*[]string, error) {
 	text := strings.Join(values, ",")
 	if text == anywhere {
-		return nil, nil
+		return &[]string{}, nil
 	}
 	n, err := tenant.ParseNetworks(text)
 	if err == nil && len(n) == 0 {
 		err = errors.New("want a network such as 10.0.0.0/8, or 'any'")
 	}
-	if err != nil {
-		return nil, fmt.Errorf("--allow-from: %w", err)
-	}
-	return n, nil
+	return new(n.Strings()), inFlag("allow-from", err)
 }
 
 func shownNetworks(n []string) string {
@@ -42,22 +32,44 @@ func shownNetworks(n []string) string {
 	return strings.Join(n, ",")
 }
 
-// connectionsFlag adds --max-connections to a command; with says whose are bounded.
-func connectionsFlag(c *cobra.Command, to *string, with string) {
-	c.Flags().StringVar(to, "max-connections", "0", "the `NUMBER` of connections at once "+with+", to each proxy; 0 for unlimited")
+// connectionsHelp is that of --max-connections; with says whose are bounded.
+func connectionsHelp(with string) string {
+	return "the `NUMBER` of connections at once " + with + ", to each proxy; 0 for unlimited"
 }
 
-func connections(value string) (int, error) {
+// amount reads a flag that is a whole number up to most.
+func amount(name, value string, most int) (int64, error) {
 	n, err := strconv.Atoi(value)
-	if err != nil || n < 0 || n > store.MaxConnections {
-		return 0, fmt.Errorf("--max-connections: want a whole number from 0 to %d, got %s", store.MaxConnections, shown(value))
+	if err != nil || n < 0 || n > most {
+		return 0, fmt.Errorf("--%s: want a whole number from 0 to %d, got %s", name, most, shown(value))
 	}
-	return n, nil
+	return int64(n), nil
 }
 
-func shownConnections(n int) string {
+const unlimited = "unlimited"
+
+// shownAmount is for what 0 does not bound.
+func shownAmount(n int64) string {
 	if n == 0 {
-		return "unlimited"
+		return unlimited
 	}
-	return strconv.Itoa(n)
+	return strconv.FormatInt(n, 10)
+}
+
+// shownRate is commands per second; nil follows the default.
+func shownRate(n *int64) string {
+	switch {
+	case n == nil:
+		return "default"
+	case *n == 0:
+		return unlimited
+	}
+	return strconv.FormatInt(*n, 10) + "/s"
+}
+
+func shownBurst(n *int64) string {
+	if n == nil || *n == 0 {
+		return "as rate"
+	}
+	return strconv.FormatInt(*n, 10)
 }

@@ -1,24 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
-	"os/user"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/store"
-	"github.com/respgate/respgate/tenant"
 )
 
 // version and commit are set by the linker (see the Makefile).
@@ -33,6 +25,8 @@ type app struct {
 	stdout, stderr io.Writer
 	configFile     string
 	json           bool
+
+	server, tokenFile string // see managing
 }
 
 func (a *app) root() *cobra.Command {
@@ -48,9 +42,13 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.stderr)
 	root.PersistentFlags().StringVar(&a.configFile, "config", "", "configuration `FILE` (default: $RESPGATE_CONFIG, else defaults and environment)")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")
-	root.AddCommand(a.serveCommand(), a.devCommand(), a.checkConfigCommand(),
-		a.orgCommand(), a.instanceCommand(), a.keyCommand(),
-		a.healthcheckCommand(), a.versionCommand())
+	root.AddCommand(a.serveCommand(), a.devCommand(), a.checkConfigCommand(), a.healthcheckCommand(), a.versionCommand())
+	for _, c := range []*cobra.Command{
+		a.orgCommand(), a.instanceCommand(), a.keyCommand(), a.userCommand(), a.memberCommand(), a.tokenCommand(),
+		a.auditCommand(), a.usageCommand(), a.sessionCommand(), a.applyCommand(),
+	} {
+		root.AddCommand(a.managing(c))
+	}
 	return root
 }
 
@@ -72,14 +70,6 @@ func group(name, short string, sub ...*cobra.Command) *cobra.Command {
 	return g
 }
 
-// oneID is the argument check of the commands that take a key's id.
-func oneID(_ *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return errors.New("want one key ID, the 12 characters after rg_ (respgate key list shows them)")
-	}
-	return nil
-}
-
 // required marks flags that must be given.
 func required(c *cobra.Command, names ...string) {
 	for _, name := range names {
@@ -87,72 +77,6 @@ func required(c *cobra.Command, names ...string) {
 			panic(err) // the flag is not defined: a mistake in this package
 		}
 	}
-}
-
-// withStore runs fn with the store that the configuration names.
-func (a *app) withStore(ctx context.Context, fn func(st *store.Store) error) error {
-	cfg, err := loadConfig(a.configFile)
-	if err != nil {
-		return err
-	}
-	st, err := openStore(ctx, cfg, nil)
-	if err != nil {
-		return err
-	}
-	return errors.Join(fn(st), st.Close())
-}
-
-// withControl runs fn with the control plane over that store, and with who sits at the
-// shell.
-func (a *app) withControl(ctx context.Context, fn func(c *control.Service, who control.Actor) error) error {
-	cfg, err := loadConfig(a.configFile)
-	if err != nil {
-		return err
-	}
-	return a.withStore(ctx, func(st *store.Store) error {
-		var log bytes.Buffer
-		err := fn(control.New(control.Config{
-			Audit: shellAudit{st, cfg.Audit.File, a.stderr},
-			Test:  func(ctx context.Context, in tenant.Instance) control.Probe { return control.Probe(test(ctx, cfg, in)) },
-			Log:   slog.New(slog.NewTextHandler(&log, nil)),
-		}, st), control.Actor{Kind: tenant.ByShell, Name: shellUser()})
-		if err == nil { // else one line says why, and that nothing was noted has the same reason
-			_, _ = a.stderr.Write(log.Bytes())
-		}
-		return err
-	})
-}
-
-// shellAudit keeps what is done at the shell where serve keeps events: in the store, and in
-// the file that audit.file names. "-" is serve's own output, and not a command's.
-type shellAudit struct {
-	store  eventStore
-	file   string
-	stderr io.Writer
-}
-
-// AppendEvents implements control.Audit.
-func (s shellAudit) AppendEvents(ctx context.Context, events []tenant.Event) error {
-	if err := s.store.AppendEvents(ctx, events); err != nil || s.file == "-" {
-		return err
-	}
-	file, err := openAuditFile(s.file, nil)
-	if err == nil {
-		err = errors.Join(file.write(events), file.close())
-	}
-	if err != nil {
-		_, _ = fmt.Fprintln(s.stderr, "warning: the event is in the store only:", err)
-	}
-	return nil
-}
-
-// shellUser is the operating system's name of who runs this process, or the number.
-func shellUser() string {
-	u, err := user.Current()
-	if err != nil {
-		return strconv.Itoa(os.Getuid())
-	}
-	return u.Username
 }
 
 func openStore(ctx context.Context, cfg Config, obs store.Observer) (*store.Store, error) {

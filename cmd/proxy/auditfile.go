@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -73,7 +74,8 @@ func (a *auditFile) write(events []tenant.Event) error {
 	enc := json.NewEncoder(&lines)
 	enc.SetEscapeHTML(false)
 	for _, e := range events {
-		if err := enc.Encode(lineOf(e)); err != nil {
+		e.At = e.At.Truncate(time.Millisecond) // as the store keeps it
+		if err := enc.Encode(auditLine{EventView: control.ViewEvent(e)}); err != nil {
 			return fmt.Errorf("audit.file: %w", err)
 		}
 	}
@@ -97,34 +99,9 @@ func (a *auditFile) close() error {
 	return a.file.Close()
 }
 
-// auditLine is an event as it stands in the file.
+// auditLine is an event as it stands in the file: as the API shows it, but for the number
+// that the store gives it.
 type auditLine struct {
-	At       time.Time       `json:"at"`
-	Action   string          `json:"action"`
-	Outcome  tenant.Outcome  `json:"outcome"`
-	Actor    actorView       `json:"actor"`
-	Org      string          `json:"org,omitempty"`
-	OrgID    string          `json:"org_id,omitempty"`
-	Target   string          `json:"target,omitempty"`
-	TargetID string          `json:"target_id,omitempty"`
-	Name     string          `json:"name,omitempty"`
-	Before   json.RawMessage `json:"before,omitempty"`
-	After    json.RawMessage `json:"after,omitempty"`
-	Detail   string          `json:"detail,omitempty"`
-}
-
-type actorView struct {
-	Kind    tenant.ActorKind `json:"kind"`
-	ID      string           `json:"id,omitempty"`
-	Name    string           `json:"name,omitempty"`
-	TokenID string           `json:"token_id,omitempty"`
-	Address string           `json:"address,omitempty"`
-}
-
-func lineOf(e tenant.Event) auditLine {
-	return auditLine{
-		At: e.At.UTC().Truncate(time.Millisecond), Action: e.Action, Outcome: e.Outcome,
-		Actor: actorView{Kind: e.Actor, ID: e.ActorID, Name: e.ActorName, TokenID: e.TokenID, Address: e.Address},
-		Org:   e.Org, OrgID: e.OrgID, Target: e.Target, TargetID: e.TargetID, Name: e.Name, Before: e.Before, After: e.After, Detail: e.Detail,
-	}
+	control.EventView
+	Seq *int64 `json:"seq,omitempty"` // takes the place of the view's
 }

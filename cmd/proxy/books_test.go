@@ -125,7 +125,7 @@ func TestUsageIsExact(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	if err := p.store.DeleteKey(t.Context(), keyID(keys[2])); err != nil {
+	if err := p.store.DeleteKey(t.Context(), keyID(keys[2]), 0); err != nil {
 		t.Fatal(err)
 	}
 	testbed.Eventually(t, 10*time.Second, "all clients have left", func() bool { return p.data.clients.Load() == 0 })
@@ -288,7 +288,7 @@ func TestAuditFileIsFollowed(t *testing.T) {
 		return string(b)
 	}
 	note()
-	if got, want := lines(path), `{"at":"1970-01-01T00:00:01.005Z","action":"x","outcome":"","actor":{"kind":"key"},"name":"1","after":{"a":"<&>"}}`+"\n"; got != want {
+	if got, want := lines(path), `{"at":"1970-01-01T00:00:01.005Z","actor":"key","actor_id":"","actor_name":"","token_id":"","address":"","action":"x","org_id":"","org":"","target":"","target_id":"","name":"1","before":null,"after":{"a":"<&>"},"outcome":"","detail":""}`+"\n"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if err := os.Rename(path, path+".1"); err != nil {

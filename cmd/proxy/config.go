@@ -265,7 +265,7 @@ func checkNames(given []string, settings []setting) error {
 // are let be: Kubernetes sets RESPGATE_PORT and the like for a service named
 // respgate.
 func checkEnvironment(environ []string, settings []setting) error {
-	known := []string{secretKeyVariable, "RESPGATE_CONFIG"}
+	known := []string{secretKeyVariable, "RESPGATE_CONFIG", serverVariable, tokenVariable}
 	for _, s := range settings {
 		known = append(known, s.environment()...)
 	}

@@ -1,194 +1,25 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"net"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/respgate/respgate/admin/control"
-	"github.com/respgate/respgate/auth"
-	"github.com/respgate/respgate/store"
-	"github.com/respgate/respgate/tenant"
+	respgate "github.com/respgate/respgate/clients/go"
 )
-
-// keyView is a key without its secret.
-type keyView struct{ control.KeyView }
-
-func viewKey(k tenant.Key) keyView { return keyView{control.ViewKey(k)} }
-
-func (keyView) columns() []string {
-	return []string{"id", "org", "instances", "name", "rate", "burst", "commands", "from", "connections", "certificate", "created", "state"}
-}
-
-func (v keyView) cells() []string {
-	return []string{v.ID, v.Org, strings.Join(v.Instances, ","), v.Name, shownRate(v.Rate), shownBurst(v.Burst), v.Commands,
-		shownNetworks(v.AllowFrom), shownConnections(v.MaxConnections), cmp.Or(v.CertificateName, "none"), shownTime(v.CreatedAt), v.state()}
-}
-
-func (v keyView) state() string {
-	switch {
-	case v.RevokedAt != nil:
-		return "revoked " + shownTime(*v.RevokedAt)
-	case v.ExpiresAt != nil && v.ExpiresAt.Before(time.Now()):
-		return "expired " + shownTime(*v.ExpiresAt)
-	case v.ExpiresAt != nil:
-		return "until " + shownTime(*v.ExpiresAt)
-	}
-	return "live"
-}
-
-func shownRate(n *int) string {
-	switch {
-	case n == nil:
-		return "default"
-	case *n == 0:
-		return "unlimited"
-	}
-	return strconv.Itoa(*n) + "/s"
-}
-
-func shownBurst(n *int) string {
-	if n == nil || *n == 0 {
-		return "as rate"
-	}
-	return strconv.Itoa(*n)
-}
-
-// newKeyView is a key at the one time when its secret is shown.
-type newKeyView struct {
-	ID        string    `json:"id"`
-	Org       string    `json:"org"`
-	Instance  string    `json:"instance"`
-	Name      string    `json:"name"`
-	Key       string    `json:"key"`
-	Rate      *int      `json:"rate"`
-	Burst     *int      `json:"burst"`
-	Commands  string    `json:"commands"`
-	CreatedAt time.Time `json:"created_at"`
-	Try       string    `json:"-"`
-}
-
-// viewNewKey shows k with its secret, and a line to try it at the proxy.
-func viewNewKey(k control.NewKey, cfg Config) newKeyView {
-	host, port := clientHost(cfg.Listen)
-	text := k.Text.Reveal()
-	return newKeyView{k.ID, k.Org, k.Instances[0], k.Name, text, k.Limits.Rate, k.Limits.Burst, control.ViewKey(k.Key).Commands, k.CreatedAt.UTC(),
-		fmt.Sprintf("redis-cli -u redis://%s:%s@%s:%s/0", k.Instances[0], text, host, port)}
-}
-
-func (newKeyView) columns() []string {
-	return []string{"key", "id", "instance", "name", "rate", "burst", "commands", "try"}
-}
-
-func (v newKeyView) cells() []string {
-	return []string{v.Key + "   (shown this once)", v.ID, v.Org + "/" + v.Instance, v.Name, shownRate(v.Rate), shownBurst(v.Burst), v.Commands, v.Try}
-}
 
 func (a *app) keyCommand() *cobra.Command {
 	return group("key", "Manage API keys: what clients connect with",
 		a.keyCreate(), a.keyList(), a.keyShow(), a.keySet(), a.keyDelete(), a.keyRevoke(), a.keyRotate())
 }
 
-// keyFlags are what `key create` and `key set` may say of a key.
-type keyFlags struct {
-	name, rate, burst, commands, expires string
-	maxConnections, certificate          string
-	instances, allowFrom                 []string
-}
-
-func (f *keyFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.name, "name", "", "the key's `NAME`")
-	c.Flags().StringArrayVar(&f.instances, "instance", nil, "`NAME` of an instance that it opens; may be repeated: the first is the key's own")
-	c.Flags().StringVar(&f.rate, "rate", "", "commands per second: a `NUMBER`, 0 for unlimited, or 'default'")
-	c.Flags().StringVar(&f.burst, "burst", "", "commands at once: a `NUMBER`, or 'default' for as many as the rate")
-	c.Flags().StringVar(&f.commands, "commands", "", "`RULES` as in Redis's ACL, such as '+@all -@dangerous'; '' for the default")
-	c.Flags().StringVar(&f.expires, "expires", "", "`WHEN` it ends: a duration such as 720h, a time such as 2027-01-31T00:00:00Z, or 'never'")
-	allowFromFlag(c, &f.allowFrom)
-	connectionsFlag(c, &f.maxConnections, "with it")
-	c.Flags().StringVar(&f.certificate, "certificate-name", "", "`NAME` of a client certificate that opens the key without AUTH: one of its URIs or DNS names, or its common name; 'none' for no such")
-}
-
-// apply changes k as the flags that were given say.
-func (f *keyFlags) apply(c *cobra.Command, k *tenant.Key) (err error) {
-	given := c.Flags().Changed
-	if given("name") {
-		k.Name = f.name
-	}
-	if given("instance") {
-		k.Instances = f.instances
-	}
-	if given("rate") {
-		if k.Limits.Rate, err = limitFlag("rate", f.rate); err != nil {
-			return err
-		}
-	}
-	if given("burst") {
-		if k.Limits.Burst, err = limitFlag("burst", f.burst); err != nil {
-			return err
-		}
-	}
-	if given("allow-from") {
-		if k.AllowFrom, err = networks(f.allowFrom); err != nil {
-			return err
-		}
-	}
-	if given("max-connections") {
-		if k.MaxConnections, err = connections(f.maxConnections); err != nil {
-			return err
-		}
-	}
-	if given("expires") {
-		if k.ExpiresAt, err = expiry(f.expires); err != nil {
-			return err
-		}
-	}
-	if given("certificate-name") {
-		if f.certificate == "" {
-			return errors.New("--certificate-name: want a name such as spiffe://corp/web, or 'none'")
-		}
-		k.CertificateName = f.certificate
-		if f.certificate == "none" {
-			k.CertificateName = ""
-		}
-	}
-	if given("commands") {
-		k.Commands = strings.TrimSpace(f.commands)
-		if _, err := auth.ParseRules(k.Commands); err != nil {
-			return fmt.Errorf("--commands: %w", err)
-		}
-	}
-	return nil
-}
-
-func limitFlag(name, value string) (*int, error) {
-	if value == "default" {
-		return nil, nil
-	}
-	n, err := strconv.Atoi(value)
-	if err != nil || n < 0 || n > maxRate {
-		return nil, fmt.Errorf("--%s: want a whole number from 0 to %d or 'default', got %s", name, maxRate, shown(value))
-	}
-	return &n, nil
-}
-
-func expiry(value string) (time.Time, error) {
-	if value == "never" {
-		return time.Time{}, nil
-	}
-	if d, err := time.ParseDuration(value); err == nil && d > 0 {
-		return time.Now().Add(d), nil
-	}
-	t, err := time.Parse(time.RFC3339, value)
-	if err != nil || t.Before(time.Now()) {
-		return t, fmt.Errorf("--expires: want a duration such as 720h, a time to come such as 2027-01-31T00:00:00Z, or 'never', got %s", shown(value))
-	}
-	return t, nil
+// aKey is the argument of the commands that take a key's id.
+func (a *app) aKey() thing {
+	return thing{want: "key ID, the 12 characters after rg_ (respgate key list shows them)", offer: a.keyIDs}
 }
 
 func (a *app) keyCreate() *cobra.Command {
@@ -196,57 +27,84 @@ func (a *app) keyCreate() *cobra.Command {
 	var flags keyFlags
 	c := &cobra.Command{Use: "create --org ORGANIZATION --instance NAME --name NAME", Short: "Create a key and print it, this once", Args: cobra.NoArgs}
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		k := tenant.Key{Org: org}
-		if err := flags.apply(cmd, &k); err != nil {
+		p, err := flags.read(cmd)
+		if err != nil {
 			return err
 		}
-		return a.withControl(cmd.Context(), func(c *control.Service, who control.Actor) error {
-			return a.showNewKey(c.CreateKey(cmd.Context(), who, k))
+		body, err := remade[respgate.KeyCreate](p)
+		if err != nil {
+			return err
+		}
+		view, err := a.newKeys()
+		if err != nil {
+			return err
+		}
+		return a.withAPI(cmd.Context(), func(c *client) error {
+			return a.showNewKey(view(answered[respgate.NewKey](c.CreateKeyWithResponse(cmd.Context(), org, nil, body))))
 		})
 	}
-	flags.add(c)
+	flags.add(a, c)
 	required(c, "instance", "name")
-	return orgFlag(c, &org)
+	return a.orgFlag(c, &org)
 }
 
-func (a *app) showNewKey(k control.NewKey, err error) error {
-	if err != nil {
-		return err
-	}
+// newKeys returns what views a new key with its secret, and a line to try it at the proxy. It
+// is asked for before there is one: a key that could not be shown must not be made.
+func (a *app) newKeys() (view func(respgate.NewKey, error) (*newKeyView, error), err error) {
 	cfg, err := loadConfig(a.configFile)
 	if err != nil {
+		return nil, err
+	}
+	host, port := clientHost(cfg.Listen)
+	if server, from := a.serverURL(); server != "" {
+		u, err := parseServer(server)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", from, err)
+		}
+		host = u.Hostname()
+	}
+	return func(k respgate.NewKey, err error) (*newKeyView, error) {
+		if err == nil && len(k.Instances) == 0 {
+			err = errors.New("the answer has no key")
+		}
+		if err != nil {
+			return nil, err
+		}
+		instance := k.Instances[0]
+		try := fmt.Sprintf("redis-cli -u redis://%s:%s@%s/0", instance, k.Key, net.JoinHostPort(host, port))
+		return &newKeyView{k.ID, k.Org, instance, k.Name, k.Key, given(k.Rate), given(k.Burst), k.Commands, k.CreatedAt, try}, nil
+	}, nil
+}
+
+// showNewKey shows a key this once.
+func (a *app) showNewKey(v *newKeyView, err error) error {
+	if err != nil {
 		return err
 	}
-	return a.one(viewNewKey(k, cfg))
+	return a.one(*v)
 }
 
 func (a *app) keyList() *cobra.Command {
 	var org string
-	c := a.onControl("list [--org ORGANIZATION]", "List keys", func(ctx context.Context, c *control.Service, who control.Actor) error {
-		return showAll(a, viewKey)(c.Keys(ctx, who, org, store.Page{}))
-	})
-	c.Flags().StringVar(&org, "org", "", "only the `ORGANIZATION`'s")
-	return c
-}
-
-// onKey is a command about one key.
-func (a *app) onKey(use, short string, run func(ctx context.Context, c *control.Service, who control.Actor, id string) error) *cobra.Command {
-	return &cobra.Command{Use: use + " ID", Short: short, Args: oneID, RunE: func(cmd *cobra.Command, args []string) error {
-		return a.withControl(cmd.Context(), func(c *control.Service, who control.Actor) error {
-			return run(cmd.Context(), c, who, args[0])
+	return a.onlyOrgFlag(a.onAPI("list [--org ORGANIZATION]", "List keys", func(ctx context.Context, c *client) error {
+		return showAll[keyRow](a, 0, func(cursor *string) (respgate.Answer, error) {
+			if org == "" {
+				return c.ListAllKeysWithResponse(ctx, &respgate.ListAllKeysParams{Limit: pageSize(), Cursor: cursor})
+			}
+			return c.ListKeysWithResponse(ctx, org, &respgate.ListKeysParams{Limit: pageSize(), Cursor: cursor})
 		})
-	}}
+	}), &org)
 }
 
 func (a *app) keyShow() *cobra.Command {
-	return a.onKey("show", "Show a key, without its secret", func(ctx context.Context, c *control.Service, who control.Actor, id string) error {
-		return show(a, viewKey)(c.Key(ctx, who, id))
+	return a.onOne("show ID", "Show a key, without its secret", a.aKey(), func(ctx context.Context, c *client, id string) error {
+		return show[keyView](a)(c.GetKeyWithResponse(ctx, id, nil))
 	})
 }
 
 func (a *app) keyDelete() *cobra.Command {
-	return a.onKey("delete", "Delete a key: its clients are disconnected, and nothing of it is kept", func(ctx context.Context, c *control.Service, who control.Actor, id string) error {
-		if err := c.DeleteKey(ctx, who, id); err != nil {
+	return a.onOne("delete ID", "Delete a key: its clients are disconnected, and nothing of it is kept", a.aKey(), func(ctx context.Context, c *client, id string) error {
+		if err := respgate.Check(c.DeleteKeyWithResponse(ctx, id, nil)); err != nil {
 			return err
 		}
 		return a.done("deleted", id)
@@ -254,72 +112,93 @@ func (a *app) keyDelete() *cobra.Command {
 }
 
 func (a *app) keyRevoke() *cobra.Command {
-	return a.onKey("revoke", "Revoke a key for good: its clients are disconnected", func(ctx context.Context, c *control.Service, who control.Actor, id string) error {
-		return show(a, viewKey)(c.RevokeKey(ctx, who, id))
+	return a.onOne("revoke ID", "Revoke a key for good: its clients are disconnected", a.aKey(), func(ctx context.Context, c *client, id string) error {
+		return show[keyView](a)(c.RevokeKeyWithResponse(ctx, id, nil))
 	})
 }
 
+// maxOverlap is the longest overlap of a rotation, as the API has it.
+const maxOverlap = 30 * maxDay
+
 func (a *app) keyRotate() *cobra.Command {
-	return a.onKey("rotate", "Give a key a new secret and print it, this once: the old one ends at once", func(ctx context.Context, c *control.Service, who control.Actor, id string) error {
-		k, err := c.RotateKey(ctx, who, id, 0)
-		if err == nil && !k.ExpiresAt.IsZero() && k.ExpiresAt.Before(time.Now()) {
-			_, _ = fmt.Fprintln(a.stderr, "warning: this key expired at", k.ExpiresAt.Format(time.RFC3339)+": nobody can use it")
+	var overlap string
+	c := a.onOne("rotate ID", "Give a key a new secret and print it, this once: the old one ends at once, or after --overlap", a.aKey(), func(ctx context.Context, c *client, id string) error {
+		d, err := time.ParseDuration(overlap)
+		if err != nil || d < 0 || d > maxOverlap || d%time.Second != 0 {
+			return fmt.Errorf("--overlap: want a duration in whole seconds such as 1h, from 0s to %v, got %s", maxOverlap, shown(overlap))
 		}
-		return a.showNewKey(k, err)
+		view, err := a.newKeys()
+		if err != nil {
+			return err
+		}
+		k, err := answered[respgate.NewKey](c.RotateKeyWithResponse(ctx, id, nil, respgate.KeyRotate{OverlapSeconds: int64(d / time.Second)}))
+		if end := given(k.ExpiresAt); err == nil && end != nil && end.Before(time.Now()) {
+			a.note("warning: this key expired at %s: nobody can use it", end.Format(time.RFC3339))
+		}
+		return a.showNewKey(view(k, err))
 	})
+	c.Flags().StringVar(&overlap, "overlap", "0s", "for how `LONG` the old secret is good too, such as 1h")
+	return c
 }
 
 func (a *app) keySet() *cobra.Command {
 	var flags keyFlags
 	var reset, all bool
-	c := &cobra.Command{Use: "set ID", Short: "Change a key, or refill its limit: running proxies follow within two seconds", Args: func(_ *cobra.Command, args []string) error {
-		if all && len(args) == 0 {
+	one := a.aKey()
+	c := &cobra.Command{Use: "set ID", Short: "Change a key, or refill its limit: running proxies follow within two seconds", ValidArgsFunction: a.offering(one.offer)}
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		switch changes := flags.given(cmd); {
+		case all && (!reset || len(changes) > 0):
+			return errors.New("--all goes with --reset-limit only")
+		case all && len(args) > 0:
+			return errors.New("want a key ID or --all, not both")
+		case all:
 			return nil
 		}
-		return oneID(nil, args)
-	}}
+		return one.check(cmd, args)
+	}
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		if all && (!reset || cmd.Flags().NFlag() > setFlags(cmd, "all", "reset-limit", "config", "json")) {
-			return errors.New("--all goes with --reset-limit only")
+		p, err := flags.read(cmd)
+		if err != nil {
+			return err
 		}
-		if all && len(args) > 0 {
-			return errors.New("want a key ID or --all, not both")
+		changes := len(flags.given(cmd)) > 0
+		if !changes && !reset {
+			return errors.New("nothing to change: see respgate key set --help")
 		}
-		return a.withControl(cmd.Context(), func(c *control.Service, who control.Actor) error {
+		return a.withAPI(cmd.Context(), func(c *client) error {
 			if all {
-				n, err := c.ResetLimits(cmd.Context(), who, "")
-				if err != nil {
-					return err
-				}
-				return a.done("reset", n)
+				return a.resetAll(cmd.Context(), c)
 			}
-			return a.setKey(cmd, c, who, args[0], &flags, reset)
+			return a.setKey(cmd.Context(), c, args[0], p, changes, reset)
 		})
 	}
-	flags.add(c)
+	flags.add(a, c)
 	c.Flags().BoolVar(&reset, "reset-limit", false, "refill the key's limit")
 	c.Flags().BoolVar(&all, "all", false, "with --reset-limit: every key's")
 	return c
 }
 
-// setFlags counts which of the flags were given.
-func setFlags(cmd *cobra.Command, names ...string) (n int) {
-	for _, name := range names {
-		if cmd.Flags().Changed(name) {
-			n++
-		}
+func (a *app) resetAll(ctx context.Context, c *client) error {
+	said, err := answered[respgate.LimitReset](c.ResetAllLimitsWithResponse(ctx, nil))
+	if err != nil {
+		return err
 	}
-	return n
+	return a.done("reset", said.Keys)
 }
 
-func (a *app) setKey(cmd *cobra.Command, c *control.Service, who control.Actor, id string, flags *keyFlags, reset bool) error {
-	if cmd.Flags().NFlag() == setFlags(cmd, "config", "json") {
-		return errors.New("nothing to change: see respgate key set --help")
+// setKey changes a key, refills its limit, or both.
+func (a *app) setKey(ctx context.Context, c *client, id string, p respgate.KeyPatch, changes, reset bool) error {
+	var changed respgate.Answer
+	var err error
+	if changes {
+		changed, err = c.UpdateKeyWithResponse(ctx, id, nil, p)
+		err = respgate.Check(changed, err)
 	}
-	return show(a, viewKey)(c.UpdateKey(cmd.Context(), who, id, change(func(k *tenant.Key) error {
-		if reset {
-			k.Limits.Reset++
+	if reset && err == nil {
+		if err = respgate.Check(c.ResetLimitWithResponse(ctx, id, nil)); err == nil {
+			changed, err = c.GetKeyWithResponse(ctx, id, nil)
 		}
-		return flags.apply(cmd, k)
-	})))
+	}
+	return show[keyView](a)(changed, err)
 }

@@ -3,108 +3,166 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
-	"github.com/respgate/respgate/admin/control"
+	respgate "github.com/respgate/respgate/clients/go"
 	"github.com/respgate/respgate/store"
-	"github.com/respgate/respgate/tenant"
 )
 
-type orgView struct{ control.OrganizationView }
+// orgRow is an organization in a list.
+type orgRow struct{ respgate.Organization }
 
-func viewOrg(o tenant.Organization) orgView { return orgView{control.ViewOrganization(o)} }
+func (orgRow) columns() []string { return []string{"name", "id", "connections", "created"} }
+func (v orgRow) cells() []string {
+	return []string{v.Name, v.ID, shownAmount(v.MaxConnections), shownTime(&v.CreatedAt)}
+}
 
-func (orgView) columns() []string { return []string{"name", "id", "connections", "created"} }
+// orgView is an organization with its quota.
+type orgView struct{ respgate.Organization }
+
+func (orgView) columns() []string {
+	return []string{"name", "id", "instances", "keys", "members", "connections", "rate", "burst", "created"}
+}
+
 func (v orgView) cells() []string {
-	return []string{v.Name, v.ID, shownConnections(v.MaxConnections), shownTime(v.CreatedAt)}
+	return []string{v.Name, v.ID, shownAmount(v.MaxInstances), shownAmount(v.MaxKeys), shownAmount(v.MaxMembers), shownAmount(v.MaxConnections),
+		shownRate(&v.Rate), shownBurst(&v.Burst), shownTime(&v.CreatedAt)}
+}
+
+// quota is one of the bounds that an organization has.
+type quota struct {
+	flag, help string
+	most       int
+	field      func(*respgate.OrganizationPatch) **int64
+}
+
+func quotas() []quota {
+	return []quota{
+		{"max-instances", "the `NUMBER` of instances that it may have; 0 for unlimited", store.MaxQuota, func(p *respgate.OrganizationPatch) **int64 { return &p.MaxInstances }},
+		{"max-keys", "the `NUMBER` of keys that it may have; 0 for unlimited", store.MaxQuota, func(p *respgate.OrganizationPatch) **int64 { return &p.MaxKeys }},
+		{"max-members", "the `NUMBER` of members that it may have; 0 for unlimited", store.MaxQuota, func(p *respgate.OrganizationPatch) **int64 { return &p.MaxMembers }},
+		{"max-connections", connectionsHelp("with any of its keys"), store.MaxConnections, func(p *respgate.OrganizationPatch) **int64 { return &p.MaxConnections }},
+		{"rate", "commands per second to each proxy, with all of its keys: a `NUMBER`, 0 for unlimited", maxRate, func(p *respgate.OrganizationPatch) **int64 { return &p.Rate }},
+		{"burst", "commands at once, with all of its keys: a `NUMBER`, 0 for as many as the rate", maxRate, func(p *respgate.OrganizationPatch) **int64 { return &p.Burst }},
+	}
+}
+
+// quotaFlags adds the flags of quotas to a command, and returns what reads those that were
+// given.
+func quotaFlags(c *cobra.Command) func(*respgate.OrganizationPatch) error {
+	for _, q := range quotas() {
+		c.Flags().String(q.flag, "0", q.help)
+	}
+	return func(p *respgate.OrganizationPatch) error {
+		for _, q := range quotas() {
+			if flag := c.Flags().Lookup(q.flag); flag.Changed {
+				n, err := amount(q.flag, flag.Value.String(), q.most)
+				if err != nil {
+					return err
+				}
+				*q.field(p) = &n
+			}
+		}
+		return nil
+	}
 }
 
 func (a *app) orgCommand() *cobra.Command {
 	return group("org", "Manage organizations: the customers, who own instances and keys",
-		a.orgCreate(), a.orgList(), a.orgShow(), a.orgSet(), a.orgDelete())
-}
-
-// onControl is a command that works on the control plane and takes flags only.
-func (a *app) onControl(use, short string, run func(ctx context.Context, c *control.Service, who control.Actor) error) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		return a.withControl(cmd.Context(), func(c *control.Service, who control.Actor) error { return run(cmd.Context(), c, who) })
-	}}
-}
-
-// change changes whatever version there is.
-func change[T any](apply func(*T) error) control.Change[T] { return control.Change[T]{Apply: apply} }
-
-// nameFlag adds --name to a command, which needs it.
-func nameFlag(c *cobra.Command, to *string, what string) *cobra.Command {
-	c.Flags().StringVar(to, "name", "", "the "+what+"'s `NAME`")
-	required(c, "name")
-	return c
+		a.orgCreate(), a.orgList(), a.orgShow(), a.orgSet(), a.orgDelete(), a.orgRestore())
 }
 
 func (a *app) orgCreate() *cobra.Command {
-	var name, allowed string
-	c := nameFlag(a.onControl("create --name NAME", "Create an organization", func(ctx context.Context, c *control.Service, who control.Actor) error {
-		most, err := connections(allowed)
+	var name string
+	var read func(*respgate.OrganizationPatch) error
+	c := a.nameFlag(a.onAPI("create --name NAME", "Create an organization", func(ctx context.Context, c *client) error {
+		p := respgate.OrganizationPatch{Name: &name}
+		if err := read(&p); err != nil {
+			return err
+		}
+		body, err := remade[respgate.OrganizationCreate](p)
 		if err != nil {
 			return err
 		}
-		return show(a, viewOrg)(c.CreateOrganization(ctx, who, tenant.Organization{Name: name, Quota: tenant.Quota{MaxConnections: most}}))
+		return show[orgView](a)(c.CreateOrganizationWithResponse(ctx, nil, body))
 	}), &name, "organization")
-	connectionsFlag(c, &allowed, "with any of its keys")
+	read = quotaFlags(c)
 	return c
 }
 
 func (a *app) orgList() *cobra.Command {
-	return a.onControl("list", "List organizations", func(ctx context.Context, c *control.Service, who control.Actor) error {
-		return showAll(a, viewOrg)(c.Organizations(ctx, who, store.Page{}))
+	var deleted bool
+	c := a.onAPI("list", "List organizations", func(ctx context.Context, c *client) error {
+		page := func(cursor *string) (respgate.Answer, error) {
+			return c.ListOrganizationsWithResponse(ctx, &respgate.ListOrganizationsParams{Limit: pageSize(), Cursor: cursor, Deleted: &deleted})
+		}
+		if deleted {
+			return showAll[deletedRow](a, 0, page)
+		}
+		return showAll[orgRow](a, 0, page)
 	})
+	c.Flags().BoolVar(&deleted, "deleted", false, "those that are deleted and can still be restored")
+	return c
 }
 
 func (a *app) orgShow() *cobra.Command {
 	var name string
-	return nameFlag(a.onControl("show --name NAME", "Show an organization", func(ctx context.Context, c *control.Service, who control.Actor) error {
-		return show(a, viewOrg)(c.Organization(ctx, who, name))
+	return a.nameFlag(a.onAPI("show --name NAME", "Show an organization", func(ctx context.Context, c *client) error {
+		return show[orgView](a)(c.GetOrganizationWithResponse(ctx, name, nil))
 	}), &name, "organization")
 }
 
 func (a *app) orgSet() *cobra.Command {
-	var name, rename, allowed string
+	var name, rename string
+	var read func(*respgate.OrganizationPatch) error
 	c := &cobra.Command{Use: "set --name NAME", Short: "Change an organization: running proxies follow within two seconds", Args: cobra.NoArgs}
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		if setFlags(cmd, "rename", "max-connections") == 0 {
-			return errors.New("nothing to change: see respgate org set --help")
-		}
-		most, err := connections(allowed)
-		if err != nil {
+		var p respgate.OrganizationPatch
+		if err := read(&p); err != nil {
 			return err
 		}
-		return a.withControl(cmd.Context(), func(c *control.Service, who control.Actor) error {
-			return show(a, viewOrg)(c.UpdateOrganization(cmd.Context(), who, name, change(func(o *tenant.Organization) error {
-				if cmd.Flags().Changed("rename") {
-					o.Name = rename
-				}
-				if cmd.Flags().Changed("max-connections") {
-					o.MaxConnections = most
-				}
-				return nil
-			})))
+		if cmd.Flags().Changed("rename") {
+			p.Name = &rename
+		}
+		if p == (respgate.OrganizationPatch{}) {
+			return errors.New("nothing to change: see respgate org set --help")
+		}
+		return a.withAPI(cmd.Context(), func(c *client) error {
+			return show[orgView](a)(c.UpdateOrganizationWithResponse(cmd.Context(), name, nil, p))
 		})
 	}
 	c.Flags().StringVar(&rename, "rename", "", "its `NEW` name, which its instances' metrics get too")
-	connectionsFlag(c, &allowed, "with any of its keys")
-	return nameFlag(c, &name, "organization")
+	read = quotaFlags(c)
+	return a.nameFlag(c, &name, "organization")
 }
 
 func (a *app) orgDelete() *cobra.Command {
 	var name string
 	var force bool
-	c := nameFlag(a.onControl("delete --name NAME", "Delete an organization", func(ctx context.Context, c *control.Service, who control.Actor) error {
-		if err := c.DeleteOrganization(ctx, who, name, control.Deletion{Force: force}); err != nil {
+	c := a.nameFlag(a.onAPI("delete --name NAME", "Delete an organization", func(ctx context.Context, c *client) error {
+		if err := respgate.Check(c.DeleteOrganizationWithResponse(ctx, name, &respgate.DeleteOrganizationParams{Force: &force})); err != nil {
 			return forceHint(err)
 		}
 		return a.done("deleted", name)
 	}), &name, "organization")
 	c.Flags().BoolVar(&force, "force", false, "with its instances and keys: their clients are disconnected")
 	return c
+}
+
+func (a *app) orgRestore() *cobra.Command {
+	deleted := thing{want: "ID of a deleted organization (respgate org list --deleted shows them)", offer: a.deletedOrgs}
+	return a.onOne("restore ID", "Have a deleted organization back, with its instances and keys", deleted, func(ctx context.Context, c *client, id string) error {
+		return show[orgView](a)(c.RestoreOrganizationWithResponse(ctx, id, nil))
+	})
+}
+
+// forceHint says how a refused deletion is meant.
+func forceHint(err error) error {
+	if refusedWith(err, http.StatusConflict) {
+		return fmt.Errorf("%w (--force)", err)
+	}
+	return err
 }

@@ -148,7 +148,7 @@ func TestRotationIsFeltByLiveClients(t *testing.T) {
 	old := p.tenant(t, "acme", testbed.Redis(t).Addr, nil)
 	first := talkTo(t, p.addr, old)
 	next := auth.GenerateFor(keyID(old))
-	if _, err := p.store.RotateKey(t.Context(), keyID(old), next.Hash, time.Hour); err != nil {
+	if _, err := p.store.RotateKey(t.Context(), keyID(old), next.Hash, time.Hour, 0); err != nil {
 		t.Fatal(err)
 	}
 	var second *talker
@@ -162,7 +162,7 @@ func TestRotationIsFeltByLiveClients(t *testing.T) {
 		c.send("PING")
 		c.expect("+PONG")
 	}
-	if _, err := p.store.RotateKey(t.Context(), keyID(old), auth.GenerateFor(keyID(old)).Hash, time.Hour); err != nil {
+	if _, err := p.store.RotateKey(t.Context(), keyID(old), auth.GenerateFor(keyID(old)).Hash, time.Hour, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []*talker{first, third} {

@@ -35,13 +35,14 @@ func (p probe) cells() []string {
 
 func (a *app) instanceTest() *cobra.Command {
 	var org, name string
-	return nameFlag(orgFlag(a.onControl("test --org ORGANIZATION --name NAME", "Can the instance be reached, how fast, which Redis is it", func(ctx context.Context, c *control.Service, who control.Actor) error {
-		p, err := c.TestInstance(ctx, who, org, name)
+	return a.nameFlag(a.orgFlag(a.onAPI("test --org ORGANIZATION --name NAME", "Can the instance be reached, how fast, which Redis is it", func(ctx context.Context, c *client) error {
+		answer, err := c.TestInstanceWithResponse(ctx, org, name, nil)
+		p, err := answered[probe](answer, err)
 		if err != nil {
 			return err
 		}
 		if p.Reachable || a.json {
-			if err := a.one(probe(p)); err != nil {
+			if err := show[probe](a)(answer, nil); err != nil {
 				return err
 			}
 		}

@@ -28,6 +28,14 @@ func TestTLSTour(t *testing.T) {
 		`(?m)^respgate_tls_reloads_total{listener="http",result="ok"} [12]$`, `(?m)^respgate_tls_client_certificates_total{result="key"} [1-9]`, `msg=stopped`)
 }
 
+// TestApplyTour runs those of the guide to applying a file.
+func TestApplyTour(t *testing.T) {
+	wantAll(t, runBlocks(t, "docs/APPLY.md"),
+		`(?m)^create key acme/reports: instances cache, commands \+@read -@dangerous, allow_from 10.0.0.0/8, expires 2099-01-31T00:00:00Z$`, `(?m)^4 to create, 0 to update, 0 to delete, 0 unchanged$`,
+		`(?m)^\[4/4\] create key acme/reports: `, `(?m)^4 created, 0 updated, 0 deleted, 0 unchanged\nnothing to do\n\[1/1\] update key acme/web: rate 100 → 500$`,
+		`(?m)^nothing to do\n\[1/1\] delete key acme/by-hand$`, `(?m)^{"dry_run":false,"steps":\[\],"unchanged":4}$`)
+}
+
 // runBlocks runs a document's shell blocks as they stand, but for the ports, in a folder
 // that looks like the project's after `make build`, and returns what they print.
 func runBlocks(t *testing.T, document string) []byte {

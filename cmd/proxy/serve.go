@@ -133,7 +133,10 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	if err != nil || st == nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
+	defer func() {
+		stopHTTP() // what is asked over it has connections that Close waits for
+		err = errors.Join(err, st.Close())
+	}()
 
 	// What runs in the background outlives ctx: draining clients need it.
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -52,6 +52,14 @@ func (c apiClient) call(t testing.TB, method, path, body string, into any) int {
 	return res.StatusCode
 }
 
+// want is call with the status that is to be answered.
+func (c apiClient) want(t testing.TB, status int, method, path, body string, into any) {
+	t.Helper()
+	if got := c.call(t, method, path, body, into); got != status {
+		t.Fatalf("%s %s: got %d, want %d", method, path, got, status)
+	}
+}
+
 // TestAPIServesATenant: an organization, an instance and a key that were made over HTTP let a
 // Redis client in; it is seen, killed, and cut off when the key is revoked.
 func TestAPIServesATenant(t *testing.T) {
@@ -62,21 +70,15 @@ func TestAPIServesATenant(t *testing.T) {
 	r := startServe(t, cfg)
 	defer http.DefaultClient.CloseIdleConnections()
 	c := apiClient{r.http, cfg.HTTP.AdminToken.Reveal()}
-	want := func(status int, method, path, body string, into any) {
-		t.Helper()
-		if got := c.call(t, method, path, body, into); got != status {
-			t.Fatalf("%s %s: got %d, want %d", method, path, got, status)
-		}
-	}
-	want(201, "POST", "/api/v1/organizations", `{"name":"acme"}`, nil)
-	want(201, "POST", "/api/v1/organizations/acme/instances", `{"name":"cache","url":"redis://`+backend.Addr+`/0"}`, nil)
+	c.want(t, 201, "POST", "/api/v1/organizations", `{"name":"acme"}`, nil)
+	c.want(t, 201, "POST", "/api/v1/organizations/acme/instances", `{"name":"cache","url":"redis://`+backend.Addr+`/0"}`, nil)
 	var probe struct{ Reachable bool }
-	want(200, "POST", "/api/v1/organizations/acme/instances/cache/test", "", &probe)
+	c.want(t, 200, "POST", "/api/v1/organizations/acme/instances/cache/test", "", &probe)
 	if !probe.Reachable {
 		t.Error("the instance is said not to be reachable")
 	}
 	var key struct{ ID, Key string }
-	want(201, "POST", "/api/v1/organizations/acme/keys", `{"name":"web","instances":["cache"]}`, &key)
+	c.want(t, 201, "POST", "/api/v1/organizations/acme/keys", `{"name":"web","instances":["cache"]}`, &key)
 
 	client := redis.NewClient(&redis.Options{Addr: r.addr, Password: key.Key, Protocol: 2, MaxRetries: -1, PoolSize: 1})
 	defer client.Close()
@@ -84,24 +86,24 @@ func TestAPIServesATenant(t *testing.T) {
 		t.Fatal(err)
 	}
 	var sessions struct{ Items []struct{ ID, Org string } }
-	want(200, "GET", "/api/v1/organizations/acme/sessions", "", &sessions)
+	c.want(t, 200, "GET", "/api/v1/organizations/acme/sessions", "", &sessions)
 	if len(sessions.Items) != 1 || sessions.Items[0].Org != "acme" {
 		t.Fatalf("sessions: %+v", sessions)
 	}
 	before := client.Do(t.Context(), "CLIENT", "ID").Val()
-	want(204, "DELETE", "/api/v1/organizations/acme/sessions/"+sessions.Items[0].ID, "", nil)
+	c.want(t, 204, "DELETE", "/api/v1/organizations/acme/sessions/"+sessions.Items[0].ID, "", nil)
 	testbed.Eventually(t, 10*time.Second, "the session ends and the client comes back with another", func() bool {
 		now, err := client.Do(t.Context(), "CLIENT", "ID").Result()
 		return err == nil && now != before
 	})
-	want(200, "POST", "/api/v1/keys/"+key.ID+"/revoke", "", nil)
+	c.want(t, 200, "POST", "/api/v1/keys/"+key.ID+"/revoke", "", nil)
 	testbed.Eventually(t, 10*time.Second, "the revoked key's client is cut off", func() bool {
 		return strings.Contains(fmt.Sprint(client.Ping(t.Context()).Err()), "WRONGPASS")
 	})
 	var audit struct {
 		Items []struct{ Action, Address string }
 	}
-	want(200, "GET", "/api/v1/organizations/acme/audit?action=key.revoke", "", &audit)
+	c.want(t, 200, "GET", "/api/v1/organizations/acme/audit?action=key.revoke", "", &audit)
 	if len(audit.Items) != 1 || audit.Items[0].Address != "127.0.0.1" {
 		t.Errorf("audit: %+v", audit)
 	}

@@ -83,7 +83,7 @@ func TestCertificateStandsForAKey(t *testing.T) {
 // certificate has let in is disconnected, and not let in again.
 func TestCertifiedSessionEnds(t *testing.T) {
 	for name, change := range map[string]func(*running, string) error{
-		"revoked": func(r *running, id string) error { _, err := r.store.RevokeKey(t.Context(), id); return err },
+		"revoked": func(r *running, id string) error { _, err := r.store.RevokeKey(t.Context(), id, 0); return err },
 		"unbound": func(r *running, id string) error {
 			_, err := r.store.UpdateKey(t.Context(), id, func(k *tenant.Key) error { k.CertificateName = ""; return nil })
 			return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/pool"
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -209,7 +210,9 @@ func TestGroupChangesWhileItIsLookedFor(t *testing.T) {
 			_, err := r.store.UpdateInstance(t.Context(), "acme", "cache", at(tenant.Secret("redis://"+server.Addr)))
 			return err
 		}, "+OK"},
-		{"deleted", func(r *running) error { return r.store.DeleteInstance(t.Context(), "acme", "cache", true) }, "end"},
+		{"deleted", func(r *running) error {
+			return r.store.DeleteInstance(t.Context(), "acme", "cache", store.Deletion{Force: true})
+		}, "end"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := testConfig(t)

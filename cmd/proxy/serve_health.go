@@ -22,6 +22,8 @@ const (
 	checkTimeout = 2 * time.Second
 	// pingTimeout bounds a PING to the store: less, so that its absence can be told.
 	pingTimeout = time.Second
+	// learnTimeout bounds how long the store is asked which instances there are.
+	learnTimeout = 5 * time.Second
 	// instanceInterval is how often each instance's backend is asked how it is.
 	instanceInterval = 10 * time.Second
 	// instanceChecks is how many backends are asked at once.
@@ -139,12 +141,7 @@ type watcher struct {
 
 // look is one round. While the store is away the instances known last are asked.
 func (w *watcher) look(ctx context.Context) {
-	if counts, err := w.store.Counts(ctx); err == nil {
-		w.metrics.SetTotals(counts)
-	}
-	if instances, err := w.store.Instances(ctx, "", store.Page{}); err == nil {
-		w.follow(instances)
-	}
+	_ = within(ctx, learnTimeout, w.learn)                                                    // else what is known is asked
 	rand.Shuffle(len(w.last), func(i, j int) { w.last[i], w.last[j] = w.last[j], w.last[i] }) //nolint:gosec // no secret
 	reachable := map[string]bool{}
 	var mu sync.Mutex
@@ -167,6 +164,21 @@ func (w *watcher) look(ctx context.Context) {
 	w.checks.mu.Lock()
 	defer w.checks.mu.Unlock()
 	w.checks.reachable = reachable
+}
+
+// learn takes over what the store says, as far as it does.
+func (w *watcher) learn(ctx context.Context) error {
+	counts, err := w.store.Counts(ctx)
+	if err != nil {
+		return err
+	}
+	w.metrics.SetTotals(counts)
+	instances, err := w.store.Instances(ctx, "", store.Page{})
+	if err != nil {
+		return err
+	}
+	w.follow(instances)
+	return nil
 }
 
 // follow takes over what instances there are now, whose series are to exist, and drops

@@ -79,7 +79,7 @@ func TestGhosts(t *testing.T) {
 	}
 	for _, k := range keys {
 		if k.Name == "revoked" {
-			if _, err := r.store.RevokeKey(t.Context(), k.ID); err != nil {
+			if _, err := r.store.RevokeKey(t.Context(), k.ID, 0); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -65,7 +66,7 @@ func TestRevokedKeyEndsSessions(t *testing.T) {
 		return c
 	}
 	ends, goesOn := session(revoked), session(other)
-	if _, err := r.store.RevokeKey(t.Context(), keyID(revoked)); err != nil {
+	if _, err := r.store.RevokeKey(t.Context(), keyID(revoked), 0); err != nil {
 		t.Fatal(err)
 	}
 	_ = ends.SetDeadline(time.Now().Add(2 * time.Second))
@@ -157,7 +158,7 @@ func TestDeletedInstance(t *testing.T) {
 	if got := r.metric(t, `redis_connections_active{kind="shared",tenant="acme/cache"}`); got != 1 {
 		t.Errorf("redis_connections_active = %v, want 1", got)
 	}
-	if err := r.store.DeleteInstance(t.Context(), "acme", "cache", true); err != nil {
+	if err := r.store.DeleteInstance(t.Context(), "acme", "cache", store.Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	_ = c.SetDeadline(time.Now().Add(2 * time.Second))

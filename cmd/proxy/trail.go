@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -31,14 +32,18 @@ type eventStore interface {
 	AppendEvents(ctx context.Context, events []tenant.Event) error
 }
 
-// trail takes the events of the data path to the audit log: the store and, where there is
-// one, a file. The data path never waits for it. It implements proxy.Auditor.
+// trail takes events to the audit log: the store and, where there is one, a file. The data
+// path never waits for it. What the store may have taken without saying so is in it twice. It
+// implements proxy.Auditor.
 type trail struct {
 	store   eventStore
 	file    *auditFile // nil: none
 	metrics *metrics.Metrics
 	log     *slog.Logger
 	queue   chan *occurrence
+
+	ending sync.RWMutex
+	ended  bool // run takes nothing more
 
 	// On run's goroutine.
 	sampler sample.Sampler[likeness, tenant.Event]
@@ -81,11 +86,19 @@ func newTrail(st eventStore, file *auditFile, m *metrics.Metrics, log *slog.Logg
 
 // Note implements proxy.Auditor.
 func (t *trail) Note(e tenant.Event, times int) {
-	select {
-	case t.queue <- &occurrence{e, times}:
-	default:
+	if !t.enqueue(e, times) {
 		t.metrics.AuditEventsLost(times)
 		t.sayLost.Do(func() { t.log.Error("the audit log cannot keep up: events are lost", "action", e.Action) })
+	}
+}
+
+// enqueue reports whether there was room.
+func (t *trail) enqueue(e tenant.Event, times int) bool {
+	select {
+	case t.queue <- &occurrence{e, times}:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -100,16 +113,32 @@ func (t *trail) badKey(b auth.BadKey) {
 	}, 1)
 }
 
-// AppendEvents puts events into the audit log at once, the file after the store. The error is
-// the store's: they are in neither then.
+// AppendEvents puts events into the audit log at once, the file after the store. While the
+// store cannot be written they wait for it, and the log has them. Where they cannot wait the
+// error is the store's, and they are in neither.
 func (t *trail) AppendEvents(ctx context.Context, events []tenant.Event) error {
 	if err := t.store.AppendEvents(ctx, events); err != nil {
-		return err
+		return t.wait(events, err)
 	}
 	for _, e := range events {
 		t.metrics.AuditEvent(e.Action)
 	}
 	t.writeFile(events)
+	return nil
+}
+
+// wait has events that could not be stored go the way of the data path's.
+func (t *trail) wait(events []tenant.Event, why error) error {
+	t.ending.RLock()
+	defer t.ending.RUnlock()
+	for i, e := range events {
+		if t.ended || !t.enqueue(e, 1) {
+			t.metrics.AuditEventsLost(len(events) - i)
+			return why
+		}
+		t.log.Warn("an audit event waits for the store", "error", why, "action", e.Action, "actor", e.Actor, "actor_id", e.ActorID, "actor_name", e.ActorName,
+			"address", e.Address, "org", e.Org, "target", e.Target, "target_id", e.TargetID, "name", e.Name, "outcome", e.Outcome)
+	}
 	return nil
 }
 
@@ -128,13 +157,16 @@ func (t *trail) run(ctx context.Context) {
 			t.turn()
 			t.flush(ctx)
 		case <-ctx.Done():
-			t.finish(context.WithoutCancel(ctx))
+			t.finish(ctx)
 			return
 		}
 	}
 }
 
 func (t *trail) finish(ctx context.Context) {
+	t.ending.Lock()
+	t.ended = true
+	t.ending.Unlock()
 	for len(t.queue) > 0 {
 		t.take(<-t.queue)
 	}
@@ -212,8 +244,10 @@ func (t *trail) flush(ctx context.Context) {
 	t.pending = nil
 }
 
+// storeBatch also ends when it has begun, though ctx ends: else nobody knows whether the events
+// are stored.
 func (t *trail) storeBatch(ctx context.Context, events []tenant.Event) (ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, trailPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), trailPatience)
 	defer cancel()
 	if err := t.store.AppendEvents(ctx, events); err != nil {
 		if t.failing.begins(time.Now()) {

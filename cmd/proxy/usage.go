@@ -74,7 +74,7 @@ func (l *ledger) run(ctx context.Context, data *dataPlane) {
 	for _, home := range data.lanes {
 		l.collect(home.core)
 	}
-	l.settle(context.WithoutCancel(ctx), time.Now())
+	l.settle(ctx, time.Now())
 	if n := len(l.pending); n > 0 {
 		l.metrics.UsageLost(n)
 		l.log.Error("the last usage is not stored", "records", n)
@@ -129,11 +129,13 @@ func (l *ledger) add(u tenant.Usage) {
 	l.pending[k] = sum
 }
 
-// save stores what there is, as far as it can be.
+// save stores what there is, as far as it can be, also when ctx ends meanwhile: else nobody
+// knew whether what was being stored is.
 func (l *ledger) save(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
 	err := l.saveUsage(ctx)
 	if err == nil && len(l.touched) > 0 {
-		if err = within(ctx, func(ctx context.Context) error { return l.store.Touch(ctx, l.touched, nil) }); err == nil {
+		if err = within(ctx, usagePatience, func(ctx context.Context) error { return l.store.Touch(ctx, l.touched, nil) }); err == nil {
 			clear(l.touched)
 		}
 	}
@@ -152,7 +154,7 @@ func (l *ledger) saveUsage(ctx context.Context) error {
 		for _, k := range batch {
 			records = append(records, l.pending[k])
 		}
-		if err := within(ctx, func(ctx context.Context) error { return l.store.AddUsage(ctx, records) }); err != nil {
+		if err := within(ctx, usagePatience, func(ctx context.Context) error { return l.store.AddUsage(ctx, records) }); err != nil {
 			return err
 		}
 		for _, k := range batch {
@@ -162,9 +164,9 @@ func (l *ledger) saveUsage(ctx context.Context) error {
 	return nil
 }
 
-// within calls fn with usagePatience.
-func within(ctx context.Context, fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, usagePatience)
+// within calls fn, which may take so long.
+func within(ctx context.Context, most time.Duration, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	return fn(ctx)
 }

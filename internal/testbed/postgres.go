@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -29,6 +31,7 @@ type PostgresServer struct {
 	done      chan struct{} // closed when the process is gone
 	out       Buffer
 	databases atomic.Int64
+	template  string // what databases are copied from
 }
 
 const postgresPassword = "pg-hunter2"
@@ -42,7 +45,7 @@ func Postgres(tb testing.TB) *PostgresServer {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &PostgresServer{Addr: FreeAddr(tb), tb: tb, bin: postgresBin(tb), dir: filepath.Join(dir, "data")}
+	s := &PostgresServer{Addr: FreeAddr(tb), tb: tb, template: "template1", bin: postgresBin(tb), dir: filepath.Join(dir, "data")}
 	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if os.Geteuid() == 0 {
 		s.become("postgres", dir)
@@ -141,25 +144,61 @@ func (s *PostgresServer) Kill() {
 // Signal sends a signal, such as SIGSTOP, to the process that accepts connections.
 func (s *PostgresServer) Signal(sig os.Signal) { _ = s.cmd.Process.Signal(sig) }
 
-// Database makes an empty database and returns its DSN.
+// Freeze stops all of the server's processes, until thaw is called, which may be more than
+// once, or the test ends: connections stay, and nothing is answered.
+func (s *PostgresServer) Freeze() (thaw func()) {
+	s.tb.Helper()
+	ctx := context.Background()
+	conn := s.connect()
+	rows, _ := conn.Query(ctx, "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+	all, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err = errors.Join(err, conn.Close(ctx)); err != nil {
+		s.tb.Fatal(err)
+	}
+	signal := func(sig syscall.Signal) {
+		for _, pid := range append(all, s.cmd.Process.Pid) {
+			_ = syscall.Kill(pid, sig) // it may have ended
+		}
+	}
+	signal(syscall.SIGSTOP)
+	thaw = sync.OnceFunc(func() { signal(syscall.SIGCONT) })
+	s.tb.Cleanup(thaw)
+	return thaw
+}
+
+// Database makes an empty database, or one as Template says, and returns its DSN.
 func (s *PostgresServer) Database() string {
 	s.tb.Helper()
 	name := fmt.Sprintf("test%d", s.databases.Add(1))
-	s.Exec("CREATE DATABASE " + name)
+	s.Exec("CREATE DATABASE " + name + " TEMPLATE " + s.template)
 	return s.dsn(name)
+}
+
+// Template has databases begin as copies of one that prepare fills, and leaves again. It is
+// called before any that are to be so.
+func (s *PostgresServer) Template(prepare func(dsn string)) {
+	s.tb.Helper()
+	prepare(s.Database())
+	s.template = fmt.Sprintf("test%d", s.databases.Load())
 }
 
 // Exec executes a statement as the superuser.
 func (s *PostgresServer) Exec(statement string) {
 	s.tb.Helper()
-	conn, err := pgx.Connect(context.Background(), s.dsn("postgres"))
-	if err != nil {
-		s.tb.Fatal(err)
-	}
+	conn := s.connect()
 	defer func() { _ = conn.Close(context.Background()) }()
 	if _, err := conn.Exec(context.Background(), statement); err != nil {
 		s.tb.Fatalf("%s: %v", statement, err)
 	}
+}
+
+func (s *PostgresServer) connect() *pgx.Conn {
+	s.tb.Helper()
+	conn, err := pgx.Connect(context.Background(), s.dsn("postgres"))
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return conn
 }
 
 func (s *PostgresServer) dsn(database string) string {

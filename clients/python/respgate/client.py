@@ -140,7 +140,13 @@ class Client(Transport):
             header={"Idempotency-Key": idempotency_key},
         )
 
-    def revoke_key(self, key: str, *, idempotency_key: Optional[str] = None) -> models.Key:
+    def revoke_key(
+        self,
+        key: str,
+        *,
+        idempotency_key: Optional[str] = None,
+        if_match: Optional[str] = None,
+    ) -> models.Key:
         """Revoke a key.
 
         For good: its clients are disconnected. For admins.
@@ -149,12 +155,13 @@ class Client(Transport):
         idempotency_key: Any text, new for each thing that is to be done. When the same request
             is sent again with it, nothing is done, and the answer is the first one, with
             Idempotency-Replayed: true.
+        if_match: ETag of what is to be changed: 412 when it was changed meanwhile
         """
         return self._call(
             models.Key,
             "POST",
             f"/api/v1/keys/{segment(key)}/revoke",
-            header={"Idempotency-Key": idempotency_key},
+            header={"Idempotency-Key": idempotency_key, "If-Match": if_match},
         )
 
     def rotate_key(
@@ -163,6 +170,7 @@ class Client(Transport):
         body: models.KeyRotate,
         *,
         idempotency_key: Optional[str] = None,
+        if_match: Optional[str] = None,
     ) -> models.NewKey:
         """Replace a key's secret.
 
@@ -172,12 +180,13 @@ class Client(Transport):
         idempotency_key: Any text, new for each thing that is to be done. When the same request
             is sent again with it, nothing is done, and the answer is the first one, with
             Idempotency-Replayed: true.
+        if_match: ETag of what is to be changed: 412 when it was changed meanwhile
         """
         return self._call(
             models.NewKey,
             "POST",
             f"/api/v1/keys/{segment(key)}/rotate",
-            header={"Idempotency-Key": idempotency_key},
+            header={"Idempotency-Key": idempotency_key, "If-Match": if_match},
             body=body,
         )
 
@@ -426,6 +435,33 @@ class Client(Transport):
             f"/api/v1/organizations/{segment(org)}/instances/{segment(instance)}",
             query={"force": force},
             header={"If-Match": if_match},
+        )
+
+    def compare_instance_url(
+        self,
+        org: str,
+        instance: str,
+        body: models.URLGuess,
+        *,
+        idempotency_key: Optional[str] = None,
+    ) -> models.URLVerdict:
+        """Compare an instance's URL.
+
+        Tells whether it is that one, to the byte, since its password cannot be read. Wrong ones are
+        in the audit log, and after ten in a row there is one each ten seconds. For admins.
+
+        org: the organization's name
+        instance: the instance's name
+        idempotency_key: Any text, new for each thing that is to be done. When the same request
+            is sent again with it, nothing is done, and the answer is the first one, with
+            Idempotency-Replayed: true.
+        """
+        return self._call(
+            models.URLVerdict,
+            "POST",
+            f"/api/v1/organizations/{segment(org)}/instances/{segment(instance)}/compare-url",
+            header={"Idempotency-Key": idempotency_key},
+            body=body,
         )
 
     def get_live_picture(self, org: str, instance: str) -> models.Picture:

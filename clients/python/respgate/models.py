@@ -551,6 +551,18 @@ class TokenCreate(TypedDict, total=False):
     rate: int
 
 
+class URLGuess(TypedDict):
+    # redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or
+    # rediss-cluster://, with its password
+    url: str
+
+
+@dataclass(frozen=True)
+class URLVerdict:
+    # whether it is that one
+    same: bool
+
+
 @dataclass(frozen=True)
 class Usage:
     # when the step of time begins; None: all is one
