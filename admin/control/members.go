@@ -20,7 +20,8 @@ type Member struct {
 // Members returns an organization's members by e-mail address, for members. See
 // store.Members.
 func (s *Service) Members(ctx context.Context, a Actor, org string, p store.Page) ([]tenant.Membership, error) {
-	if _, err := s.organization(ctx, a, org, tenant.Viewer, &tenant.Event{}); err != nil {
+	ctx, _, err := s.organization(ctx, a, org, tenant.Viewer, &tenant.Event{})
+	if err != nil {
 		return nil, err
 	}
 	return s.store.Members(ctx, org, p)
@@ -38,7 +39,8 @@ func (s *Service) Memberships(ctx context.Context, a Actor, userID string) ([]te
 func (s *Service) SetMember(ctx context.Context, a Actor, m Member) (tenant.Membership, error) {
 	e := tenant.Event{Action: "member.set", Target: "member", TargetID: m.UserID, Name: m.Email}
 	return attempt(ctx, s, a, e, func(e *tenant.Event) (tenant.Membership, error) {
-		if _, err := s.organization(ctx, a, m.Org, tenant.Owner, e); err != nil {
+		ctx, _, err := s.organization(ctx, a, m.Org, tenant.Owner, e)
+		if err != nil {
 			return tenant.Membership{}, err
 		}
 		if m.UserID == "" {
@@ -78,7 +80,8 @@ func (s *Service) RemoveMember(ctx context.Context, a Actor, org, user string) e
 		if a.Kind == tenant.ByUser && (a.User.ID == user || byEmail && strings.EqualFold(a.User.Email, user)) {
 			least = tenant.Viewer
 		}
-		if _, err := s.organization(ctx, a, org, least, e); err != nil {
+		ctx, _, err := s.organization(ctx, a, org, least, e)
+		if err != nil {
 			return none{}, err
 		}
 		was, err := s.member(ctx, org, user, byEmail)
