@@ -36,6 +36,7 @@ func contract(t *testing.T, open func(testing.TB, Observer) *Store) {
 		{"deleted with their instance", testDeletedKeys},
 		{"quotas", testQuotas},
 		{"users", testUsers},
+		{"within", testWithin},
 		{"members", testMembers},
 		{"tokens", testTokens},
 		{"bad tokens", testBadTokens},

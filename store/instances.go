@@ -162,7 +162,7 @@ const (
 )
 
 func (s *Store) instance(ctx context.Context, q statements, org, name string) (tenant.Instance, error) {
-	in, err := s.scanInstance(q.QueryRowContext(ctx, selectInstance+liveInstance+" AND o.name = ? AND i.name = ?", org, name))
+	in, err := s.scanInstance(q.QueryRowContext(ctx, selectInstance+liveInstance+" AND o.name = ? AND i.name = ? AND ? IN ('', o.id)", org, name, within(ctx)))
 	if !errors.Is(err, sql.ErrNoRows) {
 		return in, err
 	}

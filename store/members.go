@@ -107,6 +107,9 @@ const selectMembership = `SELECT m.org_id, o.name, m.user_id, u.email, m.role, m
 
 func membership(ctx context.Context, q statements, org, userID string) (tenant.Membership, error) {
 	m, err := scanMembership(q.QueryRowContext(ctx, selectMembership+" AND o.name = ? AND m.user_id = ?", org, userID))
+	if err == nil && outside(ctx, m.OrgID) {
+		err = sql.ErrNoRows
+	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return m, err
 	}

@@ -55,7 +55,7 @@ func checkOrganization(o tenant.Organization) error {
 }
 
 func organizationFree(ctx context.Context, tx statements, name string) error {
-	switch _, err := organization(ctx, tx, name); {
+	switch _, err := organization(Within(ctx, ""), tx, name); {
 	case err == nil:
 		return conflict("organization %q exists already", name)
 	case errors.Is(err, tenant.ErrNotFound):
@@ -188,7 +188,7 @@ func quotaTo(q *tenant.Quota) []any {
 
 func organization(ctx context.Context, q statements, name string) (tenant.Organization, error) {
 	o, err := scanOrganization(q.QueryRowContext(ctx, selectOrganization+" WHERE o.name = ? AND o.deleted_at IS NULL", name))
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, sql.ErrNoRows) || err == nil && outside(ctx, o.ID) {
 		return o, notFound("organization %q", name)
 	}
 	return o, err

@@ -69,15 +69,7 @@ func members(b *builder) {
 	register(b, operation{method: http.MethodDelete, path: "/organizations/{org}/members/{user}", id: "removeMember", tag: tag, summary: "Remove a member", status: http.StatusNoContent,
 		description: "For owners, and members who leave. The last owner stays."},
 		func(ctx context.Context, actor control.Actor, in *MemberPath) (*none, error) {
-			id := in.User
-			if strings.Contains(id, "@") {
-				m, err := b.member(ctx, actor, *in)
-				if err != nil {
-					return nil, err
-				}
-				id = m.UserID
-			}
-			return &none{}, b.control.RemoveMember(ctx, actor, in.Org, id)
+			return &none{}, b.control.RemoveMember(ctx, actor, in.Org, in.User)
 		})
 }
 

@@ -29,6 +29,7 @@ func onStores(t *testing.T, open stores.Opener) {
 		{"a store that hangs", testHungStore},
 		{"panic", testPanic},
 		{"page", testPage},
+		{"denied is noted", testDeniedIsNoted},
 		{"a process's own requests", testFor},
 		{"junk", testJunk},
 	} {

@@ -59,11 +59,7 @@ func tokens(b *builder) {
 	register(b, operation{method: http.MethodDelete, path: "/users/{user}/tokens/{token}", id: "revokeToken", tag: tag, summary: "Revoke a token", status: http.StatusNoContent,
 		description: "For good. For its user and operators."},
 		func(ctx context.Context, actor control.Actor, in *TokenPath) (*none, error) {
-			t, err := b.token(ctx, actor, *in)
-			if err != nil {
-				return nil, err
-			}
-			return &none{}, b.control.RevokeToken(ctx, actor, t.ID)
+			return &none{}, b.control.RevokeToken(ctx, actor, in.id(actor), in.Token)
 		})
 }
 

@@ -179,7 +179,7 @@ func (w *world) ended(t testing.TB) {
 	w.tokens["expired"] = made.Text
 	w.now = w.now.Add(time.Millisecond)
 	all := must[[]tenant.Token](t)(w.store.Tokens(ctx, w.users["revoked"], "", store.Page{}))
-	if err := w.control.RevokeToken(ctx, operator(), all[0].ID); err != nil {
+	if err := w.control.RevokeToken(ctx, operator(), "", all[0].ID); err != nil {
 		t.Fatal(err)
 	}
 	must[tenant.User](t)(w.control.UpdateUser(ctx, operator(), w.users["disabled"], control.Change[tenant.User]{Apply: func(u *tenant.User) error {

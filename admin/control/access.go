@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -71,10 +72,17 @@ func self(a Actor, userID string) error {
 	return nil
 }
 
-// organization returns the one called name where the actor has the role at least, and
-// notes it in e. The store is asked the same whether there is one to hide or none at all, so
-// that the time does not tell.
-func (s *Service) organization(ctx context.Context, a Actor, name string, least tenant.Role, e *tenant.Event) (tenant.Organization, error) {
+// organization is allowed, with a context in which the name stands for that organization
+// only: it may have another name by the time of what follows, and another one its name.
+func (s *Service) organization(ctx context.Context, a Actor, name string, least tenant.Role, e *tenant.Event) (context.Context, tenant.Organization, error) {
+	o, err := s.allowed(ctx, a, name, least, e)
+	return store.Within(ctx, o.ID), o, err
+}
+
+// allowed returns the one called name where the actor has the role at least, and notes it in
+// e. The store is asked the same whether there is one to hide or none at all, so that the time
+// does not tell.
+func (s *Service) allowed(ctx context.Context, a Actor, name string, least tenant.Role, e *tenant.Event) (tenant.Organization, error) {
 	if err := known(a); err != nil {
 		return tenant.Organization{}, err
 	}
@@ -101,12 +109,12 @@ func (s *Service) organization(ctx context.Context, a Actor, name string, least 
 }
 
 // scope is organization for reading; no name stands for all, for operators: "".
-func (s *Service) scope(ctx context.Context, a Actor, name string) (orgID string, err error) {
+func (s *Service) scope(ctx context.Context, a Actor, name string) (_ context.Context, orgID string, err error) {
 	if name == "" {
-		return "", operator(a)
+		return ctx, "", operator(a)
 	}
-	o, err := s.organization(ctx, a, name, tenant.Viewer, &tenant.Event{})
-	return o.ID, err
+	ctx, o, err := s.organization(ctx, a, name, tenant.Viewer, &tenant.Event{})
+	return ctx, o.ID, err
 }
 
 // key returns the one with that id where the actor has the role in its organization at
@@ -120,10 +128,16 @@ func (s *Service) key(ctx context.Context, a Actor, id string, least tenant.Role
 		return k, err
 	}
 	e.Name = k.Name
-	if _, err := s.organization(ctx, a, k.Org, least, e); err != nil {
-		if errors.Is(err, tenant.ErrNotFound) {
-			err = hide("key %q", id)
+	_, err = s.allowed(ctx, a, k.Org, least, e)
+	if org := k.Org; err == nil {
+		if k, err = s.store.Key(ctx, id); err == nil && k.Org != org {
+			err = hide("key %q", id) // another organization has the name now
 		}
+	}
+	switch {
+	case errors.Is(err, tenant.ErrNotFound):
+		return tenant.Key{}, hide("key %q", id)
+	case err != nil:
 		return tenant.Key{}, err
 	}
 	return k, nil

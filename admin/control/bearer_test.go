@@ -84,7 +84,7 @@ func testAuthenticateRemembers(t *testing.T, open stores.Opener) {
 
 	made = w.token(t, w.actors["viewer"].User, tenant.APIToken)
 	check("another", "yes")
-	if err := w.RevokeToken(ctx, w.actors["viewer"], made.ID); err != nil {
+	if err := w.RevokeToken(ctx, w.actors["viewer"], "", made.ID); err != nil {
 		t.Error(err)
 	}
 	check("revoked here", "who")

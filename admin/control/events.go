@@ -22,7 +22,7 @@ type EventQuery struct {
 // Events returns events of the audit log, the newest first; a page is after the Seq of
 // one, in decimal. For members of Org.
 func (s *Service) Events(ctx context.Context, a Actor, q EventQuery, p store.Page) ([]tenant.Event, error) {
-	orgID, err := s.scope(ctx, a, q.Org)
+	ctx, orgID, err := s.scope(ctx, a, q.Org)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,8 @@ import (
 // Instances returns an organization's instances by name, for its members; with org "",
 // all, for operators. See store.Instances.
 func (s *Service) Instances(ctx context.Context, a Actor, org string, p store.Page) ([]tenant.Instance, error) {
-	if _, err := s.scope(ctx, a, org); err != nil {
+	ctx, _, err := s.scope(ctx, a, org)
+	if err != nil {
 		return nil, err
 	}
 	return s.store.Instances(ctx, org, p)
@@ -21,28 +22,30 @@ func (s *Service) Instances(ctx context.Context, a Actor, org string, p store.Pa
 
 // Instance returns the instance with that name, for members.
 func (s *Service) Instance(ctx context.Context, a Actor, org, name string) (tenant.Instance, error) {
-	if _, err := s.organization(ctx, a, org, tenant.Viewer, &tenant.Event{}); err != nil {
+	ctx, _, err := s.organization(ctx, a, org, tenant.Viewer, &tenant.Event{})
+	if err != nil {
 		return tenant.Instance{}, err
 	}
 	return s.store.Instance(ctx, org, name)
 }
 
-// onInstance attempts something with an organization's instance, for admins. do is given
-// the event.
-func onInstance[T any](ctx context.Context, s *Service, a Actor, action, org, name string, do func(e *tenant.Event) (T, error)) (T, error) {
+// onInstance attempts something with an organization's instance, for admins. do is given a
+// context within that organization, and the event.
+func onInstance[T any](ctx context.Context, s *Service, a Actor, action, org, name string, do func(ctx context.Context, e *tenant.Event) (T, error)) (T, error) {
 	e := tenant.Event{Action: "instance." + action, Target: "instance", Name: name}
 	return attempt(ctx, s, a, e, func(e *tenant.Event) (v T, err error) {
-		if _, err := s.organization(ctx, a, org, tenant.Admin, e); err != nil {
+		ctx, _, err := s.organization(ctx, a, org, tenant.Admin, e)
+		if err != nil {
 			return v, err
 		}
-		return do(e)
+		return do(ctx, e)
 	})
 }
 
 // CreateInstance makes an instance of an organization's name, a name and a URL. For admins.
 // A URL of a socket or with files, which are this machine's, is for operators.
 func (s *Service) CreateInstance(ctx context.Context, a Actor, in tenant.Instance) (tenant.Instance, error) {
-	return onInstance(ctx, s, a, "create", in.Org, in.Name, func(e *tenant.Event) (tenant.Instance, error) {
+	return onInstance(ctx, s, a, "create", in.Org, in.Name, func(ctx context.Context, e *tenant.Event) (tenant.Instance, error) {
 		if err := checkURL(a, in.URL); err != nil {
 			return tenant.Instance{}, err
 		}
@@ -72,7 +75,7 @@ func checkURL(a Actor, url tenant.Secret) error {
 
 // UpdateInstance changes an instance's name and URL, as CreateInstance may. For admins.
 func (s *Service) UpdateInstance(ctx context.Context, a Actor, org, name string, c Change[tenant.Instance]) (tenant.Instance, error) {
-	return onInstance(ctx, s, a, "update", org, name, func(e *tenant.Event) (tenant.Instance, error) {
+	return onInstance(ctx, s, a, "update", org, name, func(ctx context.Context, e *tenant.Event) (tenant.Instance, error) {
 		in, err := s.store.UpdateInstance(ctx, org, name, func(in *tenant.Instance) error {
 			was := *in
 			e.TargetID, e.Before = was.ID, noted(ViewInstance(was))
@@ -105,7 +108,8 @@ func (s *Service) CompareURL(ctx context.Context, a Actor, org, name string, url
 }
 
 func (s *Service) compareURL(ctx context.Context, a Actor, org, name string, url tenant.Secret, e *tenant.Event) (bool, error) {
-	if _, err := s.organization(ctx, a, org, tenant.Admin, e); err != nil {
+	ctx, _, err := s.organization(ctx, a, org, tenant.Admin, e)
+	if err != nil {
 		return false, err
 	}
 	in, err := s.store.Instance(ctx, org, name)
@@ -127,7 +131,7 @@ func (s *Service) compareURL(ctx context.Context, a Actor, org, name string, url
 
 // DeleteInstance deletes an instance until it is purged or restored. For admins.
 func (s *Service) DeleteInstance(ctx context.Context, a Actor, org, name string, d store.Deletion) error {
-	_, err := onInstance(ctx, s, a, "delete", org, name, func(e *tenant.Event) (none, error) {
+	_, err := onInstance(ctx, s, a, "delete", org, name, func(ctx context.Context, e *tenant.Event) (none, error) {
 		in, err := s.store.Instance(ctx, org, name)
 		if err != nil {
 			return none{}, err
@@ -141,7 +145,8 @@ func (s *Service) DeleteInstance(ctx context.Context, a Actor, org, name string,
 // DeletedInstances returns by name an organization's that are not purged yet. For members.
 // See store.DeletedInstances.
 func (s *Service) DeletedInstances(ctx context.Context, a Actor, org string, p store.Page) ([]tenant.Instance, error) {
-	if _, err := s.organization(ctx, a, org, tenant.Viewer, &tenant.Event{}); err != nil {
+	ctx, _, err := s.organization(ctx, a, org, tenant.Viewer, &tenant.Event{})
+	if err != nil {
 		return nil, err
 	}
 	return s.store.DeletedInstances(ctx, org, p)
@@ -149,7 +154,7 @@ func (s *Service) DeletedInstances(ctx context.Context, a Actor, org string, p s
 
 // RestoreInstance has the deleted instance with that id back. For admins.
 func (s *Service) RestoreInstance(ctx context.Context, a Actor, org, id string) (tenant.Instance, error) {
-	return onInstance(ctx, s, a, "restore", org, "", func(e *tenant.Event) (tenant.Instance, error) {
+	return onInstance(ctx, s, a, "restore", org, "", func(ctx context.Context, e *tenant.Event) (tenant.Instance, error) {
 		e.TargetID = id
 		in, err := s.store.RestoreInstance(ctx, org, id)
 		if err != nil {
@@ -163,7 +168,7 @@ func (s *Service) RestoreInstance(ctx context.Context, a Actor, org, id string) 
 // TestInstance connects to an instance. That it cannot be reached is no error, but said by
 // what it returns. For admins; ErrUnavailable where this process cannot.
 func (s *Service) TestInstance(ctx context.Context, a Actor, org, name string) (Probe, error) {
-	return onInstance(ctx, s, a, "test", org, name, func(e *tenant.Event) (Probe, error) {
+	return onInstance(ctx, s, a, "test", org, name, func(ctx context.Context, e *tenant.Event) (Probe, error) {
 		in, err := s.store.Instance(ctx, org, name)
 		if err != nil {
 			return Probe{}, err

@@ -20,7 +20,8 @@ type NewKey struct {
 // Keys returns an organization's keys, for its members, revoked ones too; with org "",
 // all, for operators. See store.Keys.
 func (s *Service) Keys(ctx context.Context, a Actor, org string, p store.Page) ([]tenant.Key, error) {
-	if _, err := s.scope(ctx, a, org); err != nil {
+	ctx, _, err := s.scope(ctx, a, org)
+	if err != nil {
 		return nil, err
 	}
 	return s.store.Keys(ctx, org, p)
@@ -38,7 +39,8 @@ func (s *Service) CreateKey(ctx context.Context, a Actor, k tenant.Key) (NewKey,
 	k.ID, k.SecretHash, k.RevokedAt = made.ID, made.Hash, time.Time{}
 	e := tenant.Event{Action: "key.create", Target: "key", Name: k.Name}
 	return attempt(ctx, s, a, e, func(e *tenant.Event) (NewKey, error) {
-		if _, err := s.organization(ctx, a, k.Org, tenant.Admin, e); err != nil {
+		ctx, _, err := s.organization(ctx, a, k.Org, tenant.Admin, e)
+		if err != nil {
 			return NewKey{}, err
 		}
 		if err := checkKey(a, tenant.Key{}, k); err != nil {

@@ -24,7 +24,7 @@ type UsageSum = store.UsageSum
 
 // Usage returns sums by time, key and instance, for members.
 func (s *Service) Usage(ctx context.Context, a Actor, q UsageQuery) ([]UsageSum, error) {
-	orgID, err := s.scope(ctx, a, q.Org)
+	ctx, orgID, err := s.scope(ctx, a, q.Org)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (s *Service) Usage(ctx context.Context, a Actor, q UsageQuery) ([]UsageSum,
 // Sessions returns the sessions of an organization's clients with this proxy, for members;
 // with org "", of all, for operators. ErrUnavailable where this process serves no clients.
 func (s *Service) Sessions(ctx context.Context, a Actor, org string) ([]tenant.Session, error) {
-	orgID, err := s.scope(ctx, a, org)
+	ctx, orgID, err := s.scope(ctx, a, org)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (s *Service) KillSession(ctx context.Context, a Actor, org, id string) erro
 	_, err := attempt(ctx, s, a, e, func(e *tenant.Event) (none, error) {
 		err := operator(a)
 		if org != "" {
-			_, err = s.organization(ctx, a, org, tenant.Admin, e)
+			_, err = s.allowed(ctx, a, org, tenant.Admin, e)
 		}
 		if err != nil {
 			return none{}, err

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
@@ -19,7 +20,8 @@ type Member struct {
 // Members returns an organization's members by e-mail address, for members. See
 // store.Members.
 func (s *Service) Members(ctx context.Context, a Actor, org string, p store.Page) ([]tenant.Membership, error) {
-	if _, err := s.organization(ctx, a, org, tenant.Viewer, &tenant.Event{}); err != nil {
+	ctx, _, err := s.organization(ctx, a, org, tenant.Viewer, &tenant.Event{})
+	if err != nil {
 		return nil, err
 	}
 	return s.store.Members(ctx, org, p)
@@ -37,7 +39,8 @@ func (s *Service) Memberships(ctx context.Context, a Actor, userID string) ([]te
 func (s *Service) SetMember(ctx context.Context, a Actor, m Member) (tenant.Membership, error) {
 	e := tenant.Event{Action: "member.set", Target: "member", TargetID: m.UserID, Name: m.Email}
 	return attempt(ctx, s, a, e, func(e *tenant.Event) (tenant.Membership, error) {
-		if _, err := s.organization(ctx, a, m.Org, tenant.Owner, e); err != nil {
+		ctx, _, err := s.organization(ctx, a, m.Org, tenant.Owner, e)
+		if err != nil {
 			return tenant.Membership{}, err
 		}
 		if m.UserID == "" {
@@ -64,23 +67,45 @@ func (s *Service) SetMember(ctx context.Context, a Actor, m Member) (tenant.Memb
 	})
 }
 
-// RemoveMember takes a user's role in an organization. For owners, and who leaves.
-func (s *Service) RemoveMember(ctx context.Context, a Actor, org, userID string) error {
-	e := tenant.Event{Action: "member.remove", Target: "member", TargetID: userID}
+// RemoveMember takes a user's role in an organization; user is the id or the e-mail address.
+// For owners, and who leaves.
+func (s *Service) RemoveMember(ctx context.Context, a Actor, org, user string) error {
+	e := tenant.Event{Action: "member.remove", Target: "member", TargetID: user}
+	byEmail := strings.Contains(user, "@")
+	if byEmail {
+		e.TargetID, e.Name = "", user
+	}
 	_, err := attempt(ctx, s, a, e, func(e *tenant.Event) (none, error) {
 		least := tenant.Owner
-		if a.Kind == tenant.ByUser && a.User.ID == userID {
+		if a.Kind == tenant.ByUser && (a.User.ID == user || byEmail && strings.EqualFold(a.User.Email, user)) {
 			least = tenant.Viewer
 		}
-		if _, err := s.organization(ctx, a, org, least, e); err != nil {
-			return none{}, err
-		}
-		was, err := s.store.Membership(ctx, org, userID)
+		ctx, _, err := s.organization(ctx, a, org, least, e)
 		if err != nil {
 			return none{}, err
 		}
-		e.Name, e.Before = was.Email, noted(ViewMember(was))
-		return none{}, s.store.RemoveMember(ctx, org, userID)
+		was, err := s.member(ctx, org, user, byEmail)
+		if err != nil {
+			return none{}, err
+		}
+		e.TargetID, e.Name, e.Before = was.UserID, was.Email, noted(ViewMember(was))
+		return none{}, s.store.RemoveMember(ctx, org, was.UserID)
 	})
 	return err
+}
+
+// member finds a member by the user's id or e-mail address. Whether there is such a user is
+// nobody's to know.
+func (s *Service) member(ctx context.Context, org, user string, byEmail bool) (m tenant.Membership, err error) {
+	u := tenant.User{ID: user}
+	if byEmail {
+		u, err = s.store.UserByEmail(ctx, user)
+	}
+	if err == nil {
+		m, err = s.store.Membership(ctx, org, u.ID)
+	}
+	if errors.Is(err, tenant.ErrNotFound) {
+		err = hide("member %q of organization %q", user, org)
+	}
+	return m, err
 }

@@ -21,7 +21,7 @@ func (s *Service) Organizations(ctx context.Context, a Actor, p store.Page) ([]t
 
 // Organization returns the organization with that name, for its members.
 func (s *Service) Organization(ctx context.Context, a Actor, name string) (tenant.Organization, error) {
-	return s.organization(ctx, a, name, tenant.Viewer, &tenant.Event{})
+	return s.allowed(ctx, a, name, tenant.Viewer, &tenant.Event{})
 }
 
 // onOrganization is an event about the organization called name.
@@ -48,7 +48,7 @@ func (s *Service) CreateOrganization(ctx context.Context, a Actor, o tenant.Orga
 // operators.
 func (s *Service) UpdateOrganization(ctx context.Context, a Actor, name string, c Change[tenant.Organization]) (tenant.Organization, error) {
 	return attempt(ctx, s, a, onOrganization("update", name), func(e *tenant.Event) (tenant.Organization, error) {
-		seen, err := s.organization(ctx, a, name, tenant.Owner, e)
+		ctx, seen, err := s.organization(ctx, a, name, tenant.Owner, e)
 		if err != nil {
 			return seen, err
 		}
@@ -59,8 +59,6 @@ func (s *Service) UpdateOrganization(ctx context.Context, a Actor, name string, 
 			switch err := c.apply(was.Version, o); {
 			case err != nil:
 				return err
-			case was.ID != seen.ID:
-				return hide("organization %q", name)
 			case o.Quota != was.Quota && !a.Operator():
 				return forbidden("an organization's quota is for operators to set")
 			}
@@ -75,7 +73,7 @@ func (s *Service) UpdateOrganization(ctx context.Context, a Actor, name string, 
 // purged or an operator restores it. For its owners.
 func (s *Service) DeleteOrganization(ctx context.Context, a Actor, name string, d store.Deletion) error {
 	_, err := attempt(ctx, s, a, onOrganization("delete", name), func(e *tenant.Event) (none, error) {
-		o, err := s.organization(ctx, a, name, tenant.Owner, e)
+		ctx, o, err := s.organization(ctx, a, name, tenant.Owner, e)
 		if err != nil {
 			return none{}, err
 		}

@@ -231,7 +231,7 @@ var permissions = []struct {
 		return w.AcceptInvitation(t.Context(), a, w.token(t, w.user(t), tenant.Invitation).Text, nextPassword)
 	}},
 	{"RevokeToken: the viewer's", "token.revoke", "who who none yes none none yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
-		return nil, w.RevokeToken(t.Context(), a, w.token(t, w.actors["viewer"].User, tenant.APIToken).ID)
+		return nil, w.RevokeToken(t.Context(), a, "", w.token(t, w.actors["viewer"].User, tenant.APIToken).ID)
 	}},
 	{"SignIn", "session.sign_in", "yes yes yes yes yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		made, err := w.SignIn(t.Context(), a, Credentials{w.user(t).Email, userPassword})

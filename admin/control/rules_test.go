@@ -45,7 +45,7 @@ func testHidden(t *testing.T, open stores.Opener) {
 		},
 		"token": func(h bool) (string, error) {
 			id := pick(h, token.ID, "000000000000")
-			return id, w.RevokeToken(ctx, stranger, id)
+			return id, w.RevokeToken(ctx, stranger, "", id)
 		},
 	} {
 		hiddenID, hiddenErr := try(true)
