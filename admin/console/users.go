@@ -124,7 +124,7 @@ func (v *visit) createToken() (*page, error) {
 }
 
 func (v *visit) revokeToken() (*page, error) {
-	if err := v.control.RevokeToken(v.r.Context(), v.actor, v.r.PathValue("token")); err != nil {
+	if err := v.control.RevokeToken(v.r.Context(), v.actor, v.actor.User.ID, v.r.PathValue("token")); err != nil {
 		return nil, err
 	}
 	return redirect(Prefix + "/account?done=token-revoked"), nil
