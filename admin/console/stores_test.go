@@ -24,18 +24,18 @@ func onStore(t *testing.T, open stores.Opener, tests []aTest) {
 // asking are those in which the store is asked for all kinds of things.
 func asking() []aTest {
 	return []aTest{
-		{"who changes what", testWhoChangesWhat},
-		{"secrets are shown once", testSecretsAreShownOnce},
 		{"forms", testForms},
 		{"junk", testJunk},
 		{"audit", testAudit},
-		{"pages", testPages},
 	}
 }
 
 func others() []aTest {
 	return []aTest{
 		{"who sees what", testWhoSeesWhat},
+		{"pages", testPages},
+		{"secrets are shown once", testSecretsAreShownOnce},
+		{"who changes what", testWhoChangesWhat},
 		{"forged forms", testForgedForms},
 		{"sign in", testSignIn},
 		{"session cookie", testSessionCookie},
