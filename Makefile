@@ -9,7 +9,7 @@ COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: run build test conformance chaos soak clients clients-go clients-ts clients-python lint vulncheck bench bench-smoke microbench fuzz clean help
+.PHONY: run build test conformance chaos soak screenshots clients clients-go clients-ts clients-python lint vulncheck bench bench-smoke microbench fuzz clean help
 
 run: build ## build, then run everything embedded: prints a key and a redis-cli line to paste
 	./bin/respgate dev
@@ -18,7 +18,7 @@ build: ## build bin/respgate
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/respgate ./cmd/proxy
 
 test: ## install what this machine lacks, then run every test with -race
-	@scripts/need redis-server redis-cli redis-benchmark promtool curl gcc prlimit libnss-wrapper postgresql
+	@scripts/need redis-server redis-cli redis-benchmark promtool curl gcc prlimit libnss-wrapper postgresql chromium
 	$(GO) test -race -timeout 18m ./...
 
 conformance: build ## have the clients that people use, and those of the API, do what they do through respgate
@@ -32,6 +32,10 @@ chaos: ## have all that can break around the proxy break CHAOSRUNS (5) times, an
 soak: ## have clients come and go for SOAKTIME (30m), and check that memory stays flat
 	@scripts/need redis-server gcc
 	$(GO) test -count=1 -timeout 0 -v -run TestSoak ./chaos -chaos.soak $(SOAKTIME)
+
+screenshots: ## have Chromium take the pictures of the console in docs/images, in about four minutes
+	@scripts/need redis-server gcc chromium
+	$(GO) test -count=1 -timeout 20m -run TestConsoleInChromium ./cmd/proxy -console.screenshots $(CURDIR)/docs/images
 
 clients: clients-go clients-ts clients-python ## generate the clients of the management API anew, from docs/openapi.json
 

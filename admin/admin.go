@@ -1,4 +1,4 @@
-// Package admin is the HTTP side: health, metrics, profiles and the management API.
+// Package admin is the HTTP side: health, metrics, profiles, the management API and the console.
 package admin
 
 import (
@@ -13,20 +13,23 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/respgate/respgate/admin/api"
+	"github.com/respgate/respgate/admin/console"
 	"github.com/respgate/respgate/health"
 	"github.com/respgate/respgate/tenant"
 )
 
 // Config is what the HTTP side lets whom see.
 type Config struct {
-	AdminToken   tenant.Secret // the operator's; "" closes what needs it
-	MetricsToken tenant.Secret // for /metrics, beside the operator's; "" opens /metrics to all
-	Pprof        bool          // serve /debug/pprof/ to the operator
-	API          *api.API      // the management API; nil: its store is not there yet
+	AdminToken   tenant.Secret    // the operator's; "" closes what needs it
+	MetricsToken tenant.Secret    // for /metrics, beside the operator's; "" opens /metrics to all
+	Pprof        bool             // serve /debug/pprof/ to the operator
+	API          *api.API         // the management API; nil: its store is not there yet
+	Console      *console.Console // likewise
 }
 
 // Health is what load balancers and operators ask for.
@@ -53,7 +56,7 @@ const (
 
 // Paths returns what is always served, as "METHOD /pattern".
 func Paths() []string {
-	return append([]string{"GET /health", "GET /health/live", "GET /health/ready", "GET /metrics"}, api.Paths()...)
+	return slices.Concat([]string{"GET /health", "GET /health/live", "GET /health/ready", "GET /metrics"}, api.Paths(), console.Paths())
 }
 
 // New returns the handler. metrics answers scrapes.
@@ -81,15 +84,22 @@ func New(cfg Config, h Health, metrics http.Handler, obs Observer, log *slog.Log
 	if cfg.API != nil {
 		cfg.API.Mount(mux)
 	} else {
-		mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", "1")
-			problem(w, http.StatusServiceUnavailable, "the store is not there yet")
-		})
+		mux.HandleFunc("/api/", noStore)
+	}
+	if cfg.Console != nil {
+		cfg.Console.Mount(mux)
+	} else {
+		mux.HandleFunc(console.Prefix+"/", noStore)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem(w, http.StatusNotFound, "there is nothing at this path")
 	})
 	return watch(mux, obs, log)
+}
+
+func noStore(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Retry-After", "1")
+	problem(w, http.StatusServiceUnavailable, "the store is not there yet")
 }
 
 // NewServer returns a server for the handler, with bounds on what a client may take.
@@ -148,7 +158,7 @@ func routeOf(mux *http.ServeMux, r *http.Request) string {
 	switch {
 	case found:
 		return path
-	case pattern == "/" || pattern == "/api/" || pattern == "":
+	case pattern == "/" || pattern == "/api/" || pattern == console.Prefix+"/" || pattern == "":
 		return "other"
 	}
 	return pattern

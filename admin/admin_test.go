@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/admin/api"
+	"github.com/respgate/respgate/admin/console"
 	"github.com/respgate/respgate/health"
 )
 
@@ -45,6 +46,7 @@ func TestAnswers(t *testing.T) {
 	const admin, metrics = "the-operator-token", "the-scraper-token"
 	guarded := Config{AdminToken: admin, MetricsToken: metrics, Pprof: true}
 	good := fakeHealth{ready: true}
+	withConsole := Config{Console: console.New(console.Config{}, nil, quiet())}
 	withAPI := Config{API: api.New(api.Config{}, nil, nil, quiet())}
 	for _, c := range []struct {
 		name, request string
@@ -84,6 +86,12 @@ func TestAnswers(t *testing.T) {
 		{name: "a path of the API that is none", request: "GET /api/v1/nosuch", cfg: withAPI, status: 404, counted: "GET other 404"},
 		{name: "a path of the API that is none when shortened", request: "GET /api/v1/keys/../organizations", cfg: withAPI, status: 404, counted: "GET other 404"},
 		{name: "a wrong method of the API", request: "PUT /api/v1/me", cfg: withAPI, status: 405, body: `want GET, HEAD here`, counted: "PUT /api/v1/me 405"},
+		{name: "the console without a store", request: "GET /console/", status: 503, body: `the store is not there yet`, counted: "GET other 503"},
+		{name: "the console", request: "GET /console/sign-in", cfg: withConsole, status: 200, body: "<h1>Sign in</h1>", counted: "GET /console/sign-in 200"},
+		{name: "a page of one thing", request: "GET /console/organizations/acme", cfg: withConsole, status: 303, counted: "GET /console/organizations/{org} 303"},
+		{name: "the console's own place", request: "GET /console", cfg: withConsole, status: 303, counted: "GET /console 303"},
+		{name: "its style", request: "GET /console/static/console.css", cfg: withConsole, status: 200, body: "color-scheme", counted: "GET /console/static/{file} 200"},
+		{name: "a page of the console that is none", request: "GET /console/nosuch", cfg: withConsole, status: 404, counted: "GET other 404"},
 		{name: "invented method", request: "BREW /nosuch", status: 404, counted: "other other 404"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -101,13 +109,13 @@ func TestAnswers(t *testing.T) {
 			if got := strings.Join(obs.requests, ", "); got != c.counted {
 				t.Errorf("counted %s, want %s", got, c.counted)
 			}
-			if w.Code >= 400 && !strings.HasPrefix(path, "/health") && w.Header().Get("Content-Type") != "application/problem+json" {
+			if w.Code >= 400 && !strings.HasPrefix(path, "/health") && c.cfg.Console == nil && w.Header().Get("Content-Type") != "application/problem+json" {
 				t.Errorf("Content-Type %q", w.Header().Get("Content-Type"))
 			}
 			if w.Code == 405 && w.Header().Get("Allow") != "GET, HEAD" || w.Code == 401 && !strings.HasPrefix(w.Header().Get("WWW-Authenticate"), "Bearer") {
 				t.Errorf("headers %v", w.Header())
 			}
-			if w.Code < 400 && strings.Contains(w.Body.String(), "{") && !json.Valid(w.Body.Bytes()) {
+			if w.Code < 400 && c.cfg.Console == nil && strings.Contains(w.Body.String(), "{") && !json.Valid(w.Body.Bytes()) {
 				t.Errorf("no JSON: %s", w.Body)
 			}
 		})

@@ -138,3 +138,11 @@ func addressOf(r *http.Request) (address, counted string) {
 	}
 	return addr.String(), addr.String()
 }
+
+// Strangers counts n requests, one or none, of who has not said truly who they are, against
+// the address that a request came from, as the API's own are. It returns how long they have
+// to wait.
+func (a *API) Strangers(r *http.Request, n int) time.Duration {
+	_, counted := addressOf(r)
+	return a.callers.take(counted, n, 0, 0, a.now()).wait
+}

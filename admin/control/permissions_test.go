@@ -238,6 +238,10 @@ var permissions = []struct {
 		w.hide(made.Text, made.SecretHash)
 		return ViewToken(made.Token), err
 	}},
+	{"SignInByToken", "session.sign_in", "yes yes yes yes yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		_, err := w.SignInByToken(t.Context(), a, adminToken)
+		return nil, err
+	}},
 	{"SignOut: without having signed in", "session.sign_out", "who who no no no no no no no", func(t *testing.T, w *world, a Actor) (any, error) {
 		return nil, w.SignOut(t.Context(), a)
 	}},

@@ -61,6 +61,40 @@ func testSignIn(t *testing.T, open stores.Opener) {
 	w.checkSecrets(t)
 }
 
+// testSignInByToken: the token of a user and of the operator let in, and leave an event with
+// who has it; others leave one with nobody.
+func testSignInByToken(t *testing.T, open stores.Opener) {
+	ctx := t.Context()
+	w := newWorld(t, open)
+	u := w.user(t)
+	token := w.token(t, u, tenant.APIToken)
+	for name, wrong := range map[string]tenant.Secret{"nonsense": "x", "nothing": "", "another secret": token.Text[:len(token.Text)-6] + "000000", "an invitation": w.token(t, u, tenant.Invitation).Text} {
+		if _, err := w.SignInByToken(ctx, Actor{Address: address}, wrong); !errors.Is(err, ErrUnauthenticated) {
+			t.Errorf("%s: %v, want it refused", name, err)
+		}
+		if e := w.last(t); e.Outcome != tenant.Denied || e.Name != "" || e.Actor != tenant.ByNobody || e.Address != address {
+			t.Errorf("%s: event %+v, want it denied to nobody", name, e)
+		}
+	}
+	a := must[Actor](t)(w.SignInByToken(ctx, Actor{Address: address}, token.Text))
+	if e := w.last(t); a.User.ID != u.ID || e.Outcome != tenant.Done || e.ActorID != u.ID || e.TokenID != token.ID || e.TargetID != u.ID {
+		t.Errorf("%+v has signed in, event %+v; want the user", a, e)
+	}
+	a = must[Actor](t)(w.SignInByToken(ctx, Actor{Address: address}, adminToken))
+	if e := w.last(t); a.Kind != tenant.ByOperator || e.Actor != tenant.ByOperator || e.Address != address {
+		t.Errorf("%+v has signed in, event %+v; want the operator", a, e)
+	}
+	var throttled *ThrottledError
+	for range freePerAddress {
+		_, err := w.SignInByToken(ctx, Actor{Address: address}, "x")
+		errors.As(err, &throttled)
+	}
+	if throttled == nil {
+		t.Error("who guesses on and on is not refused")
+	}
+	w.checkSecrets(t)
+}
+
 // testSignInTakesItsTurn: also who cannot sign in has a password hashed; an answer that
 // comes sooner would tell who is a user.
 func testSignInTakesItsTurn(t *testing.T, open stores.Opener) {

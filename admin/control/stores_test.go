@@ -33,6 +33,7 @@ func onStores(t *testing.T, open stores.Opener) {
 		{"noted is bounded", testNotedIsBounded},
 		{"noted before and after", testNotedBeforeAndAfter},
 		{"sign in", testSignIn},
+		{"sign in by token", testSignInByToken},
 		{"sign in takes its turn", testSignInTakesItsTurn},
 		{"sign in is throttled", testSignInIsThrottled},
 		{"invitations", testInvitations},

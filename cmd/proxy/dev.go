@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -45,6 +46,9 @@ func (a *app) dev(ctx context.Context, cfg Config) (err error) {
 	}
 	defer redis.stop()
 	cfg.Store = StoreConfig{Driver: "sqlite", DSN: tenant.Secret("file:" + filepath.Join(dir, "respgate.db"))}
+	if cfg.HTTP.AdminToken == "" {
+		cfg.HTTP.AdminToken = tenant.Secret(rand.Text() + rand.Text())
+	}
 	key, err := seed(ctx, cfg, redis.url)
 	if err != nil {
 		return err
@@ -75,7 +79,7 @@ func demo(ctx context.Context, st *store.Store, key auth.Key, url tenant.Secret)
 }
 
 // welcome says what there is and how to use it. It is the one place where the demo
-// key is shown.
+// key and the operator's token are shown.
 func (a *app) welcome(ls listeners, redis devRedis, key auth.Key, cfg Config) {
 	host, port := clientHost(ls.resp.Addr().String())
 	_, httpPort := clientHost(ls.http.Addr().String())
@@ -90,10 +94,12 @@ respgate dev: nothing here is kept when it ends (Ctrl-C)
   tenant    demo/cache, %s
   API key   %s
   metrics   http://%s:%s/metrics
+  console   http://%s:%s/console
+  token     %s
 
 Paste this:
 
   redis-cli -u redis://cache:%s@%s:%s/0
 
-`, redis.what, limit, key.Text.Reveal(), host, httpPort, key.Text.Reveal(), host, port)
+`, redis.what, limit, key.Text.Reveal(), host, httpPort, host, httpPort, cfg.HTTP.AdminToken.Reveal(), key.Text.Reveal(), host, port)
 }

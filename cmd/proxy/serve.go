@@ -19,6 +19,7 @@ import (
 
 	"github.com/respgate/respgate/admin"
 	"github.com/respgate/respgate/admin/api"
+	"github.com/respgate/respgate/admin/console"
 	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/admin/picture"
 	"github.com/respgate/respgate/auth"
@@ -67,8 +68,9 @@ type server struct {
 	listeners listeners
 	certs     *certificates
 	audit     *auditFile // nil: none
-	api       *api.API   // nil until the store is there, as control
+	api       *api.API   // nil until the store is there, as control and console
 	control   *control.Service
+	console   *console.Console
 	handler   swapHandler
 }
 

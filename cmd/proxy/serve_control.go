@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/respgate/respgate/admin/api"
+	"github.com/respgate/respgate/admin/console"
 	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
@@ -20,6 +21,7 @@ func (s *server) manage(st *store.Store, data *dataPlane, events *trail, picture
 		Log:        s.log,
 	}, st)
 	s.api = api.New(api.Config{Rate: s.cfg.HTTP.Rate, Burst: s.cfg.HTTP.Burst}, s.control, st, s.log)
+	s.console = console.New(console.Config{Reachable: s.checks.answered, Strangers: s.api.Strangers}, s.control, s.log)
 	s.handler.set(s.newHandler(s.cfg))
 }
 

@@ -108,6 +108,15 @@ func (c *checks) backends(context.Context) (health.Status, string) {
 	return health.Healthy, message
 }
 
+// answered says whether the backend of the instance with that id answered when it was last
+// asked, if it was.
+func (c *checks) answered(instanceID string) (reachable, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	reachable, known = c.reachable[instanceID]
+	return reachable, known
+}
+
 // watchInstances asks every instance's backend how it is, now and at intervals,
 // and counts what the store holds. It dials as the data plane does: where a breaker is
 // open that is its probe, or is answered by what the last one has found, a retry delay ago.

@@ -26,6 +26,7 @@ func (s *server) newHandler(cfg Config) http.Handler {
 		MetricsToken: cfg.HTTP.MetricsToken,
 		Pprof:        cfg.HTTP.Pprof,
 		API:          s.api,
+		Console:      s.console,
 	}, s.health, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError)}), s.metrics, s.log)
 }
 
@@ -108,6 +109,9 @@ func (s *server) serveHTTP() (start, stop func()) {
 		start() // it ends at once, if it has not been started
 		<-done
 		srv.SetKeepAlivesEnabled(false)
+		if s.console != nil {
+			s.console.Close() // what it streams would never end
+		}
 		waitUntil(ctx, func() bool { return conns.open.Load() == 0 })
 		if err := srv.Shutdown(ctx); err != nil {
 			_ = srv.Close()

@@ -1,0 +1,155 @@
+package console
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"github.com/respgate/respgate/internal/testbed/stores"
+	"github.com/respgate/respgate/store"
+	"github.com/respgate/respgate/tenant"
+)
+
+// testSecretsAreShownOnce: on one page, in no address, and on no page after it.
+func testSecretsAreShownOnce(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
+	b := w.as(t, "root")
+	org := "/console/organizations/acme"
+	shown := func(s *seen) string {
+		t.Helper()
+		s.want(201, "shown this once")
+		secret := attr(find(s.root, func(n *html.Node) bool { return attr(n, "id") == "secret" }), "value")
+		if len(secret) < 40 || strings.Contains(s.path, secret) {
+			t.Fatalf("%s shows the secret %q", s.path, secret)
+		}
+		return secret
+	}
+	key := shown(b.get(org).send(org+"/keys", b, "name", "once", "rate", "7", "burst", "9", "allow_from", "10.0.0.0/8, 192.0.2.1"))
+	made := must[[]tenant.Key](t)(w.store.Keys(t.Context(), "acme", store.Page{}))
+	i := slices.IndexFunc(made, func(k tenant.Key) bool { return k.Name == "once" })
+	if i < 0 || *made[i].Limits.Rate != 7 || *made[i].Limits.Burst != 9 || len(made[i].AllowFrom) != 2 {
+		t.Fatalf("made %+v", made)
+	}
+	page := "/console/keys/" + made[i].ID
+	rotated := shown(b.get(page).send(page+"/rotate", b, "overlap", "1h"))
+	invitation := shown(b.get("/console/users").send("/console/users", b, "email", "new@example.com"))
+	again := shown(b.get("/console/users").send("/console/users/"+w.users["viewer"]+"/invite", b))
+	token := shown(b.get("/console/account").send("/console/account/tokens", b, "name", "deploy", "days", "3"))
+	for _, path := range []string{org, page, "/console/users", "/console/account", "/console/audit", org + "/audit"} {
+		s := b.get(path).want(200)
+		for _, secret := range []string{key, rotated, invitation, again, token} {
+			if strings.Contains(s.text, secret[16:]) {
+				t.Errorf("%s shows a secret again", path)
+			}
+		}
+	}
+	guest := w.browser(t)
+	guest.get("/console/invitation").send("/console/invitation", guest, "invitation", invitation, "new", "short").want(422, "at least 12 characters")
+	guest.get("/console/invitation").send("/console/invitation", guest, "invitation", invitation, "new", password).want(200, "The password is set")
+	guest.get("/console/invitation").send("/console/invitation", guest, "invitation", invitation, "new", password).want(401, "invitation is not valid")
+	guest.get("/console/sign-in").send("/console/sign-in", guest, "email", "new@example.com", "password", password).want(200, "You are a member of no organization yet")
+}
+
+// testForms does what the forms are for, and looks at what they say when it cannot be done.
+func testForms(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
+	b := w.as(t, "root")
+	org := "/console/organizations/acme"
+	b.get("/console/").send("/console/organizations", b, "name", "initech", "max_keys", "2").want(200, "The organization is there")
+	b.get("/console/").send("/console/organizations", b, "name", "initech").want(409, "Not done", "another name")
+	b.get("/console/").send("/console/organizations", b, "name", "No Name").want(422, "Correct it")
+	s := b.get("/console/").send("/console/organizations", b, "name", "umbrella", "max_keys", "many")
+	s.want(422, `Max keys: want a whole number`)
+	if got := attr(find(s.root, func(n *html.Node) bool { return attr(n, "id") == "name" }), "value"); got != "umbrella" {
+		t.Errorf("the name is %q on the page that is to be corrected", got)
+	}
+
+	b.get(org).send(org+"/instances", b, "name", "queue", "url", "redis://app:"+urlPassword+"@10.0.0.6:6379/1").want(200, "The instance is there", "10.0.0.6:6379")
+	b.get(org).send(org+"/instances", b, "name", "bad", "url", "ftp://10.0.0.6").want(422, "Not done", "redis://")
+	b.get(org+"/instances/queue").send(org+"/instances/queue/test", b).want(200, "Reachable", "7.0.15", "@admin")
+	b.get(org+"/instances/queue").send(org+"/instances/queue/delete", b).want(200, "The instance is deleted")
+	b.get(org+"/instances/cache").send(org+"/instances/cache/delete", b).want(409, "Not done")
+
+	page := "/console/keys/" + w.key.ID
+	before := b.get(page)
+	before.send(page, b, "rate", "50", "burst", "60", "commands", "+@read", "max_connections", "4", "audit", "+@write").want(200, "held to it at once", "50/s, burst 60", "+@read")
+	before.send(page, b, "rate", "70").want(409, "changed meanwhile", "50/s, burst 60")
+	b.get(page).send(page, b, "commands", "~x").want(422, "Not done")
+	b.get(page).send(page, b, "allow_from", "10.0.0.0/99").want(422, "Networks")
+	b.get(page).send(page, b, "rate", "-1").want(422, "Rate: want a whole number, 0 or more")
+	b.get(page).send(page+"/revoke", b).want(200, "Revoked")
+	if forms := b.get(page).forms(); len(forms) != 0 {
+		t.Errorf("a revoked key has the forms %v", forms)
+	}
+
+	b.get(org+"/members").send(org+"/members", b, "email", "stranger@example.com", "role", "viewer").want(200, "The member's role is set", "stranger@example.com")
+	b.get(org+"/members").send(org+"/members", b, "email", "nosuch@example.com").want(404, "not found")
+	b.get(org+"/members").send(org+"/members/"+w.users["stranger"]+"/remove", b).want(200, "The member is removed")
+	b.get(org+"/sessions").send(org+"/sessions/proxy1-acme/kill", b).want(200, "The session is ended")
+	if !slices.Equal(w.live.ended, []string{"proxy1-acme"}) {
+		t.Errorf("ended %v", w.live.ended)
+	}
+	b.get("/console/users").send("/console/users/"+w.users["viewer"]+"/disable", b).want(200, "The user is disabled", "Disabled")
+	b.get("/console/users").send("/console/users/"+w.users["viewer"]+"/enable", b).want(200, "The user is enabled")
+	b.get("/console/account").send("/console/account/password", b, "old", "wrong", "new", password+"!").want(403, "The old password is wrong")
+	w.browser(t).get("/console/sign-in").want(200)
+	b.post("/console/organizations/acme", nil).want(405, "does not take such requests")
+	b.get(org + "/keys").want(405)
+}
+
+// testTheme: light or dark stays, and leads back to the page.
+func testTheme(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
+	b := w.as(t, "viewer")
+	theme := func(s *seen) string {
+		return attr(find(s.root, func(n *html.Node) bool { return n.Data == "html" }), "data-theme")
+	}
+	page := b.get("/console/organizations/acme/audit?action=key.create")
+	for _, want := range []string{"dark", "light", ""} {
+		after := page.send("/console/theme", b, "theme", want)
+		if after.path != page.path || theme(after) != want || theme(b.get("/console/")) != want {
+			t.Errorf("%q: it leads to %s, in %q", want, after.path, theme(after))
+		}
+	}
+}
+
+// testJunk: what no browser sends is refused, and nothing breaks.
+func testJunk(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
+	b := w.as(t, "root")
+	csrf := b.csrf()
+	for _, junk := range []string{"%00", "%ff", "%0d%0aSet-Cookie:x", "%1b[2J"} {
+		b.get("/console/organizations/"+junk).want(400, "cannot be read")
+		b.get("/console/?after=" + junk).want(400)
+		b.get("/console/audit?action=" + junk).want(400)
+		b.send("/console/organizations", csrfField+"="+csrf+"&name="+junk).want(400)
+	}
+	for _, rt := range routes() {
+		path := strings.NewReplacer("{$}", "", "{org}", "acme", "{instance}", "cache", "{key}", w.key.ID, "{user}", w.users["viewer"], "{session}", "proxy1-9", "{token}", "x").Replace(rt.path)
+		for _, junk := range []string{"", "=", "version=x&rate=1e9&days=-1&overlap=forever&role=king&theme=blue&email=x&name=%F0%9F%92%A9&url=x&target=x&instance=x&also=y",
+			"name='%3BDROP+TABLE+keys%3B--&email='%3B--@x.example&version=99999999999999999999", strings.Repeat("name=x&", 5000)} {
+			if rt.method == http.MethodGet {
+				if strings.HasSuffix(path, "/events") { // it would not end
+					continue
+				}
+				if s := b.get(path + "?" + junk[:min(len(junk), 8000)]); s.status >= 500 {
+					t.Errorf("GET %s?%.50s: %d", path, junk, s.status)
+				}
+				continue
+			}
+			if s := b.send(path, csrfField+"="+csrf+"&"+junk); s.status >= 500 {
+				t.Errorf("POST %s %.50s: %d", path, junk, s.status)
+			}
+			if strings.HasSuffix(path, "/sign-out") {
+				b = w.as(t, "root")
+				csrf = b.csrf()
+			}
+		}
+	}
+	if strings.Contains(w.log.String(), "panic") {
+		t.Errorf("log: %s", w.log.String())
+	}
+}

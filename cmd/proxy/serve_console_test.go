@@ -1,0 +1,290 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp/kb"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/tenant"
+)
+
+const personsPassword = "correct horse battery"
+
+// TestConsoleInChromium is a day with the console, in a real browser in front of a real proxy
+// and a real Redis: an operator makes an organization and invites its owner, who makes an
+// instance and a key. A client uses the key, and its load is seen as it comes; its session
+// is ended, and it is cut off when the key is revoked. Nothing of it is against the pages'
+// policy.
+func TestConsoleInChromium(t *testing.T) {
+	backend := testbed.Redis(t)
+	cfg := testConfig(t)
+	cfg.HTTP.AdminToken = "the operator's own token, long enough"
+	r := startServe(t, cfg)
+	tab := startChromium(t)
+
+	operator := tab("http://" + r.http)
+	invitation := operatorsDay(operator, cfg.HTTP.AdminToken.Reveal())
+	owner := tab("http://" + r.http)
+	accept(owner, invitation)
+	key := ownersMorning(owner, backend.Addr)
+
+	load := startLoad(t, r.addr, key)
+	slow := 1700
+	startLoad(t, r.addr, r.key(t, "acme", func(k *tenant.Key) { k.Name, k.Limits.Rate = "batch", &slow }))
+	watchTheLoad(owner)
+	withoutScripts(owner)
+	ownersEvening(t, owner, load, keyID(key))
+
+	operator.open("/console/audit?target=key")
+	operator.sees("key.revoke")
+	operator.picture("audit-all")
+	operator.open("/console/sessions")
+	operator.picture("sessions-all")
+}
+
+// operatorsDay makes an organization and its owner, and returns the owner's invitation.
+func operatorsDay(c *chromium, token string) (invitation string) {
+	c.t.Helper()
+	c.open("/console")
+	c.sees("Sign in")
+	c.picture("sign-in")
+	c.press(".lone summary", "begins with rgt_")
+	c.fill("#token", token)
+	c.press("form[action$='/token'] button", "There is no organization yet")
+	c.fill("#name", "acme")
+	c.press("form[action$='/organizations'] button", "The organization is there")
+	c.open("/console/")
+	c.fill("#name", "globex")
+	c.press("form[action$='/organizations'] button", "The organization is there")
+	c.open("/console/")
+	c.picture("organizations")
+
+	c.open("/console/users")
+	c.fill("#email", "ann@example.com")
+	c.fill("#name", "Ann")
+	c.press("form[action='/console/users'] button", "shown this once")
+	invitation = is[string](c, `document.getElementById("secret").value`)
+	c.picture("invitation-made")
+	c.open("/console/users")
+	c.sees("ann@example.com")
+	c.picture("users")
+	c.open("/console/organizations/acme/members")
+	c.fill("#email", "ann@example.com")
+	c.choose("#role", "owner")
+	c.press("form[action$='/members'] button", "The member's role is set")
+	return invitation
+}
+
+// accept sets a password with an invitation, and signs in with the keyboard alone.
+func accept(c *chromium, invitation string) {
+	c.t.Helper()
+	c.open("/console/invitation")
+	c.picture("invitation")
+	c.fill("#invitation", invitation)
+	c.fill("#new", personsPassword)
+	c.press("form[action$='/invitation'] button", "The password is set")
+
+	c.key("ann@example.com") // the first field has the focus
+	c.key(kb.Tab)
+	c.key(personsPassword)
+	c.key(kb.Enter)
+	c.sees("acme")
+	c.key(kb.Tab)
+	if got := is[string](c, `document.activeElement.innerText`); got != "Skip to the content" {
+		c.t.Errorf("the first thing that Tab comes to is %q", got)
+	}
+	c.key(kb.Enter)
+	c.key(kb.Tab)
+	if got := is[string](c, `document.activeElement.closest("main") ? "main" : document.activeElement.outerHTML`); got != "main" {
+		c.t.Errorf("after the skip link Tab comes to %s", got)
+	}
+}
+
+// ownersMorning makes an instance and a key, which it returns.
+func ownersMorning(c *chromium, backend string) (key string) {
+	c.t.Helper()
+	c.open("/console/organizations/acme")
+	c.sees("There is no instance yet")
+	c.picture("organization-empty")
+	c.fill("#instance-name", "cache")
+	c.fill("#url", "redis://"+backend+"/0")
+	c.press("form[action$='/instances'] button", "The instance is there")
+	c.press("form[action$='/test'] button", "Connection test")
+	c.sees("Reachable")
+	c.picture("instance-tested")
+
+	c.open("/console/organizations/acme")
+	c.fill("#key-name", "web")
+	c.fill("#rate", "100000")
+	c.press("form[action$='/keys'] button", "shown this once")
+	key = is[string](c, `document.getElementById("secret").value`)
+	if !strings.HasPrefix(key, "rg_") {
+		c.t.Fatalf("the key is %q", key)
+	}
+	c.press("[data-copy]", "Copied.")
+	c.picture("key-made")
+	c.press(".actions a.button", "Replace its secret")
+	if strings.Contains(is[string](c, `document.documentElement.outerHTML`), key[16:]) {
+		c.t.Error("the secret is seen again")
+	}
+	return key
+}
+
+// load is a client that asks all the time, and what became of its last command.
+type load struct {
+	*redis.Client
+	mu   sync.Mutex
+	last error
+}
+
+func (l *load) err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
+func startLoad(t *testing.T, addr, key string) *load {
+	t.Helper()
+	l := &load{Client: redis.NewClient(&redis.Options{Addr: addr, Username: "cache", Password: key, ClientName: "checkout", MaxRetries: -1, PoolSize: 4})}
+	ctx, cancel := context.WithCancel(context.Background())
+	var working sync.WaitGroup
+	working.Go(func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for n := 0; ctx.Err() == nil; n++ {
+			err := l.step(ctx, n)
+			l.mu.Lock()
+			l.last = err
+			l.mu.Unlock()
+			<-tick.C
+		}
+	})
+	t.Cleanup(func() { cancel(); working.Wait(); _ = l.Close() })
+	return l
+}
+
+// step is some commands, of which few are answered with an error.
+func (l *load) step(ctx context.Context, n int) error {
+	_, err := l.Pipelined(ctx, func(p redis.Pipeliner) error {
+		user := fmt.Sprintf("user:%d", n%100)
+		p.HSet(ctx, user, "seen", n)
+		for range 3 + int(2*math.Sin(float64(n)/900)) {
+			p.HGet(ctx, user, "seen")
+			p.Get(ctx, "page")
+		}
+		p.Incr(ctx, "visits")
+		p.Set(ctx, "page", n, 0)
+		if n%40 == 0 {
+			p.HGet(ctx, "page", "nosuch") // it is no hash
+		}
+		return nil
+	})
+	if err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE") {
+		return nil
+	}
+	return err
+}
+
+// watchTheLoad looks at the live picture while it moves.
+func watchTheLoad(c *chromium) {
+	c.t.Helper()
+	c.open("/console/organizations/acme/instances/cache")
+	testbed.Eventually(c.t, chromiumTime, "the picture shows the load", func() bool {
+		return is[bool](c, `Number(document.getElementById("now-commands").innerText.replace(",", "").replace("k", "000")) > 0 &&
+			document.getElementById("live-state").innerText === "Live" && document.querySelectorAll("#hot tr").length >= 3`)
+	})
+	line := `document.querySelector("#chart-commands path.line").getAttribute("d")`
+	first := is[string](c, line)
+	testbed.Eventually(c.t, chromiumTime, "the picture moves", func() bool { return is[string](c, line) != first })
+	for _, want := range []string{"hset", "get", "incr"} {
+		if hot := is[string](c, `document.getElementById("hot").innerText`); !strings.Contains(hot, want) {
+			c.t.Errorf("%s is not among the hot commands: %s", want, hot)
+		}
+	}
+	if *screenshots != "" { // which are better with some time in them
+		time.Sleep(125 * time.Second)
+		c.open("/console/organizations/acme/instances/cache")
+		time.Sleep(3 * time.Second)
+	}
+	c.picture("instance")
+}
+
+// withoutScripts makes a token and revokes it, and looks at figures, where pages run no scripts.
+func withoutScripts(c *chromium) {
+	c.t.Helper()
+	c.scripts(false)
+	c.open("/console/account")
+	c.fill("#token-name", "deploy")
+	c.press("form[action$='/tokens'] button", "shown this once")
+	c.press(".actions a.button", "Your account")
+	c.press("a[href^='#revoke-']", "let in no longer")
+	c.press("dialog button.danger", "The token is revoked")
+	c.open("/console/organizations/acme/instances/cache")
+	c.press("noscript a", "As of")
+	c.sees("hset")
+	c.scripts(true)
+}
+
+// ownersEvening ends a session, revokes the key and looks back.
+func ownersEvening(t *testing.T, c *chromium, client *load, id string) {
+	t.Helper()
+	c.open("/console/organizations/acme/sessions")
+	c.sees("checkout")
+	c.picture("sessions")
+	c.press("main .act a.button", "The client is disconnected at once")
+	c.picture("dialog")
+	if got := is[string](c, `document.activeElement.innerText`); got != "Keep it" {
+		t.Errorf("in a dialog the focus is on %q, want what changes nothing", got)
+	}
+	c.key(kb.Escape)
+	if is[bool](c, `document.querySelector("dialog[open]") !== null`) {
+		t.Error("Escape does not close the dialog")
+	}
+	if !is[bool](c, `document.activeElement.matches("main .act a.button")`) {
+		t.Error("the focus does not return to what has opened the dialog")
+	}
+	c.key(kb.Enter)
+	c.press("dialog[open] button.danger", "The session is ended")
+
+	c.open("/console/organizations/acme")
+	c.picture("organization")
+	c.press("main th a[href='/console/keys/"+id+"']", "Replace its secret")
+	c.fill("#rate", "50000")
+	c.press("form[action^='/console/keys/'] button.primary", "held to it at once")
+	c.sees("50,000/s")
+	c.picture("key")
+	c.press("#revoke ~ p a.button", "for good")
+	c.press("dialog[open] button.danger", "The key is revoked")
+	testbed.Eventually(t, chromiumTime, "the client is cut off", func() bool {
+		return strings.Contains(fmt.Sprint(client.err()), "WRONGPASS")
+	})
+	c.picture("key-revoked")
+	c.open("/console/organizations/acme/members")
+	c.picture("members")
+	c.open("/console/organizations/acme/audit")
+	c.sees("key.revoke")
+	c.picture("audit")
+	c.open("/console/account")
+	c.picture("account")
+	c.press("button[value=dark]", "")
+	testbed.Eventually(t, chromiumTime, "the colours are dark", func() bool {
+		return is[string](c, `document.documentElement ? getComputedStyle(document.documentElement).colorScheme : ""`) == "dark"
+	})
+	c.check()
+	c.open("/console/nosuch")
+	c.sees("There is nothing at this address")
+	c.picture("nothing")
+	c.mu.Lock()
+	c.said = nil // that it is 404
+	c.mu.Unlock()
+	c.open("/console/")
+	c.press("form[action$='/sign-out'] button", "You are signed out")
+}
