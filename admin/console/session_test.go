@@ -171,3 +171,46 @@ func testFromAnotherSite(t *testing.T, open stores.Opener) {
 		t.Errorf("got %v", s.header)
 	}
 }
+
+// testNext: one is led to the console's pages and nowhere else, whatever browsers make of
+// backslashes, which are slashes to them.
+func testNext(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
+	b := w.as(t, "viewer")
+	b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	leads := func(query, body string) string {
+		t.Helper()
+		r := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), http.MethodGet, w.server.URL+"/console/sign-in"+query, strings.NewReader(body)))
+		r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+		res, err := b.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		return res.Header.Get("Location")
+	}
+	for _, c := range []struct{ next, leads string }{
+		{"", "/console/"},
+		{"/console/", "/console/"},
+		{"/console/organizations/acme?keys=x", "/console/organizations/acme?keys=x"},
+		{`/console/audit?id=a\b/../c`, `/console/audit?id=a\b/../c`},
+		{"https://evil.example/console/", "/console/"},
+		{"//evil.example/console/", "/console/"},
+		{`/console/../\evil.example`, "/console/"},
+		{`/console/..\..\\evil.example`, "/console/"},
+		{"/console/..//evil.example", "/console/"},
+		{"/console/../api/v1/docs", "/console/"},
+		{"/consoles/", "/console/"},
+	} {
+		if got := leads("?next="+url.QueryEscape(c.next), ""); got != c.leads {
+			t.Errorf("%q leads to %q, want %q", c.next, got, c.leads)
+		}
+		s := b.post("/console/theme", url.Values{csrfField: {b.csrf()}, "next": {c.next}})
+		if got := s.header.Get("Location"); s.status != 303 || got != c.leads {
+			t.Errorf("a form with %q leads to %q with %d, want %q", c.next, got, s.status, c.leads)
+		}
+	}
+	if got := leads("", "--x\r\nContent-Disposition: form-data; name=next\r\n\r\n/console/account\r\n--x--\r\n"); got != "/console/" {
+		t.Errorf("the body of a GET is read: it leads to %q", got)
+	}
+}

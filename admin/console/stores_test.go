@@ -41,6 +41,7 @@ func others() []aTest {
 		{"session cookie", testSessionCookie},
 		{"strangers", testStrangers},
 		{"from another site", testFromAnotherSite},
+		{"next", testNext},
 		{"theme", testTheme},
 		{"live", testLive},
 		{"live outlasts timeouts", testLiveOutlastsTimeouts},
