@@ -214,3 +214,14 @@ func testNext(t *testing.T, open stores.Opener) {
 		t.Errorf("the body of a GET is read: it leads to %q", got)
 	}
 }
+
+// testOriginOverPlainHTTP: browsers that say nothing else, as over plain HTTP, say a form's
+// origin. It is "null" for pages whose policy is that no referrer is sent, so that theirs,
+// which checkPage looks at, is another (https://fetch.spec.whatwg.org/#append-a-request-origin-header).
+func testOriginOverPlainHTTP(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
+	b := w.as(t, "viewer")
+	sent := url.Values{csrfField: {b.csrf()}, "theme": {"dark"}}
+	b.post("/console/theme", sent, "Origin", w.server.URL).want(200)
+	b.post("/console/theme", sent, "Origin", "null").want(403, "by another site")
+}

@@ -42,6 +42,7 @@ func others() []aTest {
 		{"strangers", testStrangers},
 		{"from another site", testFromAnotherSite},
 		{"next", testNext},
+		{"origin over plain HTTP", testOriginOverPlainHTTP},
 		{"theme", testTheme},
 		{"live", testLive},
 		{"live outlasts timeouts", testLiveOutlastsTimeouts},
