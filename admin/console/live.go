@@ -70,7 +70,7 @@ func (v *visit) events() (*page, error) {
 	ctx, cancel := v.watchers.until(v.r.Context())
 	defer cancel()
 	out := http.NewResponseController(v.w)
-	begun := false
+	begun, operator := false, v.actor.Operator()
 	for p, err := range v.control.Watch(ctx, v.actor, v.r.PathValue("org"), v.r.PathValue("instance")) {
 		if err == nil && begun {
 			err = v.session()
@@ -78,7 +78,7 @@ func (v *visit) events() (*page, error) {
 		switch {
 		case err != nil && !begun:
 			return nil, err
-		case err != nil || v.secret == "":
+		case err != nil || v.secret == "" || v.actor.Operator() != operator:
 			return nil, nil // the browser asks again, and is told why
 		case !begun:
 			begun = true

@@ -45,6 +45,7 @@ func others() []aTest {
 		{"origin over plain HTTP", testOriginOverPlainHTTP},
 		{"theme", testTheme},
 		{"live", testLive},
+		{"live of an operator no more", testLiveOfAnOperatorNoMore},
 		{"live outlasts timeouts", testLiveOutlastsTimeouts},
 		{"watchers are bounded", testWatchersAreBounded},
 		{"static", testStatic},

@@ -117,6 +117,28 @@ func testLive(t *testing.T, open stores.Opener) {
 	}
 }
 
+// testLiveOfAnOperatorNoMore: who is an operator no more sees an organization of others no
+// longer, on a page that is open too.
+func testLiveOfAnOperatorNoMore(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
+	b := w.as(t, "root")
+	r := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), http.MethodGet, w.server.URL+"/console/organizations/acme/instances/cache/events", nil))
+	res, err := b.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	events := bufio.NewScanner(res.Body)
+	for !strings.HasPrefix(events.Text(), "data:") && events.Scan() {
+	}
+	must[tenant.User](t)(w.control.UpdateUser(t.Context(), operator(), w.users["root"], control.Change[tenant.User]{Apply: func(u *tenant.User) error { u.Operator = false; return nil }}))
+	w.live.points <- control.Point{At: time.Unix(1001, 0).UTC()}
+	events.Scan() // the line that ends the first
+	if events.Scan() {
+		t.Errorf("got %q", events.Text())
+	}
+}
+
 // testLiveOutlastsTimeouts: events come for longer than requests and answers may take.
 func testLiveOutlastsTimeouts(t *testing.T, open stores.Opener) {
 	w := newWorld(t, open)
