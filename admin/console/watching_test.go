@@ -166,14 +166,32 @@ func testLiveOutlastsTimeouts(t *testing.T, open stores.Opener) {
 	}
 }
 
-// testWatchersAreBounded: beyond the bound one is told to come again.
+// testWatchersAreBounded: beyond the bounds one is told to come again, and one person does not
+// keep all others out.
 func testWatchersAreBounded(t *testing.T, open stores.Opener) {
 	w := newWorld(t, open)
-	for range maxWatchers {
-		w.console.watchers.free <- struct{}{}
+	const path = "/console/organizations/acme/instances/cache/events"
+	refused := func(who string) {
+		t.Helper()
+		if s := w.as(t, who).get(path).want(503, "Too many are watching"); s.header.Get("Retry-After") == "" {
+			t.Error("it is not said when")
+		}
 	}
-	s := w.as(t, "viewer").get("/console/organizations/acme/instances/cache/events").want(503, "Too many are watching")
-	if s.header.Get("Retry-After") == "" {
-		t.Error("it is not said when")
+	all := w.console.watchers
+	for range maxWatchersOfOne {
+		if !all.enter(w.users["viewer"]) {
+			t.Fatal("there is no room")
+		}
+	}
+	refused("viewer")
+	for range maxWatchers - maxWatchersOfOne {
+		if !all.enter("") {
+			t.Fatal("one person takes all the room")
+		}
+	}
+	refused("owner")
+	all.leave(w.users["viewer"])
+	if !all.enter(w.users["owner"]) {
+		t.Error("there is no room after one has left")
 	}
 }
