@@ -225,3 +225,27 @@ func testOriginOverPlainHTTP(t *testing.T, open stores.Opener) {
 	b.post("/console/theme", sent, "Origin", w.server.URL).want(200)
 	b.post("/console/theme", sent, "Origin", "null").want(403, "by another site")
 }
+
+// TestKeptTokens: who signs in with tokens again and again signs nobody else out.
+func TestKeptTokens(t *testing.T) {
+	k, now := newKept(), time.Now()
+	operators := k.keep("operator", "", now)
+	first := k.keep("a", "ann", now)
+	for i := range 2 * maxKept {
+		k.keep("b", "bob", now.Add(time.Duration(i+1)))
+	}
+	for name, place := range map[string]string{"the operator": operators, "Ann": first} {
+		if _, ok := k.find(place, now); !ok {
+			t.Errorf("Bob has signed %s out", name)
+		}
+	}
+	if n := len(k.of); n != 2+maxKeptOfOne {
+		t.Errorf("%d are kept, want %d", n, 2+maxKeptOfOne)
+	}
+	for i := range 2 * maxKept {
+		k.keep("c", "", now.Add(time.Duration(i+1)))
+	}
+	if _, ok := k.find(operators, now); ok || len(k.of) != maxKept {
+		t.Errorf("%d are kept, the first of them: %v; want %d without", len(k.of), ok, maxKept)
+	}
+}

@@ -59,10 +59,11 @@ func (v *visit) signIn() (*page, error) {
 
 func (v *visit) signInByToken() (*page, error) {
 	token := tenant.Secret(v.form("token"))
-	if _, err := v.control.SignInByToken(v.r.Context(), control.Actor{Address: v.address()}, token); err != nil {
+	who, err := v.control.SignInByToken(v.r.Context(), control.Actor{Address: v.address()}, token)
+	if err != nil {
 		return nil, err
 	}
-	return v.entered(v.kept.keep(token, v.cfg.Now())), nil
+	return v.entered(v.kept.keep(token, who.User.ID, v.cfg.Now())), nil
 }
 
 // entered has the browser keep a session's cookie, in place of any that it had.
