@@ -24,6 +24,9 @@ func testAudit(t *testing.T, open stores.Opener) {
 	for range perPage + 5 {
 		must[tenant.Key](t)(w.control.UpdateKey(t.Context(), operator(), w.key.ID, control.Change[tenant.Key]{Apply: func(k *tenant.Key) error { k.MaxConnections++; return nil }}))
 	}
+	if same := must[bool](t)(w.control.CompareURL(t.Context(), operator(), "acme", "cache", "redis://10.0.0.1:6379")); same {
+		t.Error("it is another URL")
+	}
 	path := "/console/organizations/acme/audit"
 	first := b.get(path + "?action=key.update")
 	next := find(first.root, func(n *html.Node) bool { return attr(n, "rel") == "next" })
