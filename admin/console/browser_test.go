@@ -241,7 +241,7 @@ func checkPage(t testing.TB, name string, s *seen) {
 	for field, want := range map[string]string{
 		"Cache-Control":           "no-store",
 		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-		"Referrer-Policy":         "no-referrer",
+		"Referrer-Policy":         "same-origin",
 		"X-Content-Type-Options":  "nosniff",
 		"X-Frame-Options":         "DENY",
 	} {

@@ -15,6 +15,8 @@ const (
 	// maxWatchers bounds how many live pictures are open at once: a quarter of the HTTP
 	// connections that there may be.
 	maxWatchers = 64
+	// maxWatchersOfOne bounds how many of them one user has, who must not keep out all others.
+	maxWatchersOfOne = 16
 	// eventTimeout is how long a browser may take to take an event.
 	eventTimeout = 10 * time.Second
 	// reconnect is when a browser asks again whose stream has ended, in milliseconds.
@@ -26,15 +28,39 @@ var errWatchers = failure{status: http.StatusServiceUnavailable, Title: "Too man
 
 // watchers are the live pictures that are open. It is safe for concurrent use.
 type watchers struct {
-	free   chan struct{}
+	mu     sync.Mutex
+	open   int
+	of     map[string]int // how many by user's id, if any
 	closed chan struct{}
 	close  func()
 }
 
 func newWatchers() *watchers {
-	w := &watchers{free: make(chan struct{}, maxWatchers), closed: make(chan struct{})}
+	w := &watchers{of: map[string]int{}, closed: make(chan struct{})}
 	w.close = sync.OnceFunc(func() { close(w.closed) })
 	return w
+}
+
+// enter makes room for one of a user's, "" is the operator without an id, and reports whether
+// there was any. Who has entered leaves.
+func (w *watchers) enter(userID string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.open >= maxWatchers || userID != "" && w.of[userID] >= maxWatchersOfOne {
+		return false
+	}
+	w.open++
+	w.of[userID]++
+	return true
+}
+
+func (w *watchers) leave(userID string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open--
+	if w.of[userID]--; w.of[userID] == 0 {
+		delete(w.of, userID)
+	}
 }
 
 // until returns a context that ends with parent, or when no more is to be watched. Its
@@ -61,16 +87,15 @@ func (v *visit) events() (*page, error) {
 	if v.r.Method == http.MethodHead {
 		return nil, errMethod
 	}
-	select {
-	case v.watchers.free <- struct{}{}:
-		defer func() { <-v.watchers.free }()
-	default:
+	who := v.actor.User.ID
+	if !v.watchers.enter(who) {
 		return nil, errWatchers
 	}
+	defer v.watchers.leave(who)
 	ctx, cancel := v.watchers.until(v.r.Context())
 	defer cancel()
 	out := http.NewResponseController(v.w)
-	begun := false
+	begun, operator := false, v.actor.Operator()
 	for p, err := range v.control.Watch(ctx, v.actor, v.r.PathValue("org"), v.r.PathValue("instance")) {
 		if err == nil && begun {
 			err = v.session()
@@ -78,7 +103,7 @@ func (v *visit) events() (*page, error) {
 		switch {
 		case err != nil && !begun:
 			return nil, err
-		case err != nil || v.secret == "":
+		case err != nil || v.secret == "" || v.actor.Operator() != operator:
 			return nil, nil // the browser asks again, and is told why
 		case !begun:
 			begun = true

@@ -116,6 +116,8 @@ const (
 	keptPrefix = "kept_"
 	keptTTL    = 12 * time.Hour // as long as a browser stays signed in that has a password
 	maxKept    = 1024
+	// maxKeptOfOne bounds how many of them one user has, who must not sign out all others.
+	maxKeptOfOne = 32
 )
 
 // kept are the tokens with which people have signed in, the operator's too: they stay in
@@ -126,29 +128,41 @@ type kept struct {
 }
 
 type keptToken struct {
-	token tenant.Secret
-	until time.Time
+	token  tenant.Secret
+	userID string // "": the operator without one
+	until  time.Time
 }
 
 func newKept() *kept { return &kept{of: map[[sha256.Size]byte]keptToken{}} }
 
-// keep returns the name of the place where a token is kept from now on. When there is no
-// room, the one that ends first goes.
-func (k *kept) keep(token tenant.Secret, now time.Time) (name string) {
+// keep returns the name of the place where a user's token is kept from now on. When there is
+// no room, the one that ends first goes: of the user's own, else of all.
+func (k *kept) keep(token tenant.Secret, userID string, now time.Time) (name string) {
 	name = keptPrefix + random()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.of) >= maxKept {
-		var first [sha256.Size]byte
-		for place, t := range k.of {
-			if until := k.of[first].until; until.IsZero() || t.until.Before(until) {
-				first = place
-			}
-		}
+	own, n := k.first(func(t keptToken) bool { return t.userID == userID })
+	if userID != "" && n >= maxKeptOfOne {
+		delete(k.of, own)
+	}
+	if first, n := k.first(func(keptToken) bool { return true }); n >= maxKept {
 		delete(k.of, first)
 	}
-	k.of[sha256.Sum256([]byte(name))] = keptToken{token, now.Add(keptTTL)}
+	k.of[sha256.Sum256([]byte(name))] = keptToken{token, userID, now.Add(keptTTL)}
 	return name
+}
+
+// first returns the place that ends first, and how many there are, of those wanted.
+func (k *kept) first(wanted func(keptToken) bool) (first [sha256.Size]byte, n int) {
+	for place, t := range k.of {
+		if !wanted(t) {
+			continue
+		}
+		if n++; n == 1 || t.until.Before(k.of[first].until) {
+			first = place
+		}
+	}
+	return first, n
 }
 
 func (k *kept) find(name string, now time.Time) (token tenant.Secret, ok bool) {

@@ -171,3 +171,81 @@ func testFromAnotherSite(t *testing.T, open stores.Opener) {
 		t.Errorf("got %v", s.header)
 	}
 }
+
+// testNext: one is led to the console's pages and nowhere else, whatever browsers make of
+// backslashes, which are slashes to them.
+func testNext(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
+	b := w.as(t, "viewer")
+	b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	leads := func(query, body string) string {
+		t.Helper()
+		r := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), http.MethodGet, w.server.URL+"/console/sign-in"+query, strings.NewReader(body)))
+		r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+		res, err := b.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		return res.Header.Get("Location")
+	}
+	for _, c := range []struct{ next, leads string }{
+		{"", "/console/"},
+		{"/console/", "/console/"},
+		{"/console/organizations/acme?keys=x", "/console/organizations/acme?keys=x"},
+		{`/console/audit?id=a\b/../c`, `/console/audit?id=a\b/../c`},
+		{"https://evil.example/console/", "/console/"},
+		{"//evil.example/console/", "/console/"},
+		{`/console/../\evil.example`, "/console/"},
+		{`/console/..\..\\evil.example`, "/console/"},
+		{"/console/..//evil.example", "/console/"},
+		{"/console/../api/v1/docs", "/console/"},
+		{"/consoles/", "/console/"},
+	} {
+		if got := leads("?next="+url.QueryEscape(c.next), ""); got != c.leads {
+			t.Errorf("%q leads to %q, want %q", c.next, got, c.leads)
+		}
+		s := b.post("/console/theme", url.Values{csrfField: {b.csrf()}, "next": {c.next}})
+		if got := s.header.Get("Location"); s.status != 303 || got != c.leads {
+			t.Errorf("a form with %q leads to %q with %d, want %q", c.next, got, s.status, c.leads)
+		}
+	}
+	if got := leads("", "--x\r\nContent-Disposition: form-data; name=next\r\n\r\n/console/account\r\n--x--\r\n"); got != "/console/" {
+		t.Errorf("the body of a GET is read: it leads to %q", got)
+	}
+}
+
+// testOriginOverPlainHTTP: browsers that say nothing else, as over plain HTTP, say a form's
+// origin. It is "null" for pages whose policy is that no referrer is sent, so that theirs,
+// which checkPage looks at, is another (https://fetch.spec.whatwg.org/#append-a-request-origin-header).
+func testOriginOverPlainHTTP(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
+	b := w.as(t, "viewer")
+	sent := url.Values{csrfField: {b.csrf()}, "theme": {"dark"}}
+	b.post("/console/theme", sent, "Origin", w.server.URL).want(200)
+	b.post("/console/theme", sent, "Origin", "null").want(403, "by another site")
+}
+
+// TestKeptTokens: who signs in with tokens again and again signs nobody else out.
+func TestKeptTokens(t *testing.T) {
+	k, now := newKept(), time.Now()
+	operators := k.keep("operator", "", now)
+	first := k.keep("a", "ann", now)
+	for i := range 2 * maxKept {
+		k.keep("b", "bob", now.Add(time.Duration(i+1)))
+	}
+	for name, place := range map[string]string{"the operator": operators, "Ann": first} {
+		if _, ok := k.find(place, now); !ok {
+			t.Errorf("Bob has signed %s out", name)
+		}
+	}
+	if n := len(k.of); n != 2+maxKeptOfOne {
+		t.Errorf("%d are kept, want %d", n, 2+maxKeptOfOne)
+	}
+	for i := range 2 * maxKept {
+		k.keep("c", "", now.Add(time.Duration(i+1)))
+	}
+	if _, ok := k.find(operators, now); ok || len(k.of) != maxKept {
+		t.Errorf("%d are kept, the first of them: %v; want %d without", len(k.of), ok, maxKept)
+	}
+}

@@ -1,7 +1,9 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
+	"path"
 	"strings"
 
 	"github.com/respgate/respgate/admin/control"
@@ -28,9 +30,12 @@ func (v *visit) setTheme() (*page, error) {
 	return redirect(v.next()), nil
 }
 
-// next is the page that a form leads to: one of the console's, never another site's.
+// next is the page that a form leads to: one of the console's, never another site's, as a
+// backslash, which is a slash to browsers, would make it. A GET's body is not looked at.
 func (v *visit) next() string {
-	if next := v.r.FormValue("next"); strings.HasPrefix(next, Prefix+"/") {
+	next := cmp.Or(v.form("next"), v.r.URL.Query().Get("next"))
+	to, _, _ := strings.Cut(next, "?")
+	if strings.HasPrefix(next, Prefix+"/") && strings.HasPrefix(path.Clean(to)+"/", Prefix+"/") && !strings.Contains(to, `\`) {
 		return next
 	}
 	return Prefix + "/"
@@ -54,10 +59,11 @@ func (v *visit) signIn() (*page, error) {
 
 func (v *visit) signInByToken() (*page, error) {
 	token := tenant.Secret(v.form("token"))
-	if _, err := v.control.SignInByToken(v.r.Context(), control.Actor{Address: v.address()}, token); err != nil {
+	who, err := v.control.SignInByToken(v.r.Context(), control.Actor{Address: v.address()}, token)
+	if err != nil {
 		return nil, err
 	}
-	return v.entered(v.kept.keep(token, v.cfg.Now())), nil
+	return v.entered(v.kept.keep(token, who.User.ID, v.cfg.Now())), nil
 }
 
 // entered has the browser keep a session's cookie, in place of any that it had.

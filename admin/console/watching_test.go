@@ -24,6 +24,9 @@ func testAudit(t *testing.T, open stores.Opener) {
 	for range perPage + 5 {
 		must[tenant.Key](t)(w.control.UpdateKey(t.Context(), operator(), w.key.ID, control.Change[tenant.Key]{Apply: func(k *tenant.Key) error { k.MaxConnections++; return nil }}))
 	}
+	if same := must[bool](t)(w.control.CompareURL(t.Context(), operator(), "acme", "cache", "redis://10.0.0.1:6379")); same {
+		t.Error("it is another URL")
+	}
 	path := "/console/organizations/acme/audit"
 	first := b.get(path + "?action=key.update")
 	next := find(first.root, func(n *html.Node) bool { return attr(n, "rel") == "next" })
@@ -117,6 +120,28 @@ func testLive(t *testing.T, open stores.Opener) {
 	}
 }
 
+// testLiveOfAnOperatorNoMore: who is an operator no more sees an organization of others no
+// longer, on a page that is open too.
+func testLiveOfAnOperatorNoMore(t *testing.T, open stores.Opener) {
+	w := newWorld(t, open)
+	b := w.as(t, "root")
+	r := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), http.MethodGet, w.server.URL+"/console/organizations/acme/instances/cache/events", nil))
+	res, err := b.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	events := bufio.NewScanner(res.Body)
+	for !strings.HasPrefix(events.Text(), "data:") && events.Scan() {
+	}
+	must[tenant.User](t)(w.control.UpdateUser(t.Context(), operator(), w.users["root"], control.Change[tenant.User]{Apply: func(u *tenant.User) error { u.Operator = false; return nil }}))
+	w.live.points <- control.Point{At: time.Unix(1001, 0).UTC()}
+	events.Scan() // the line that ends the first
+	if events.Scan() {
+		t.Errorf("got %q", events.Text())
+	}
+}
+
 // testLiveOutlastsTimeouts: events come for longer than requests and answers may take.
 func testLiveOutlastsTimeouts(t *testing.T, open stores.Opener) {
 	w := newWorld(t, open)
@@ -144,14 +169,32 @@ func testLiveOutlastsTimeouts(t *testing.T, open stores.Opener) {
 	}
 }
 
-// testWatchersAreBounded: beyond the bound one is told to come again.
+// testWatchersAreBounded: beyond the bounds one is told to come again, and one person does not
+// keep all others out.
 func testWatchersAreBounded(t *testing.T, open stores.Opener) {
 	w := newWorld(t, open)
-	for range maxWatchers {
-		w.console.watchers.free <- struct{}{}
+	const path = "/console/organizations/acme/instances/cache/events"
+	refused := func(who string) {
+		t.Helper()
+		if s := w.as(t, who).get(path).want(503, "Too many are watching"); s.header.Get("Retry-After") == "" {
+			t.Error("it is not said when")
+		}
 	}
-	s := w.as(t, "viewer").get("/console/organizations/acme/instances/cache/events").want(503, "Too many are watching")
-	if s.header.Get("Retry-After") == "" {
-		t.Error("it is not said when")
+	all := w.console.watchers
+	for range maxWatchersOfOne {
+		if !all.enter(w.users["viewer"]) {
+			t.Fatal("there is no room")
+		}
+	}
+	refused("viewer")
+	for range maxWatchers - maxWatchersOfOne {
+		if !all.enter("") {
+			t.Fatal("one person takes all the room")
+		}
+	}
+	refused("owner")
+	all.leave(w.users["viewer"])
+	if !all.enter(w.users["owner"]) {
+		t.Error("there is no room after one has left")
 	}
 }
