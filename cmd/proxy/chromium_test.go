@@ -92,6 +92,13 @@ func (c *chromium) hear(m chromedp.ConsoleMessage) {
 	c.said = append(c.said, fmt.Sprintf("%s: %s (%s:%d)", m.Type, m.Text, m.URL, m.Line))
 }
 
+// forgive forgets what the browser's console has said with those words.
+func (c *chromium) forgive(words string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.said = slices.DeleteFunc(c.said, func(said string) bool { return strings.Contains(said, words) })
+}
+
 func (c *chromium) check() {
 	c.t.Helper()
 	c.mu.Lock()

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,30 +20,34 @@ import (
 
 const personsPassword = "correct horse battery"
 
-// TestConsoleInChromium is a day with the console, in a real browser in front of a real proxy
-// and a real Redis: an operator makes an organization and invites its owner, who makes an
-// instance and a key. A client uses the key, and its load is seen as it comes; its session
-// is ended, and it is cut off when the key is revoked. Nothing of it is against the pages'
-// policy.
+// TestConsoleInChromium is a day with the console, in a real browser in front of two real
+// proxies over one PostgreSQL, and a real Redis: an operator makes an organization and invites
+// its owner, who makes an instance and a key. Clients of both proxies use the key, and their
+// load is seen as it comes; they do not notice that the database goes away and comes back.
+// A session is ended, and all are cut off when the key is revoked. Nothing of it is against
+// the pages' policy.
 func TestConsoleInChromium(t *testing.T) {
-	backend := testbed.Redis(t)
-	cfg := testConfig(t)
-	cfg.HTTP.AdminToken = "the operator's own token, long enough"
-	r := startServe(t, cfg)
+	p := startPair(t, nil)
 	tab := startChromium(t)
 
-	operator := tab("http://" + r.http)
-	invitation := operatorsDay(operator, cfg.HTTP.AdminToken.Reveal())
-	owner := tab("http://" + r.http)
+	operator := tab("http://" + p.a.http)
+	invitation := operatorsDay(operator, p.apiA.token)
+	owner := tab("http://" + p.a.http)
 	accept(owner, invitation)
-	key := ownersMorning(owner, backend.Addr)
+	key := ownersMorning(owner, p.backend)
 
-	load := startLoad(t, r.addr, key)
+	here, there := startLoad(t, p.a.addr, key), startLoad(t, p.b.addr, key)
 	slow := 1700
-	startLoad(t, r.addr, r.key(t, "acme", func(k *tenant.Key) { k.Name, k.Limits.Rate = "batch", &slow }))
+	startLoad(t, p.a.addr, p.a.key(t, "acme", func(k *tenant.Key) { k.Name, k.Limits.Rate = "batch", &slow }))
 	watchTheLoad(owner)
 	withoutScripts(owner)
-	ownersEvening(t, owner, load, keyID(key))
+	databaseGoesAway(p, owner)
+	for i, l := range []*load{here, there} {
+		if n := l.failed.Load(); n > 0 {
+			t.Errorf("the client of proxy %d has had %d failures, the last %v, want none", i+1, n, l.err())
+		}
+	}
+	ownersEvening(t, owner, keyID(key), here, there)
 
 	operator.open("/console/audit?target=key")
 	operator.sees("key.revoke")
@@ -138,11 +144,12 @@ func ownersMorning(c *chromium, backend string) (key string) {
 	return key
 }
 
-// load is a client that asks all the time, and what became of its last command.
+// load is a client that asks all the time, and what became of its commands.
 type load struct {
 	*redis.Client
-	mu   sync.Mutex
-	last error
+	served, failed atomic.Int64
+	mu             sync.Mutex
+	last           error // nil: the last was served
 }
 
 func (l *load) err() error {
@@ -161,6 +168,12 @@ func startLoad(t *testing.T, addr, key string) *load {
 		defer tick.Stop()
 		for n := 0; ctx.Err() == nil; n++ {
 			err := l.step(ctx, n)
+			switch {
+			case err == nil:
+				l.served.Add(1)
+			case ctx.Err() == nil:
+				l.failed.Add(1)
+			}
 			l.mu.Lock()
 			l.last = err
 			l.mu.Unlock()
@@ -187,7 +200,7 @@ func (l *load) step(ctx context.Context, n int) error {
 		}
 		return nil
 	})
-	if err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE") {
+	if errors.Is(err, redis.Nil) || err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE") {
 		return nil
 	}
 	return err
@@ -233,8 +246,23 @@ func withoutScripts(c *chromium) {
 	c.scripts(true)
 }
 
+// databaseGoesAway kills PostgreSQL, has the console say so, and starts it again: who was
+// signed in still is.
+func databaseGoesAway(p *pair, c *chromium) {
+	c.t.Helper()
+	p.pg.Kill()
+	c.open("/console/organizations/acme")
+	c.sees("The database is away")
+	p.pg.Start()
+	testbed.Eventually(c.t, chromiumTime, "the console is there again", func() bool {
+		c.open("/console/organizations/acme")
+		return is[bool](c, `document.querySelector("main").innerText.includes("cache")`)
+	})
+	c.forgive("status of 503")
+}
+
 // ownersEvening ends a session, revokes the key and looks back.
-func ownersEvening(t *testing.T, c *chromium, client *load, id string) {
+func ownersEvening(t *testing.T, c *chromium, id string, clients ...*load) {
 	t.Helper()
 	c.open("/console/organizations/acme/sessions")
 	c.sees("checkout")
@@ -263,9 +291,13 @@ func ownersEvening(t *testing.T, c *chromium, client *load, id string) {
 	c.picture("key")
 	c.press("#revoke ~ p a.button", "for good")
 	c.press("dialog[open] button.danger", "The key is revoked")
-	testbed.Eventually(t, chromiumTime, "the client is cut off", func() bool {
-		return strings.Contains(fmt.Sprint(client.err()), "WRONGPASS")
-	})
+	revoked := time.Now()
+	for i, client := range clients {
+		testbed.Eventually(t, chromiumTime, "the client is cut off", func() bool {
+			return strings.Contains(fmt.Sprint(client.err()), "WRONGPASS")
+		})
+		t.Logf("the client of proxy %d is cut off: %v after the page has said so", i+1, time.Since(revoked).Round(time.Millisecond))
+	}
 	c.picture("key-revoked")
 	c.open("/console/organizations/acme/members")
 	c.picture("members")
@@ -282,9 +314,7 @@ func ownersEvening(t *testing.T, c *chromium, client *load, id string) {
 	c.open("/console/nosuch")
 	c.sees("There is nothing at this address")
 	c.picture("nothing")
-	c.mu.Lock()
-	c.said = nil // that it is 404
-	c.mu.Unlock()
+	c.forgive("status of 404")
 	c.open("/console/")
 	c.press("form[action$='/sign-out'] button", "You are signed out")
 }
