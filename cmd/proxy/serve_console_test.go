@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,23 @@ func TestConsoleInChromium(t *testing.T) {
 	operator.picture("audit-all")
 	operator.open("/console/sessions")
 	operator.picture("sessions-all")
+}
+
+// TestConsoleInChromiumOverPlainHTTP: the console can be used at another machine's address
+// without TLS too, of which browsers say less than of this machine's.
+func TestConsoleInChromiumOverPlainHTTP(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.HTTP.AdminToken = "the operator's own token, long enough"
+	r := startServe(t, cfg)
+	_, port, err := net.SplitHostPort(r.http)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startChromium(t)("http://console.test:" + port)
+	c.open("/console")
+	c.press(".lone summary", "begins with rgt_")
+	c.fill("#token", cfg.HTTP.AdminToken.Reveal())
+	c.press("form[action$='/token'] button", "There is no organization yet")
 }
 
 // operatorsDay makes an organization and its owner, and returns the owner's invitation.
