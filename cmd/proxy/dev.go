@@ -46,14 +46,16 @@ func (a *app) dev(ctx context.Context, cfg Config) (err error) {
 	}
 	defer redis.stop()
 	cfg.Store = StoreConfig{Driver: "sqlite", DSN: tenant.Secret("file:" + filepath.Join(dir, "respgate.db"))}
+	shown := "the one of http.admin_token" // who has chosen it knows it
 	if cfg.HTTP.AdminToken == "" {
-		cfg.HTTP.AdminToken = tenant.Secret(rand.Text() + rand.Text())
+		shown = rand.Text() + rand.Text()
+		cfg.HTTP.AdminToken = tenant.Secret(shown)
 	}
 	key, err := seed(ctx, cfg, redis.url)
 	if err != nil {
 		return err
 	}
-	return serve(ctx, cfg, newLogger(cfg.Log.Format, cfg.Log.slogLevel(), a.stderr), nil, func(ls listeners) { a.welcome(ls, redis, key, cfg) })
+	return serve(ctx, cfg, newLogger(cfg.Log.Format, cfg.Log.slogLevel(), a.stderr), nil, func(ls listeners) { a.welcome(ls, redis, key, shown, cfg) })
 }
 
 // seed makes the demo tenant and returns its key.
@@ -79,8 +81,8 @@ func demo(ctx context.Context, st *store.Store, key auth.Key, url tenant.Secret)
 }
 
 // welcome says what there is and how to use it. It is the one place where the demo
-// key and the operator's token are shown.
-func (a *app) welcome(ls listeners, redis devRedis, key auth.Key, cfg Config) {
+// key and the operator's token, when it was made for this, are shown.
+func (a *app) welcome(ls listeners, redis devRedis, key auth.Key, token string, cfg Config) {
 	host, port := clientHost(ls.resp.Addr().String())
 	_, httpPort := clientHost(ls.http.Addr().String())
 	limit := "unlimited"
@@ -101,5 +103,5 @@ Paste this:
 
   redis-cli -u redis://cache:%s@%s:%s/0
 
-`, redis.what, limit, key.Text.Reveal(), host, httpPort, host, httpPort, cfg.HTTP.AdminToken.Reveal(), key.Text.Reveal(), host, port)
+`, redis.what, limit, key.Text.Reveal(), host, httpPort, host, httpPort, token, key.Text.Reveal(), host, port)
 }
