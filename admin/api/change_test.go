@@ -168,7 +168,7 @@ func testPages(t *testing.T, open stores.Opener) {
 		name := fmt.Sprintf("org%d", i)
 		must[tenant.Organization](t)(w.store.CreateOrganization(t.Context(), tenant.Organization{Name: name}))
 		must[tenant.Instance](t)(w.store.CreateInstance(t.Context(), name, "i", "redis://10.0.0.5"))
-		w.live.all = append(w.live.all, tenant.Session{ID: fmt.Sprintf("proxy1-%d", 10+i), Org: name})
+		w.live.All = append(w.live.All, tenant.Session{ID: fmt.Sprintf("proxy1-%d", 10+i), Org: name})
 		w.user(t, "user"+name)
 		w.key(t)
 		must[tenant.Membership](t)(w.store.SetMember(t.Context(), "acme", w.users["user"+name], tenant.Viewer))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/internal/testbed/live"
 	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
@@ -45,22 +46,8 @@ type world struct {
 }
 
 type fakeLive struct {
-	all   []tenant.Session
-	ended []string
+	live.Clients
 }
-
-func (*fakeLive) Proxy() string { return "proxy1" }
-
-func (l *fakeLive) Sessions(_ context.Context, orgID string) (of []tenant.Session, err error) {
-	for _, c := range l.all {
-		if orgID == "" || c.OrgID == orgID {
-			of = append(of, c)
-		}
-	}
-	return of, nil
-}
-
-func (l *fakeLive) EndSession(id string) { l.ended = append(l.ended, id) }
 
 // Picture has a point for every second.
 func (l *fakeLive) Picture(_ context.Context, in tenant.Instance, after time.Time) (control.Picture, error) {
@@ -136,8 +123,8 @@ func (w *world) acme(t testing.TB) tenant.Organization {
 	if _, err := w.store.Instance(ctx, "acme", "cache"); errors.Is(err, tenant.ErrNotFound) {
 		must[tenant.Instance](t)(w.store.CreateInstance(ctx, "acme", "cache", "redis://app:hunter2@10.0.0.5:6379/0"))
 	}
-	w.live.all = slices.DeleteFunc(w.live.all, func(c tenant.Session) bool { return c.Org == "acme" })
-	w.live.all = append(w.live.all, tenant.Session{ID: "proxy1-1", OrgID: o.ID, Org: "acme", Instance: "cache", KeyName: "web"})
+	w.live.All = slices.DeleteFunc(w.live.All, func(c tenant.Session) bool { return c.Org == "acme" })
+	w.live.All = append(w.live.All, tenant.Session{ID: "proxy1-1", OrgID: o.ID, Org: "acme", Instance: "cache", KeyName: "web"})
 	return o
 }
 
@@ -159,7 +146,7 @@ func (w *world) strangers(t testing.TB) {
 	if err := w.store.AddUsage(ctx, []tenant.Usage{{KeyID: w.other.ID, InstanceID: in.ID, At: w.now, Commands: 7}}); err != nil {
 		t.Fatal(err)
 	}
-	w.live.all = append(w.live.all, tenant.Session{ID: "proxy1-2", OrgID: o.ID, Org: "globex", Instance: "store", KeyName: marker, Name: marker})
+	w.live.All = append(w.live.All, tenant.Session{ID: "proxy1-2", OrgID: o.ID, Org: "globex", Instance: "store", KeyName: marker, Name: marker})
 	gone := must[tenant.Organization](t)(w.store.CreateOrganization(ctx, tenant.Organization{Name: marker}))
 	must[tenant.Membership](t)(w.store.SetMember(ctx, gone.Name, w.users["stranger"], tenant.Owner))
 	if err := w.store.DeleteOrganization(ctx, marker, store.Deletion{Force: true}); err != nil {

@@ -89,8 +89,8 @@ func testForms(t *testing.T, open stores.Opener) {
 	b.get(org+"/members").send(org+"/members", b, "email", "nosuch@example.com").want(404, "not found")
 	b.get(org+"/members").send(org+"/members/"+w.users["stranger"]+"/remove", b).want(200, "The member is removed")
 	b.get(org+"/sessions").send(org+"/sessions/proxy1-acme/kill", b).want(200, "The session is ended")
-	if !slices.Equal(w.live.ended, []string{"proxy1-acme"}) {
-		t.Errorf("ended %v", w.live.ended)
+	if !slices.Equal(w.live.Ended, []string{"proxy1-acme"}) {
+		t.Errorf("ended %v", w.live.Ended)
 	}
 	b.get("/console/users").send("/console/users/"+w.users["viewer"]+"/disable", b).want(200, "The user is disabled", "Disabled")
 	b.get("/console/users").send("/console/users/"+w.users["viewer"]+"/enable", b).want(200, "The user is enabled")

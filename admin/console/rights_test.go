@@ -121,7 +121,7 @@ func (w *world) changed(t *testing.T) (all []string) {
 	if n := len(must[[]tenant.Membership](t)(w.store.Members(t.Context(), "acme", store.Page{}))); n != 3 {
 		all = append(all, "the members")
 	}
-	if len(w.live.ended) > 0 {
+	if len(w.live.Ended) > 0 {
 		all = append(all, "a session")
 	}
 	if n := len(must[[]tenant.Organization](t)(w.store.Organizations(t.Context(), store.Page{}))); n != 2 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/respgate/respgate/admin/control"
 	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/internal/testbed/live"
 	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
@@ -43,23 +44,9 @@ type world struct {
 }
 
 type fakeLive struct {
-	all    []tenant.Session
-	ended  []string
+	live.Clients
 	points chan control.Point // that are still to be seen
 }
-
-func (*fakeLive) Proxy() string { return "proxy1" }
-
-func (l *fakeLive) Sessions(_ context.Context, orgID string) (of []tenant.Session, err error) {
-	for _, c := range l.all {
-		if orgID == "" || c.OrgID == orgID {
-			of = append(of, c)
-		}
-	}
-	return of, nil
-}
-
-func (l *fakeLive) EndSession(id string) { l.ended = append(l.ended, id) }
 
 // Picture is a point of its own at first, and then waits for those that a test has.
 func (l *fakeLive) Picture(ctx context.Context, in tenant.Instance, after time.Time) (control.Picture, error) {
@@ -120,7 +107,7 @@ func newWorld(t *testing.T, open stores.Opener) *world {
 
 	for _, org := range []string{"acme", "globex"} {
 		o := must[tenant.Organization](t)(w.store.CreateOrganization(ctx, tenant.Organization{Name: org}))
-		w.live.all = append(w.live.all, tenant.Session{ID: "proxy1-" + org, OrgID: o.ID, Org: org, Instance: "cache", KeyID: "k", KeyName: "web-of-" + org, Address: "192.0.2.9:4711", ConnectedAt: time.Now(), ActiveAt: time.Now(), Command: "get"})
+		w.live.All = append(w.live.All, tenant.Session{ID: "proxy1-" + org, OrgID: o.ID, Org: org, Instance: "cache", KeyID: "k", KeyName: "web-of-" + org, Address: "192.0.2.9:4711", ConnectedAt: time.Now(), ActiveAt: time.Now(), Command: "get"})
 	}
 	for _, who := range []string{"viewer", "admin", "owner", "stranger", "root"} {
 		u := must[tenant.User](t)(w.store.CreateUser(ctx, tenant.User{Email: who + "@example.com", Operator: who == "root", PasswordHash: cheapHash()}))

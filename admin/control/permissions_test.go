@@ -272,7 +272,7 @@ var permissions = []struct {
 	}},
 	{"KillSession", "session.kill", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		o := w.org(t)
-		w.live.all = []tenant.Session{{ID: "proxy1-7", OrgID: o.ID}}
+		w.live.All = []tenant.Session{{ID: "proxy1-7", OrgID: o.ID}}
 		return nil, w.KillSession(t.Context(), a, o.Name, "proxy1-7")
 	}},
 	{"KillSession: of any", "session.kill", "who who no no no no yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {

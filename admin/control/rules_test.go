@@ -200,7 +200,7 @@ func testKillSession(t *testing.T, open stores.Opener) {
 	ctx := t.Context()
 	w := newWorld(t, open)
 	o, other := w.org(t), w.org(t)
-	w.live.all = []tenant.Session{{ID: "proxy1-1", OrgID: o.ID}, {ID: "proxy1-2", OrgID: other.ID}}
+	w.live.All = []tenant.Session{{ID: "proxy1-1", OrgID: o.ID}, {ID: "proxy1-2", OrgID: other.ID}}
 	admin, operator := w.actors["admin"], w.actors["operator"]
 	before := must[tenant.Changes](t)(w.store.Changes(ctx, 0)).Seq
 	for _, tt := range []struct {
@@ -222,8 +222,8 @@ func testKillSession(t *testing.T, open stores.Opener) {
 			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
 		}
 	}
-	if want := []string{"proxy1-1", "proxy1-2"}; !slices.Equal(w.live.ended, want) {
-		t.Errorf("ended here: %v, want %v", w.live.ended, want)
+	if want := []string{"proxy1-1", "proxy1-2"}; !slices.Equal(w.live.Ended, want) {
+		t.Errorf("ended here: %v, want %v", w.live.Ended, want)
 	}
 	if got, want := must[tenant.Changes](t)(w.store.Changes(ctx, before)).Sessions, []string{"proxy2-1-" + o.ID, "proxy2-2"}; !slices.Equal(got, want) {
 		t.Errorf("others are told %v, want %v", got, want)

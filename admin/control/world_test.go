@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/internal/testbed/live"
 	"github.com/respgate/respgate/internal/testbed/stores"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
@@ -44,22 +45,8 @@ type world struct {
 }
 
 type fakeLive struct {
-	all   []tenant.Session
-	ended []string
+	live.Clients
 }
-
-func (*fakeLive) Proxy() string { return "proxy1" }
-
-func (l *fakeLive) Sessions(_ context.Context, orgID string) (of []tenant.Session, err error) {
-	for _, c := range l.all {
-		if orgID == "" || c.OrgID == orgID {
-			of = append(of, c)
-		}
-	}
-	return of, nil
-}
-
-func (l *fakeLive) EndSession(id string) { l.ended = append(l.ended, id) }
 
 // Picture has a point for every second.
 func (l *fakeLive) Picture(_ context.Context, in tenant.Instance, after time.Time) (Picture, error) {

@@ -158,13 +158,16 @@ func (c *chromium) press(what, words string) {
 // sees waits until the page has some words.
 func (c *chromium) sees(words string) {
 	c.t.Helper()
-	deadline := time.Now().Add(chromiumTime)
-	for !strings.Contains(c.words(), words) {
-		if time.Now().After(deadline) {
-			c.t.Fatalf("the page does not say %q but %s", words, c.words())
+	said := ""
+	defer func() {
+		if c.t.Failed() {
+			c.t.Logf("the page says %s", said)
 		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	}()
+	testbed.Eventually(c.t, chromiumTime, fmt.Sprintf("the page says %q", words), func() bool {
+		said = c.words()
+		return strings.Contains(said, words)
+	})
 }
 
 // words are what the page says. While it changes they are "".

@@ -228,10 +228,7 @@ func (l *load) step(ctx context.Context, n int) error {
 func watchTheLoad(c *chromium) {
 	c.t.Helper()
 	c.open("/console/organizations/acme/instances/cache")
-	testbed.Eventually(c.t, chromiumTime, "the picture shows the load", func() bool {
-		return is[bool](c, `Number(document.getElementById("now-commands").innerText.replace(",", "").replace("k", "000")) > 0 &&
-			document.getElementById("live-state").innerText === "Live" && document.querySelectorAll("#hot tr").length >= 3`)
-	})
+	c.showsTheLoad()
 	line := `document.querySelector("#chart-commands path.line").getAttribute("d")`
 	first := is[string](c, line)
 	testbed.Eventually(c.t, chromiumTime, "the picture moves", func() bool { return is[string](c, line) != first })
@@ -241,11 +238,22 @@ func watchTheLoad(c *chromium) {
 		}
 	}
 	if *screenshots != "" { // which are better with some time in them
-		time.Sleep(125 * time.Second)
+		testbed.Eventually(c.t, 3*time.Minute, "the picture is full", func() bool {
+			return is[int](c, `(document.querySelector("#chart-commands path.line").getAttribute("d").match(/L/g) || []).length`) >= 119
+		})
 		c.open("/console/organizations/acme/instances/cache")
-		time.Sleep(3 * time.Second)
+		c.showsTheLoad()
 	}
 	c.picture("instance")
+}
+
+// showsTheLoad waits until the live picture shows what clients do.
+func (c *chromium) showsTheLoad() {
+	c.t.Helper()
+	testbed.Eventually(c.t, chromiumTime, "the picture shows the load", func() bool {
+		return is[bool](c, `Number(document.getElementById("now-commands").innerText.replace(",", "").replace("k", "000")) > 0 &&
+			document.getElementById("live-state").innerText === "Live" && document.querySelectorAll("#hot tr").length >= 3`)
+	})
 }
 
 // withoutScripts makes a token and revokes it, and looks at figures, where pages run no scripts.
