@@ -24,13 +24,13 @@ func (l *lab) startRespgate(ctx context.Context, s serving, backends []string) (
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return target{}, nil, err
 	}
-	name := fmt.Sprintf("%s-%d", filepath.Base(binary), s.loops)
+	name := filepath.Base(binary) + "-" + portOf(addr)
 	dsn := fmt.Sprintf("file:%s/%s.db", l.dir, name)
 	keys, err := seed(ctx, dsn, backends)
 	if err != nil {
 		return target{}, nil, err
 	}
-	text := fmt.Sprintf("listen: %s\nhttp: {listen: %s}\nstore: {dsn: %q}\nlimits: {max_clients: %d}\nloops: %d\n", addr, httpAddr, dsn, s.clients, s.loops)
+	text := fmt.Sprintf("listen: %s\nhttp: {listen: %s}\nstore: {dsn: %q}\nlimits: {max_clients: %d}\nloops: %d\n", addr, httpAddr, dsn, s.clients, s.loops) + s.config
 	if c := s.certificate; c != nil {
 		text += fmt.Sprintf("tls: {listen: %s, cert_file: %s, key_file: %s}\n", tlsAddr, c.cert, c.key)
 	}

@@ -65,6 +65,11 @@ var goals = []goal{
 	}},
 	{what: "policy + limit + metrics on / off: CPU, 50 clients", target: 1.03, stretch: none, atMost: true, of: against("bare", fifty, cpu, bare)},
 	{what: "the same at pipeline 16", target: 1.1, stretch: none, atMost: true, of: against("bare", pipeline, cpu, bare)},
+	{what: "slow log + top lists on / off: CPU, 50 clients", target: 1.03, stretch: none, atMost: true, of: against("watching", fifty, cpu, unwatched)},
+	{what: "the same with tracing", target: 1.05, stretch: none, atMost: true, of: func(r *results) float64 {
+		v := r.at("watching", fifty, traced)
+		return v.over(v.target(unwatched), cpu)
+	}},
 	{what: manySet + ": time / direct", target: 1.5, stretch: 1.2, atMost: true, of: against("bulk", manySet, seconds, "direct")},
 	{what: manyGet + ": time / direct", target: 1.5, stretch: 1.2, atMost: true, of: against("bulk", manyGet, seconds, "direct")},
 }

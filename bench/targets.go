@@ -40,6 +40,7 @@ type serving struct {
 	certificate *certificate // set: over TLS, too
 	binary      string       // respgate
 	loops       int          // respgate's; 0: as it is shipped
+	config      string       // more of respgate's configuration
 }
 
 // serving is what every load but many clients' needs.
