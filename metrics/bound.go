@@ -34,10 +34,10 @@ type bound struct {
 
 // place is where a tenant is counted.
 type place struct {
-	known  bool // it has been in a scrape
-	folded bool // it is among the others
-	turns  bool // from the next scrape on it is not, or is
-	past   *pick
+	known  bool   // it has been in a scrape
+	folded bool   // it is among the others
+	turns  bool   // from the next scrape on it is not, or is
+	past   *pick  // what it was counted for in the place where it is not; nil is nothing
 	total  uint64 // commands when it was last asked
 	score  uint64 // commands since, and half of those before, and so on
 }
@@ -131,16 +131,17 @@ func (a *account) commands() (n uint64) {
 	return n
 }
 
-// turn has a tenant change places. s is what has been counted of it in all when it is among
-// the others, else by its own name. later is added to the carry after the scrape.
+// turn has a tenant change places. s is all that has been counted of it when it is among the
+// others, else what its own series have. The others' sum is not to change by that: later is
+// added to the carry after the scrape.
 func (a *account) turn(s, later *sums) {
 	p := &a.place
-	p.turns = false
 	if p.folded {
 		later.addCounters(s)
 		s.subtract(p.past)
 	} else {
 		later.subtract(s.pick())
+		later.subtract(p.past)
 	}
-	p.past, p.folded = s.pick(), !p.folded
+	p.past, p.folded, p.turns = s.pick(), !p.folded, false
 }
