@@ -49,8 +49,8 @@ const TopLen = 16
 
 // HotKey is a key that many commands name as their first.
 type HotKey struct {
-	Key string // its first 128 bytes, or a keyed hash of it
-	Cut bool   // the key is longer
+	Key string // its first 128 bytes, or a keyed hash of them
+	Cut bool   // the key is longer: those that begin like it are counted with it
 	DB  int
 	// Rate is an estimate, of commands per second over the window. The true rate is within
 	// Error of it, for all but one in twenty.
