@@ -1,5 +1,7 @@
 package insight
 
+import "slices"
+
 // width is how many counters a sketch has: what is at least one in so many of all is
 // certainly in it.
 const width = 64
@@ -13,6 +15,8 @@ type sketch[T any] struct {
 	hashes []uint64
 	counts []count
 	items  []T
+	low    uint64 // at most what the least has counted, once it is full
+	passed int    // those before have counted more
 }
 
 // count is between what was counted without over and all of it.
@@ -44,14 +48,17 @@ func (s *sketch[T]) add(hash, n uint64) (item *T, fresh bool) {
 	return &s.items[i], true
 }
 
-// least is the counter that has counted least.
-func (s *sketch[T]) least() (least int) {
-	for i := range s.counts {
-		if s.counts[i].all < s.counts[least].all {
-			least = i
+// least is a counter of a full sketch that has counted least. Since counts only grow, and none
+// is below low, those are found one by one in the same pass.
+func (s *sketch[T]) least() int {
+	for i := s.passed; i < width; i++ {
+		if s.counts[i].all == s.low {
+			s.passed = i + 1
+			return i
 		}
 	}
-	return least
+	s.low, s.passed = s.floor(), 0
+	return s.least()
 }
 
 // floor is the most that what has no counter may have been counted.
@@ -59,7 +66,11 @@ func (s *sketch[T]) floor() uint64 {
 	if len(s.counts) < width {
 		return 0
 	}
-	return s.counts[s.least()].all
+	floor := s.counts[0].all
+	for i := range s.counts {
+		floor = min(floor, s.counts[i].all)
+	}
+	return floor
 }
 
 func (s *sketch[T]) grow() {
@@ -74,7 +85,12 @@ func (s *sketch[T]) grow() {
 
 // reset forgets all, and keeps its room and what the items have.
 func (s *sketch[T]) reset() {
-	s.hashes, s.counts, s.items = s.hashes[:0], s.counts[:0], s.items[:0]
+	s.hashes, s.counts, s.items, s.low, s.passed = s.hashes[:0], s.counts[:0], s.items[:0], 0, 0
+}
+
+// clone copies what is counted. The items are copied as they are.
+func (s *sketch[T]) clone() sketch[T] {
+	return sketch[T]{hashes: slices.Clone(s.hashes), counts: slices.Clone(s.counts), items: slices.Clone(s.items)}
 }
 
 // room is how many slots it takes.

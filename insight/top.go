@@ -58,8 +58,8 @@ func (l *Loop) view(instance string) view {
 
 func (p *period) clone() *period {
 	c := &period{
-		keys:    sketch[key]{slices.Clone(p.keys.hashes), slices.Clone(p.keys.counts), slices.Clone(p.keys.items)},
-		clients: sketch[Client]{slices.Clone(p.clients.hashes), slices.Clone(p.clients.counts), slices.Clone(p.clients.items)},
+		keys:    p.keys.clone(),
+		clients: p.clients.clone(),
 		writes:  biggest{slices.Clone(p.writes.items)},
 		replies: biggest{slices.Clone(p.replies.items)},
 	}
