@@ -14,7 +14,7 @@ func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc) //nolint:gosec // no heap is so large
+	return int64(m.HeapAlloc)
 }
 
 // TestTenThousandInstances: what a loop keeps of many instances is bounded, however long

@@ -137,17 +137,14 @@ func (l *Loop) Saw(e *Event) {
 func (l *Loop) firstKey(e *Event) key {
 	args := looked(l.args[:0], e.Command)
 	l.keys, _ = e.ID.AppendKeys(l.keys[:0], args)
-	for _, pos := range l.keys {
-		if args[pos] == nil {
-			break
-		}
-		size := fullLen(e.Command, pos)
-		text := args[pos][:min(len(args[pos]), maxText)]
-		k := key{db: e.DB, text: text, cut: size > len(text), known: true}
-		k.hash = maphash.Bytes(l.book.seed, text) ^ uint64(e.DB+1)*0x9e3779b97f4a7c15 //nolint:gosec // a hash
-		return k
+	if len(l.keys) == 0 || args[l.keys[0]] == nil {
+		return key{}
 	}
-	return key{}
+	first := l.keys[0]
+	text := args[first][:min(len(args[first]), maxText)]
+	k := key{db: e.DB, text: text, cut: fullLen(e.Command, first) > len(text), known: true}
+	k.hash = maphash.Bytes(l.book.seed, text) ^ uint64(e.DB+1)*0x9e3779b97f4a7c15 //nolint:gosec // a hash
+	return k
 }
 
 // entry is what the slow log keeps of a command.

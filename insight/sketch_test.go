@@ -8,12 +8,12 @@ import (
 
 // stream counts a stream of ranks truly, and in so many sketches.
 type stream struct {
-	true     map[uint64]uint64
+	truly    map[uint64]uint64
 	sketches []*sketch[struct{}]
 }
 
 func (s *stream) see(what, n uint64, at int) {
-	s.true[what] += n
+	s.truly[what] += n
 	s.sketches[at].add(what, n)
 }
 
@@ -36,7 +36,7 @@ func TestTheMostFrequentAreFound(t *testing.T) {
 			for seed := range uint64(20) {
 				r := rand.New(rand.NewPCG(seed, 7))
 				zipf := rand.NewZipf(r, c.skew, 1, 1_000_000)
-				s := stream{true: map[uint64]uint64{}}
+				s := stream{truly: map[uint64]uint64{}}
 				for range c.sketches {
 					s.sketches = append(s.sketches, new(sketch[struct{}]))
 				}
@@ -52,7 +52,7 @@ func TestTheMostFrequentAreFound(t *testing.T) {
 // TestWhatIsNotFrequentIsNotTold: where no thing is frequent, none is told.
 func TestWhatIsNotFrequentIsNotTold(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	s := stream{true: map[uint64]uint64{}, sketches: []*sketch[struct{}]{new(sketch[struct{}])}}
+	s := stream{truly: map[uint64]uint64{}, sketches: []*sketch[struct{}]{new(sketch[struct{}])}}
 	for range 50_000 {
 		s.see(r.Uint64N(1_000_000), 1, 0)
 	}
@@ -74,25 +74,25 @@ func (s *stream) check(t *testing.T) {
 	t.Helper()
 	m := s.merged()
 	for what, c := range m.all {
-		total, want := m.total(c), s.true[what]
+		total, want := m.total(c), s.truly[what]
 		if want > total.all || want < total.all-total.over {
 			t.Errorf("%d was counted %d to %d times, truly %d", what, total.all-total.over, total.all, want)
 		}
 	}
 	var byCount []uint64
-	for what := range s.true {
+	for what := range s.truly {
 		byCount = append(byCount, what)
 	}
-	slices.SortFunc(byCount, func(a, b uint64) int { return int(s.true[b]) - int(s.true[a]) })
+	slices.SortFunc(byCount, func(a, b uint64) int { return int(s.truly[b]) - int(s.truly[a]) })
 	per := rater{every: 1, seconds: 2}
 	told := frequent(m, per)
 	for rank, what := range byCount[:10] {
 		i := slices.IndexFunc(told, func(r rated[struct{}]) bool { return r.hash == what })
 		if i < 0 {
-			t.Errorf("number %d, of %d, is not told", rank+1, s.true[what])
+			t.Errorf("number %d, of %d, is not told", rank+1, s.truly[what])
 			continue
 		}
-		if rate := float64(s.true[what]) / per.seconds; rate < told[i].rate-told[i].off || rate > told[i].rate+told[i].off {
+		if rate := float64(s.truly[what]) / per.seconds; rate < told[i].rate-told[i].off || rate > told[i].rate+told[i].off {
 			t.Errorf("number %d has %v per second, told %v ± %v", rank+1, rate, told[i].rate, told[i].off)
 		}
 	}
@@ -101,18 +101,18 @@ func (s *stream) check(t *testing.T) {
 // TestRatesOfSamples: of commands that are picked at random, the true rate is within the
 // error that is told for about nineteen of twenty.
 func TestRatesOfSamples(t *testing.T) {
-	const every, true, rounds = 32, 20_000, 1000
+	const every, truth, rounds = 32, 20_000, 1000
 	r := rand.New(rand.NewPCG(3, 4))
 	within := 0
 	for range rounds {
 		var c count
-		for range true {
+		for range truth {
 			if r.IntN(every) == 0 {
 				c.all += every
 			}
 		}
 		rate, off := rater{every: every, seconds: 1}.rate(c)
-		if rate-off <= true && true <= rate+off {
+		if rate-off <= truth && truth <= rate+off {
 			within++
 		}
 	}

@@ -149,7 +149,7 @@ type key struct {
 
 // become copies k over, into the room that is there.
 func (of *key) become(k key) {
-	text := append(of.text[:0], k.text...)
+	room := of.text[:0]
 	*of = k
-	of.text = text
+	of.text = append(room, k.text...)
 }
