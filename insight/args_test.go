@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/tenant"
 )
 
 // sent is a command as a client sends it.
@@ -96,8 +97,8 @@ func FuzzBeginning(f *testing.F) {
 		if len(shown) == 0 || len(shown) > maxArgs || total > 256+maxArgs*64 {
 			t.Errorf("%d arguments of %d bytes are shown", len(shown), total)
 		}
-		l := newTestBook(t, Config{}).AddLoop(nil)
-		if k := l.firstKey(&Event{ID: id, Command: b}); len(k.text) > maxText || k.known && !strings.Contains(string(b), string(k.text)) {
+		l := newTestBook(t, Config{}).AddLoop(nil, nil)
+		if k := l.firstKey(&tenant.Observed{Command: uint16(id), Begins: b}); len(k.text) > maxText || k.known && !strings.Contains(string(b), string(k.text)) {
 			t.Errorf("the first key is %q", k.text)
 		}
 	})

@@ -7,9 +7,6 @@ import (
 	"github.com/respgate/respgate/tenant"
 )
 
-// Big is from how many bytes on a command or a reply is big.
-const Big = 16 << 10
-
 // biggest has the largest of what is offered, one for each hash. It grows as it is filled,
 // and then allocates nothing.
 type biggest struct{ items []big }
@@ -19,21 +16,19 @@ type big struct {
 	bytes  int
 	id     command.ID
 	key    key
-	client Client
+	client client
 	at     time.Time
 }
 
 // offer takes note of a command, where it is among the largest.
-func (b *biggest) offer(e *Event, k key, hash uint64, bytes int) {
+func (b *biggest) offer(o *tenant.Observed, k key, hash uint64, bytes int) {
 	item := b.place(hash, bytes)
 	if item == nil {
 		return
 	}
-	item.hash, item.bytes, item.id, item.at = hash, bytes, e.ID, e.At
+	item.hash, item.bytes, item.id, item.at, item.client = hash, bytes, command.ID(o.Command), o.At, clientOf(o)
 	item.key.become(k)
-	item.key.db = e.DB
-	item.client = e.Client
-	item.client.Name = short(e.Client.Name)
+	item.key.db = o.DB
 }
 
 // place is where what has hash and so many bytes goes; nil: it is not among the largest.

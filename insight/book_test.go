@@ -38,27 +38,35 @@ func newTestBook(t testing.TB, cfg Config) *Book {
 }
 
 var (
-	bob   = Client{ID: 7, Addr: netip.MustParseAddrPort("127.0.0.1:5000"), Name: "bob", KeyID: "key000000001"}
-	alice = Client{ID: 8, Addr: netip.MustParseAddrPort("127.0.0.1:5001"), KeyID: "key000000002"}
+	bob   = &tenant.Principal{KeyID: "key000000001", Route: tenant.Route{InstanceID: "cache", Label: "acme/cache"}}
+	alice = &tenant.Principal{KeyID: "key000000002", Route: tenant.Route{InstanceID: "cache", Label: "acme/cache"}}
 	noon  = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 )
 
-// event is one of bob's for the instance "cache".
-func event(now int64, args ...string) *Event {
-	return &Event{Instance: "cache", Client: bob, ID: idOf(strings.ToLower(args[0])), Command: begins(args...), Size: len(sent(args...)), At: noon.Add(time.Duration(now)), Now: now}
+// of makes a principal of another instance's.
+func of(instance string) *tenant.Principal {
+	return &tenant.Principal{KeyID: "key000000003", Route: tenant.Route{InstanceID: instance, Label: "acme/" + instance}}
 }
 
-func sampled(now int64, weight int, args ...string) *Event {
-	e := event(now, args...)
-	e.Weight = weight
-	return e
+// seen is a command of bob's that is looked at.
+func seen(why tenant.Why, args ...string) *tenant.Observed {
+	return &tenant.Observed{
+		Why: why, Every: 1, Principal: bob, Session: 7, Client: netip.MustParseAddrPort("127.0.0.1:5000"), Name: "bob",
+		Command: uint16(idOf(strings.ToLower(args[0]))), Begins: begins(args...), Size: len(sent(args...)), At: noon,
+	}
 }
 
-func slow(now int64, took time.Duration, args ...string) *Event {
-	e := event(now, args...)
-	e.Slow, e.Took = true, took
-	return e
+func sampled(args ...string) *tenant.Observed { return seen(tenant.WhySampled, args...) }
+
+// slow is one that took that long.
+func slow(took time.Duration, args ...string) *tenant.Observed {
+	o := seen(tenant.WhySlow, args...)
+	o.Took = took
+	return o
 }
+
+// ignored is for what is logged.
+func ignored(string) {}
 
 func top(t testing.TB, b *Book, instance string) tenant.Top {
 	t.Helper()
@@ -71,10 +79,10 @@ func top(t testing.TB, b *Book, instance string) tenant.Top {
 
 func TestSlowLog(t *testing.T) {
 	b := newTestBook(t, Config{MaxLen: 3})
-	l := b.AddLoop(&home{})
-	e := slow(0, 20*time.Millisecond, "GET", "k")
-	e.Waited, e.Ahead, e.DB, e.ReplySize, e.Error = time.Millisecond, 2*time.Millisecond, 3, 40, []byte("WRONGTYPE")
-	l.Saw(e)
+	l := b.AddLoop(&home{}, ignored)
+	o := slow(22*time.Millisecond, "GET", "k")
+	o.Waited, o.Ahead, o.DB, o.ReplySize, o.Code = time.Millisecond, 2*time.Millisecond, 3, 40, "WRONGTYPE"
+	l.Saw(o)
 	want := tenant.SlowEntry{
 		ID: 0, At: noon, Command: "get", Args: []string{"GET", "k"},
 		Took: 20 * time.Millisecond, Total: 23 * time.Millisecond, Waited: time.Millisecond, Ahead: 2 * time.Millisecond,
@@ -90,7 +98,7 @@ func TestSlowLog(t *testing.T) {
 		return ids
 	}
 	for range 4 {
-		l.Saw(slow(1, time.Second, "PING"))
+		l.Saw(slow(time.Second, "PING"))
 	}
 	for _, c := range []struct {
 		n    int
@@ -111,17 +119,17 @@ func TestSlowLog(t *testing.T) {
 		t.Errorf("with a bound of 1 there are %v, want the newest", got)
 	}
 	b.ResetSlow("cache")
-	l.Saw(slow(1, time.Second, "PING"))
+	l.Saw(slow(time.Second, "PING"))
 	if got := ids(-1); !slices.Equal(got, []int64{5}) {
 		t.Errorf("after a RESET there are %v, want 5: ids go on", got)
 	}
 	b.Forget("cache")
-	l.Saw(slow(1, time.Second, "PING"))
+	l.Saw(slow(time.Second, "PING"))
 	if got := ids(-1); !slices.Equal(got, []int64{0}) {
 		t.Errorf("of an instance that was forgotten there are %v, want 0", got)
 	}
 	b.SetConfig(Config{})
-	l.Saw(slow(1, time.Second, "PING"))
+	l.Saw(slow(time.Second, "PING"))
 	if got := ids(-1); got != nil {
 		t.Errorf("with a bound of 0 there are %v", got)
 	}
@@ -131,10 +139,10 @@ func TestSlowLog(t *testing.T) {
 // whosever they are, and an instance that has many takes only its own.
 func TestSlowLogsAreBoundedTogether(t *testing.T) {
 	b := newTestBook(t, Config{MaxLen: maxEntries})
-	l := b.AddLoop(&home{})
+	l := b.AddLoop(&home{}, ignored)
 	add := func(instance string, n int) {
-		e := slow(0, time.Second, "PING")
-		e.Instance = instance
+		e := slow(time.Second, "PING")
+		e.Principal = of(instance)
 		for range n {
 			l.Saw(e)
 		}
@@ -156,19 +164,93 @@ func TestSlowLogsAreBoundedTogether(t *testing.T) {
 	}
 }
 
+// TestWhatIsSlow: by a command's own time, and what is said for its instance.
+func TestWhatIsSlow(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		threshold   time.Duration
+		maxLen      int
+		took, ahead time.Duration
+		why         tenant.Why
+		want        int
+	}{
+		{"as long as that", 10 * time.Millisecond, 9, 10 * time.Millisecond, 0, tenant.WhySlow, 1},
+		{"shorter", 10 * time.Millisecond, 9, 10*time.Millisecond - 1, 0, tenant.WhySlow, 0},
+		{"behind others", 10 * time.Millisecond, 9, 20 * time.Millisecond, 11 * time.Millisecond, tenant.WhySlow, 0},
+		{"all", 0, 9, 0, 0, tenant.WhySlow, 1},
+		{"none", -1, 9, time.Hour, 0, tenant.WhySlow, 0},
+		{"a wait", 10 * time.Millisecond, 9, time.Hour, 0, tenant.WhyFailed, 0},
+		{"none is kept", 0, 0, time.Hour, 0, tenant.WhySlow, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newTestBook(t, Config{Threshold: c.threshold, MaxLen: c.maxLen})
+			logged := 0
+			l := b.AddLoop(&home{}, func(label string) {
+				if logged++; label != "acme/cache" {
+					t.Errorf("%s is counted", label)
+				}
+			})
+			o := slow(c.took, "GET", "k")
+			o.Ahead, o.Why = c.ahead, c.why
+			l.Saw(o)
+			if got := b.SlowLen("cache"); got != c.want || logged != c.want {
+				t.Errorf("%d are kept and %d counted, want %d", got, logged, c.want)
+			}
+			want := tenant.Watch{Slow: c.threshold, Big: Big}
+			if c.maxLen == 0 {
+				want.Slow = -1
+			}
+			if got := l.Watch(&bob.Route); got != want {
+				t.Errorf("watches %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+// TestWeights: whoever else looks at commands, and at how many of them, rates are right.
+func TestWeights(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		every, found int // one in so many is wanted, and found
+	}{{"as many as are wanted", 32, 32}, {"more", 32, 4}, {"all", 8, 1}, {"fewer, for a moment", 4, 32}} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newTestBook(t, Config{Sample: c.every})
+			l := b.AddLoop(&home{nanos: 1e9}, ignored)
+			const truth = 200_000
+			for range truth / c.found {
+				o := sampled("GET", "k")
+				o.Every = c.found
+				l.Saw(o)
+			}
+			got := top(t, b, "cache").HotKeys[0]
+			if off := got.Rate - truth; off < -2*got.Error-1 || off > 2*got.Error+1 {
+				t.Errorf("got %v ± %v per second, want %d", got.Rate, got.Error, truth)
+			}
+		})
+	}
+	b := newTestBook(t, Config{})
+	l := b.AddLoop(&home{nanos: 1e9}, ignored)
+	l.Saw(sampled("GET", "k"))
+	if got := top(t, b, "cache"); len(got.HotKeys)+len(got.Clients) != 0 {
+		t.Errorf("what nobody wants is counted: %+v", got)
+	}
+}
+
 func TestHotKeysAndClients(t *testing.T) {
 	b := newTestBook(t, Config{Sample: 1})
-	homes := []*home{{nanos: minute + 30e9}, {nanos: minute + 30e9}}
-	loops := []*Loop{b.AddLoop(homes[0]), b.AddLoop(homes[1])}
+	homes := []*home{{}, {}}
+	loops := []*Loop{b.AddLoop(homes[0], ignored), b.AddLoop(homes[1], ignored)}
 	for i := range 900 {
-		loops[i%2].Saw(sampled(int64(i)*1e8, 1, "GET", "hot"))
+		homes[i%2].nanos = int64(i) * 1e8
+		loops[i%2].Saw(sampled("GET", "hot"))
 	}
+	homes[0].nanos, homes[1].nanos = minute+30e9, minute+30e9
 	for range 90 {
-		e := sampled(minute+1, 1, "MGET", "warm", "hot")
-		e.Client, e.DB = alice, 2
-		loops[0].Saw(e)
+		o := sampled("MGET", "warm", "hot")
+		o.Principal, o.Session, o.Client, o.Name, o.DB = alice, 8, netip.MustParseAddrPort("127.0.0.1:5001"), "", 2
+		loops[0].Saw(o)
 	}
-	loops[0].Saw(sampled(minute+1, 1, "DBSIZE"))
+	loops[0].Saw(sampled("DBSIZE"))
 	got := top(t, b, "cache")
 	want := tenant.Top{
 		Window: 90 * time.Second, Every: 1,
@@ -190,8 +272,9 @@ func TestHotKeysAndClients(t *testing.T) {
 func TestWhatWasHotGoes(t *testing.T) {
 	b := newTestBook(t, Config{Sample: 1})
 	h := &home{}
-	l := b.AddLoop(h)
-	l.Saw(sampled(5, 1, "GET", "early"))
+	l := b.AddLoop(h, ignored)
+	saw := func(at int64, key string) { h.nanos = at; l.Saw(sampled("GET", key)) }
+	saw(5, "early")
 	for _, c := range []struct {
 		at   int64
 		want int
@@ -204,8 +287,8 @@ func TestWhatWasHotGoes(t *testing.T) {
 	if l.slots.used != 0 || len(l.slots.watches) != 0 {
 		t.Errorf("%d slots are in use by %d instances", l.slots.used, len(l.slots.watches))
 	}
-	l.Saw(sampled(3*minute, 1, "GET", "a"))
-	l.Saw(sampled(4*minute, 1, "GET", "b"))
+	saw(3*minute, "a")
+	saw(4*minute, "b")
 	h.nanos = 4*minute + 30e9
 	keys := func() (keys []string) {
 		for _, k := range top(t, b, "cache").HotKeys {
@@ -217,12 +300,12 @@ func TestWhatWasHotGoes(t *testing.T) {
 	if got := keys(); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("in the next minute %v are hot, want a and b", got)
 	}
-	l.Saw(sampled(5*minute, 1, "GET", "c"))
+	saw(5*minute, "c")
 	h.nanos = 5 * minute
 	if got := keys(); !slices.Equal(got, []string{"b", "c"}) {
 		t.Errorf("in the one after that %v are hot, want b and c", got)
 	}
-	l.Saw(sampled(9*minute, 1, "GET", "d"))
+	saw(9*minute, "d")
 	h.nanos = 9 * minute
 	if got := keys(); !slices.Equal(got, []string{"d"}) {
 		t.Errorf("after a quiet time %v are hot, want d", got)
@@ -231,18 +314,18 @@ func TestWhatWasHotGoes(t *testing.T) {
 
 func TestLongKeysAreCut(t *testing.T) {
 	b := newTestBook(t, Config{Sample: 1})
-	l := b.AddLoop(&home{nanos: 1e9})
+	l := b.AddLoop(&home{nanos: 1e9}, ignored)
 	long := strings.Repeat("k", 129)
-	l.Saw(sampled(1, 1, "GET", long))
-	l.Saw(sampled(1, 1, "SET", long[:128], strings.Repeat("v", 500)))
+	l.Saw(sampled("GET", long))
+	l.Saw(sampled("SET", long[:128], strings.Repeat("v", 500)))
 	got := top(t, b, "cache").HotKeys
 	if len(got) != 1 || got[0].Key != long[:128] {
 		t.Errorf("got %+v, want the first 128 bytes", got)
 	}
 	b = newTestBook(t, Config{Sample: 1})
-	l = b.AddLoop(&home{nanos: 1e9})
-	l.Saw(sampled(1, 1, "GET", long))
-	l.Saw(sampled(1, 1, "LRANGE", "short", "0", "1"))
+	l = b.AddLoop(&home{nanos: 1e9}, ignored)
+	l.Saw(sampled("GET", long))
+	l.Saw(sampled("LRANGE", "short", "0", "1"))
 	for _, k := range top(t, b, "cache").HotKeys {
 		if k.Cut != (k.Key != "short") {
 			t.Errorf("%q is cut: %v", k.Key, k.Cut)
@@ -252,11 +335,11 @@ func TestLongKeysAreCut(t *testing.T) {
 
 func TestBigCommandsAndReplies(t *testing.T) {
 	b := newTestBook(t, Config{})
-	l := b.AddLoop(&home{nanos: 1e9})
+	l := b.AddLoop(&home{nanos: 1e9}, ignored)
 	bigOne := func(size, reply int, args ...string) {
-		e := event(int64(size+reply), args...)
-		e.Size, e.ReplySize, e.Big = size, reply, true
-		l.Saw(e)
+		o := seen(tenant.WhyBig, args...)
+		o.Size, o.ReplySize, o.At = size, reply, noon.Add(time.Duration(size+reply))
+		l.Saw(o)
 	}
 	bigOne(Big, 5, "SET", "a", "v")
 	bigOne(Big-1, 5, "SET", "small", "v")
@@ -298,12 +381,14 @@ func TestBigCommandsAndReplies(t *testing.T) {
 // TestHashedKeys: with hashes a key is told alike everywhere, and nothing of it.
 func TestHashedKeys(t *testing.T) {
 	b := newTestBook(t, Config{Sample: 1, MaxLen: 10, HashKeys: true})
-	l := b.AddLoop(&home{nanos: 1e9})
-	e := slow(1, time.Second, "SET", "customer", "secret"+strings.Repeat("v", 300))
-	e.Weight, e.Big, e.Size, e.ReplySize = 1, true, 2*Big, 2*Big
-	l.Saw(e)
-	l.Saw(slow(1, time.Second, "CONFIG", "GET", "x"))
-	l.Saw(slow(1, time.Second, "MIGRATE", "h", "1", "k", "0", "10", "AUTH", "x"))
+	l := b.AddLoop(&home{nanos: 1e9}, ignored)
+	o := slow(time.Second, "SET", "customer", "secret"+strings.Repeat("v", 300))
+	o.Why, o.Size, o.ReplySize = tenant.WhySlow|tenant.WhySampled|tenant.WhyBig, 2*Big, 2*Big
+	l.Saw(o)
+	o = slow(time.Second, "CONFIG", "GET", "x")
+	o.Command = uint16(idOf("config|get"))
+	l.Saw(o)
+	l.Saw(slow(time.Second, "MIGRATE", "h", "1", "k", "0", "10", "AUTH", "x"))
 	entries, got := b.Slow("cache", -1), top(t, b, "cache")
 	if all := fmt.Sprint(entries, got); strings.Contains(all, "customer") || strings.Contains(all, "secret") {
 		t.Errorf("something is told: %s", all)
@@ -333,9 +418,9 @@ func TestHashedKeys(t *testing.T) {
 // TestLoopsThatHaveEnded are not waited for, and who stops asking is told so.
 func TestLoopsThatHaveEnded(t *testing.T) {
 	b := newTestBook(t, Config{})
-	b.AddLoop(&home{ended: true})
+	b.AddLoop(&home{ended: true}, ignored)
 	top(t, b, "cache")
-	b.AddLoop(deaf{})
+	b.AddLoop(deaf{}, ignored)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := b.Top(ctx, "cache"); err == nil {

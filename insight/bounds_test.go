@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/respgate/respgate/tenant"
 )
 
 // heap is how many bytes are in use.
@@ -22,31 +24,29 @@ func heap() int64 {
 func TestTenThousandInstances(t *testing.T) {
 	b := newTestBook(t, Config{Sample: 1})
 	h := &home{}
-	l := b.AddLoop(h)
+	l := b.AddLoop(h, ignored)
 	long := strings.Repeat("k", 120)
-	var names []string
+	var principals []*tenant.Principal
 	for i := range 10_000 {
-		names = append(names, fmt.Sprintf("instance%04d", i))
+		principals = append(principals, of(fmt.Sprintf("instance%04d", i)))
 	}
 	before := heap()
 	for round := range 2 {
-		at := int64(round) * minute
+		h.nanos = int64(round) * minute
 		for i := range 10 {
-			for n, name := range names {
-				e := sampled(at+int64(i), 1, "SET", fmt.Sprint(long, i), "v")
-				e.Instance, e.Client.ID = name, int64(n*100+i%20)
-				e.Big, e.Size, e.ReplySize = true, 2*Big, 2*Big
-				l.Saw(e)
+			for n, who := range principals {
+				o := seen(tenant.WhySampled|tenant.WhyBig, "SET", fmt.Sprint(long, i), "v")
+				o.Principal, o.Session, o.Size, o.ReplySize = who, int64(n*100+i), 2*Big, 2*Big
+				l.Saw(o)
 			}
 		}
 	}
-	h.nanos = minute
 	took, perSlot := heap()-before, (heap()-before)/int64(l.slots.used)
 	t.Logf("%d slots of %d instances take %d KiB", l.slots.used, len(l.slots.watches), took>>10)
 	if l.slots.used > maxSlots || l.slots.used < maxSlots*9/10 || perSlot > 330 || took > 20<<20 {
 		t.Errorf("%d slots take %d bytes, %d each: want at most %d, of 330", l.slots.used, took, perSlot, maxSlots)
 	}
-	if got := top(t, b, names[len(names)-1]); len(got.HotKeys) == 0 || len(got.Clients) == 0 || len(got.BigKeys) == 0 || len(got.BigReplies) == 0 {
+	if got := top(t, b, "instance9999"); len(got.HotKeys) == 0 || len(got.Clients) == 0 || len(got.BigKeys) == 0 || len(got.BigReplies) == 0 {
 		t.Errorf("of the instance that was seen last nothing is known: %+v", got)
 	}
 	used := 0
@@ -65,13 +65,12 @@ func TestTenThousandInstances(t *testing.T) {
 // TestLongNamesAreNotKept: a client's name is cut, and the whole of it let go.
 func TestLongNamesAreNotKept(t *testing.T) {
 	b := newTestBook(t, Config{Sample: 1, MaxLen: 100})
-	l := b.AddLoop(&home{nanos: 1e9})
+	l := b.AddLoop(&home{nanos: 1e9}, ignored)
 	before := heap()
 	for i := range 60 {
-		e := slow(1, time.Second, "SET", "k", "v")
-		e.Weight, e.Big, e.Size = 1, true, Big+i
-		e.Client.ID, e.Client.Name = int64(i), strings.Repeat("n", 1<<20)
-		l.Saw(e)
+		o := seen(tenant.WhySlow|tenant.WhySampled|tenant.WhyBig, "SET", "k", "v")
+		o.Size, o.Session, o.Name = Big+i, int64(i), strings.Repeat("n", 1<<20)
+		l.Saw(o)
 	}
 	if took := heap() - before; took > 1<<20 {
 		t.Errorf("60 names of a MiB take %d bytes", took)
@@ -85,15 +84,13 @@ func TestLongNamesAreNotKept(t *testing.T) {
 // TestNothingIsAllocatedInTheLongRun: what is picked at random costs no garbage, even where
 // every key and client is another one.
 func TestNothingIsAllocatedInTheLongRun(t *testing.T) {
-	b := newTestBook(t, Config{Sample: 1})
-	l := b.AddLoop(&home{})
-	events := manyEvents()
-	now, i := int64(0), 0
+	b := newTestBook(t, Config{Sample: 32, MaxLen: 1, Threshold: -1})
+	h, i := &home{}, 0
+	l := b.AddLoop(h, ignored)
+	many := manySeen()
 	see := func() {
-		e := &events[i%len(events)]
-		now += int64(time.Second)
-		e.Now = now
-		l.Saw(e)
+		h.nanos += int64(time.Second)
+		l.Saw(&many[i%len(many)])
 		i++
 	}
 	for range 20_000 {
@@ -104,17 +101,17 @@ func TestNothingIsAllocatedInTheLongRun(t *testing.T) {
 	}
 }
 
-// manyEvents are samples of many keys and clients of one instance, some of them big.
-func manyEvents() (events []Event) {
+// manySeen are samples of many keys and clients of one instance, some of them big.
+func manySeen() (all []tenant.Observed) {
 	for i := range 1000 {
-		e := sampled(0, 32, "HSET", fmt.Sprintf("user:%d", i*i), "field", strings.Repeat("v", 64))
-		e.Client.ID = int64(i)
+		o := sampled("HSET", fmt.Sprintf("user:%d", i*i), "field", strings.Repeat("v", 64))
+		o.Session, o.Every = int64(i), 32
 		if i%7 == 0 {
-			e.Big, e.Size, e.ReplySize = true, Big+i, Big+i
+			o.Why, o.Size, o.ReplySize = tenant.WhySampled|tenant.WhyBig, Big+i, Big+i
 		}
-		events = append(events, *e)
+		all = append(all, *o)
 	}
-	return events
+	return all
 }
 
 // TestAllAtOnce: loops that see, who resets, and who reads do not disturb each other.
@@ -124,7 +121,7 @@ func TestAllAtOnce(t *testing.T) {
 	stop := make(chan struct{})
 	for range 3 {
 		q := queue{posts: make(chan func())}
-		l := b.AddLoop(q)
+		l := b.AddLoop(q, ignored)
 		wg.Go(func() {
 			for i := int64(0); ; i++ {
 				select {
@@ -133,9 +130,9 @@ func TestAllAtOnce(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					e := slow(i, time.Second, "SET", fmt.Sprint(i%100), "v")
-					e.Weight, e.Big, e.Size = 1, true, Big
-					l.Saw(e)
+					o := seen(tenant.WhySlow|tenant.WhySampled|tenant.WhyBig, "SET", fmt.Sprint(i%100), "v")
+					o.Size = Big
+					l.Saw(o)
 				}
 			}
 		})
@@ -166,10 +163,10 @@ func (queue) Nanos() int64          { return 0 }
 // key: the dearest case.
 func BenchmarkSampled(b *testing.B) {
 	book := newTestBook(b, Config{Sample: 32})
-	l := book.AddLoop(&home{})
-	events := manyEvents()
+	l := book.AddLoop(&home{}, ignored)
+	many := manySeen()
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		l.Saw(&events[i%len(events)])
+		l.Saw(&many[i%len(many)])
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"hash/maphash"
-	"net/netip"
+	mathrand "math/rand/v2"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -24,26 +24,28 @@ import (
 
 // Config is what a Book is told.
 type Config struct {
-	Proxy    string // what the ids of this proxy's sessions begin with, before the '-'
-	MaxLen   int    // entries of an instance's slow log, the newest; 0: none
-	Sample   int    // one command in so many is seen with a weight; 0: none
-	HashKeys bool   // keys and arguments are told as keyed hashes only
+	Proxy     string        // what the ids of this proxy's sessions begin with, before the '-'
+	Threshold time.Duration // commands of their own time or longer are slow, where their instance says nothing else; negative: none
+	MaxLen    int           // entries of an instance's slow log, the newest; 0: none
+	Sample    int           // one command in so many is looked at for hot keys and busy clients; 0: none
+	HashKeys  bool          // keys and arguments are told as keyed hashes only
 }
 
 // Book is what a process keeps. Its methods may be called from any goroutine.
 type Book struct {
-	proxy  string
-	sample atomic.Int64
-	veil   veil
-	slow   slowLog
-	seed   maphash.Seed
-	loops  []*Loop
+	proxy     string
+	threshold atomic.Int64 // nanoseconds
+	sample    atomic.Int64
+	veil      veil
+	slow      slowLog
+	seed      maphash.Seed
+	loops     []*Loop
 }
 
 // New returns a Book without loops. The error is that there is no randomness.
 func New(cfg Config) (*Book, error) {
-	b := &Book{proxy: cfg.Proxy, slow: newSlowLog(cfg.MaxLen), seed: maphash.MakeSeed()}
-	b.sample.Store(int64(cfg.Sample))
+	b := &Book{proxy: cfg.Proxy, slow: newSlowLog(), seed: maphash.MakeSeed()}
+	b.SetConfig(cfg)
 	if cfg.HashKeys {
 		b.veil = make(veil, 32)
 		if _, err := rand.Read(b.veil); err != nil {
@@ -53,8 +55,12 @@ func New(cfg Config) (*Book, error) {
 	return b, nil
 }
 
-// SetConfig changes what can change while loops run: MaxLen and Sample.
+// SetConfig changes Threshold, MaxLen and Sample. What the loops want to watch changes too.
 func (b *Book) SetConfig(cfg Config) {
+	if cfg.MaxLen == 0 {
+		cfg.Threshold = -1
+	}
+	b.threshold.Store(int64(cfg.Threshold))
 	b.sample.Store(int64(cfg.Sample))
 	b.slow.setMax(cfg.MaxLen)
 }
@@ -67,93 +73,95 @@ type Home interface {
 	Nanos() int64
 }
 
-// Loop is what a Book keeps of what one event loop sees. Saw must be called on that loop's
-// goroutine.
+// Loop is what a Book keeps of what one event loop sees: an observer of its sessions, to be
+// used on that loop's goroutine.
 type Loop struct {
-	book  *Book
-	home  Home
-	slots slots
-	args  [maxLooked][]byte
-	keys  []int
+	book   *Book
+	home   Home
+	logged func(label string)
+	slots  slots
+	args   [maxLooked][]byte
+	keys   []int
 }
 
-// AddLoop returns what is told of what one event loop sees. All loops must be added before
-// any of them runs.
-func (b *Book) AddLoop(home Home) *Loop {
-	l := &Loop{book: b, home: home, slots: newSlots()}
+// AddLoop returns what observes the sessions of one event loop. logged is called on it with
+// the label of an instance whose slow log gets an entry. All loops must be added before any
+// of them runs.
+func (b *Book) AddLoop(home Home, logged func(label string)) *Loop {
+	l := &Loop{book: b, home: home, logged: logged, slots: newSlots()}
 	b.loops = append(b.loops, l)
 	return l
 }
 
-// Client is who sent a command.
-type Client struct {
-	ID    int64 // its session's at this proxy
-	Addr  netip.AddrPort
-	Name  string // as of CLIENT SETNAME
-	KeyID string
+// Big is from how many bytes on a command or a reply is big.
+const Big = 16 << 10
+
+// Watch says which commands of an instance are looked at.
+func (l *Loop) Watch(r *tenant.Route) tenant.Watch {
+	return tenant.Watch{Every: int(l.book.sample.Load()), Slow: l.book.slowFrom(r), Big: Big}
 }
 
-// Event is a command that is looked at, when its whole reply has come. Its bytes are valid
-// during the call only.
-type Event struct {
-	Instance  string // its id
-	Client    Client
-	DB        int
-	ID        command.ID
-	Command   []byte // how it begins, as an array of bulk strings; nil: not known
-	Size      int    // bytes of the whole command
-	ReplySize int    // bytes of the whole reply
-	Error     []byte // the reply's first word, of an error
-	Now       int64  // nanoseconds of the loop's clock
-	At        time.Time
-
-	Weight int  // how many commands it stands for; 0: it was not picked at random
-	Slow   bool // it belongs into the slow log: Waited, Ahead and Took are set, as of tenant.SlowEntry
-	Big    bool // its bytes or its reply's are many
-
-	Waited, Ahead, Took time.Duration
-}
+// slowFrom is from how long on an instance's commands are slow; negative: none is.
+func (b *Book) slowFrom(*tenant.Route) time.Duration { return time.Duration(b.threshold.Load()) }
 
 // Saw takes note of a command. It allocates for what is slow or seen for the first time only.
-func (l *Loop) Saw(e *Event) {
-	if e.Slow {
-		l.book.slow.add(e.Instance, l.book.entry(e))
+func (l *Loop) Saw(o *tenant.Observed) (written func(at time.Time)) {
+	route := &o.Principal.Route
+	if from := l.book.slowFrom(route); o.Why&tenant.WhySlow != 0 && from >= 0 && o.Own() >= from {
+		l.book.slow.add(route.InstanceID, l.book.entry(o))
+		l.logged(route.Label)
 	}
-	if e.Weight <= 0 && !e.Big {
-		return
+	weight := l.weight(o)
+	if weight == 0 && o.Why&tenant.WhyBig == 0 {
+		return nil
 	}
-	p := l.slots.period(e.Instance, e.Now)
-	key := l.firstKey(e)
-	if e.Weight > 0 {
-		p.sample(&l.slots, e, key)
+	p := l.slots.period(route.InstanceID, l.home.Nanos())
+	key := l.firstKey(o)
+	if weight > 0 {
+		p.sample(&l.slots, o, key, weight)
 	}
-	if e.Big {
-		p.measure(&l.slots, e, key)
+	if o.Why&tenant.WhyBig != 0 {
+		p.measure(&l.slots, o, key)
 	}
 	l.slots.shrink()
+	return nil
+}
+
+// weight is for how many commands one stands that was picked at random; 0: it is not to be
+// counted. Others may want to see more than we do: of those we leave some out.
+func (l *Loop) weight(o *tenant.Observed) uint64 {
+	every := int(l.book.sample.Load())
+	switch {
+	case o.Why&tenant.WhySampled == 0 || every <= 0:
+		return 0
+	case o.Every < every && mathrand.IntN(every) >= o.Every: //nolint:gosec // no secret
+		return 0
+	}
+	return uint64(max(every, o.Every)) //nolint:gosec // above 0
 }
 
 // firstKey is the first key that a command names, as far as it is known.
-func (l *Loop) firstKey(e *Event) key {
-	args := looked(l.args[:0], e.Command)
-	l.keys, _ = e.ID.AppendKeys(l.keys[:0], args)
+func (l *Loop) firstKey(o *tenant.Observed) key {
+	args := looked(l.args[:0], o.Begins)
+	l.keys, _ = command.ID(o.Command).AppendKeys(l.keys[:0], args)
 	if len(l.keys) == 0 || args[l.keys[0]] == nil {
 		return key{}
 	}
 	first := l.keys[0]
 	text := args[first][:min(len(args[first]), maxText)]
-	k := key{db: e.DB, text: text, cut: fullLen(e.Command, first) > len(text), known: true}
-	k.hash = maphash.Bytes(l.book.seed, text) ^ uint64(e.DB+1)*0x9e3779b97f4a7c15 //nolint:gosec // a hash
+	k := key{db: o.DB, text: text, cut: fullLen(o.Begins, first) > len(text), known: true}
+	k.hash = maphash.Bytes(l.book.seed, text) ^ uint64(o.DB+1)*0x9e3779b97f4a7c15 //nolint:gosec // a hash
 	return k
 }
 
 // entry is what the slow log keeps of a command.
-func (b *Book) entry(e *Event) tenant.SlowEntry {
+func (b *Book) entry(o *tenant.Observed) tenant.SlowEntry {
+	id := command.ID(o.Command)
 	return tenant.SlowEntry{
-		At: e.At, Command: e.ID.Info().Name, Args: b.veil.args(e.ID, shownArgs(e.ID, e.Command)),
-		Took: e.Took, Total: e.Waited + e.Ahead + e.Took, Waited: e.Waited, Ahead: e.Ahead,
-		Address: e.Client.Addr.String(), Name: short(e.Client.Name), KeyID: e.Client.KeyID, SessionID: b.session(e.Client.ID),
-		DB: e.DB, Size: e.Size, ReplySize: e.ReplySize, Error: string(e.Error[:min(len(e.Error), maxText)]),
+		At: o.At, Command: id.Info().Name, Args: b.veil.args(id, shownArgs(id, o.Begins)),
+		Took: o.Own(), Total: o.Waited + o.Took, Waited: o.Waited, Ahead: o.Ahead,
+		Address: o.Client.String(), Name: short(o.Name), KeyID: o.Principal.KeyID, SessionID: b.session(o.Session),
+		DB: o.DB, Size: o.Size, ReplySize: o.ReplySize, Error: o.Code,
 	}
 }
 

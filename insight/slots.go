@@ -2,9 +2,11 @@ package insight
 
 import (
 	"container/list"
+	"net/netip"
 	"time"
 
 	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/tenant"
 )
 
 // minute is how long a period is, in nanoseconds: what is told is about the one that is
@@ -95,7 +97,7 @@ func (s *slots) drop(at *list.Element) {
 // period is what was seen of an instance in a minute.
 type period struct {
 	keys    sketch[key]
-	clients sketch[Client]
+	clients sketch[client]
 	writes  biggest // commands
 	replies biggest
 }
@@ -111,31 +113,41 @@ func (p *period) room() int {
 	return p.keys.room() + p.clients.room() + p.writes.room() + p.replies.room()
 }
 
-// sample counts a command for its key and its client.
-func (p *period) sample(s *slots, e *Event, k key) {
-	n := uint64(e.Weight) //nolint:gosec // above 0
+// sample counts n commands of which one was seen, for its key and its client.
+func (p *period) sample(s *slots, o *tenant.Observed, k key, n uint64) {
 	before := p.room()
 	if k.known {
 		if item, fresh := p.keys.add(k.hash, n); fresh {
 			item.become(k)
 		}
 	}
-	item, _ := p.clients.add(uint64(e.Client.ID), n) //nolint:gosec // an id
-	*item = e.Client
-	item.Name = short(e.Client.Name)
+	item, _ := p.clients.add(uint64(o.Session), n) //nolint:gosec // an id
+	*item = clientOf(o)
 	s.used += p.room() - before
 }
 
 // measure takes note of a command or reply of many bytes.
-func (p *period) measure(s *slots, e *Event, k key) {
+func (p *period) measure(s *slots, o *tenant.Observed, k key) {
 	before := p.room()
-	if e.Size >= Big && e.ID.Info().Flags&command.FlagWrite != 0 {
-		p.writes.offer(e, k, k.hash, e.Size)
+	if o.Size >= Big && command.ID(o.Command).Info().Flags&command.FlagWrite != 0 {
+		p.writes.offer(o, k, k.hash, o.Size)
 	}
-	if e.ReplySize >= Big {
-		p.replies.offer(e, k, k.hash^uint64(e.ID)<<48, e.ReplySize)
+	if o.ReplySize >= Big {
+		p.replies.offer(o, k, k.hash^uint64(o.Command)<<48, o.ReplySize)
 	}
 	s.used += p.room() - before
+}
+
+// client is who sent a command.
+type client struct {
+	session int64
+	addr    netip.AddrPort
+	name    string // as of CLIENT SETNAME
+	key     string // the API key's id
+}
+
+func clientOf(o *tenant.Observed) client {
+	return client{session: o.Session, addr: o.Client, name: short(o.Name), key: o.Principal.KeyID}
 }
 
 // key is a key that a command names. What a sketch or a list keeps has bytes of its own.

@@ -34,8 +34,8 @@ type slowItem struct {
 	turn *list.Element // of slowLog.all
 }
 
-func newSlowLog(most int) slowLog {
-	return slowLog{max: most, logs: map[string]*instanceLog{}, all: list.New()}
+func newSlowLog() slowLog {
+	return slowLog{logs: map[string]*instanceLog{}, all: list.New()}
 }
 
 func (s *slowLog) add(instance string, e tenant.SlowEntry) {

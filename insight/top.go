@@ -77,7 +77,7 @@ func (p *period) clone() *period {
 // merge makes one of what the loops have.
 func (b *Book) merge(views []view) tenant.Top {
 	keys := merger[key]{all: map[uint64]*mergedCount[key]{}}
-	clients := merger[Client]{all: map[uint64]*mergedCount[Client]{}}
+	clients := merger[client]{all: map[uint64]*mergedCount[client]{}}
 	var writes, replies biggestOf
 	top := tenant.Top{Every: int(b.sample.Load())}
 	for _, v := range views {
@@ -95,7 +95,7 @@ func (b *Book) merge(views []view) tenant.Top {
 	}
 	for _, r := range frequent(&clients, per) {
 		c := r.item
-		top.Clients = append(top.Clients, tenant.BusyClient{SessionID: b.session(c.ID), Address: c.Addr.String(), Name: c.Name, KeyID: c.KeyID, Rate: r.rate, Error: r.off})
+		top.Clients = append(top.Clients, tenant.BusyClient{SessionID: b.session(c.session), Address: c.addr.String(), Name: c.name, KeyID: c.key, Rate: r.rate, Error: r.off})
 	}
 	top.BigKeys, top.BigReplies = b.tell(writes), b.tell(replies)
 	return top
@@ -158,7 +158,7 @@ func (b *Book) tell(m biggestOf) (list []tenant.BigCommand) {
 	for _, item := range m {
 		c := tenant.BigCommand{
 			Command: item.id.Info().Name, Cut: item.key.cut, DB: item.key.db, Bytes: int64(item.bytes), At: item.at,
-			SessionID: b.session(item.client.ID), Address: item.client.Addr.String(), Name: item.client.Name, KeyID: item.client.KeyID,
+			SessionID: b.session(item.client.session), Address: item.client.addr.String(), Name: item.client.name, KeyID: item.client.key,
 		}
 		if item.key.known {
 			c.Key = b.veil.show(string(item.key.text))

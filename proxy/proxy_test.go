@@ -89,8 +89,9 @@ func startProxy(t *testing.T, st fixed) string {
 		Dial:        pool.DialConfig{Attempts: 2, RetryDelay: 50 * time.Millisecond, Timeout: 2 * time.Second},
 		IdleTimeout: time.Minute, StallTimeout: time.Minute, PinnedWait: time.Second,
 	}
+	book := newBook(t)
 	core := &Core{
-		Ctx: t.Context(), Clock: l, Auth: service, Limiters: ratelimit.New(ratelimit.Defaults{RPS: 100}), Metrics: m.Loop(0), SlowLog: newBook(t),
+		Ctx: t.Context(), Clock: l, Auth: service, Limiters: ratelimit.New(ratelimit.Defaults{RPS: 100}), Metrics: m.Loop(0), SlowLog: book,
 		IDs: new(atomic.Int64), Log: log,
 		Left: func() {}, Limits: Limits{MaxCommand: 64 << 20, MaxOutput: 64 << 20, AuthTimeout: 10 * time.Second},
 		After: func(d time.Duration, fn func()) Timer { return l.After(d, fn) },
@@ -98,6 +99,7 @@ func startProxy(t *testing.T, st fixed) string {
 			go func() { l.Post(work()) }()
 		},
 	}
+	core.Observers = []Observer{book.AddLoop(l, func(string) {})}
 	links := pool.New(t.Context(), cfg, l, pool.NewSlots(8, 100), pool.NewDialer(cfg.Dial, log, m), m, core.Meter, log)
 	core.Links = links
 	core.Topologies = pool.NewTopologies(t.Context(), cfg.Dial, log, m, func(of *pool.Topology, gone []pool.Backend) {

@@ -1,15 +1,22 @@
 package proxy
 
 import (
+	"math"
+	"net"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/respgate/respgate/insight"
 	"github.com/respgate/respgate/internal/testbed"
 )
 
-// newBook returns what a core is made with.
+// newBook returns what a core is made with: every command is slow.
 func newBook(t testing.TB) *insight.Book {
 	t.Helper()
 	book, err := insight.New(insight.Config{Proxy: "proxy1", MaxLen: 128, Sample: 1})
@@ -21,11 +28,11 @@ func newBook(t testing.TB) *insight.Book {
 
 // TestSlowlogTalksAsRedisDoes: what is no entry is answered as by Redis, to the byte.
 func TestSlowlogTalksAsRedisDoes(t *testing.T) {
-	redis := testbed.Redis(t)
+	server := testbed.Redis(t)
 	st := fixed{}
-	key := st.grant("acme", redis.Addr, 0, "")
+	key := st.grant("acme", server.Addr, 0, "")
 	addr := startProxy(t, st)
-	if err := redis.Client().ConfigSet(t.Context(), "slowlog-log-slower-than", "-1").Err(); err != nil {
+	if err := server.Client().ConfigSet(t.Context(), "slowlog-log-slower-than", "-1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
@@ -33,8 +40,8 @@ func TestSlowlogTalksAsRedisDoes(t *testing.T) {
 		"SLOWLOG LEN", "SLOWLOG LEN x", "slowlog reset", "SLOWLOG RESET x", "SLOWLOG HELP", "SLOWLOG HELP x", "SLOWLOG Nosuch", "SLOWLOG nosuch x",
 	} {
 		for _, hello := range []string{"HELLO 2", "HELLO 3"} {
-			want := lastReply(talk(t, redis.Addr, hello+"\r\n"+line+"\r\nECHO end\r\nQUIT\r\n"))
-			got := lastReply(talk(t, addr, hello+" AUTH cache "+key+"\r\n"+line+"\r\nECHO end\r\nQUIT\r\n"))
+			want := lastReply(talk(t, server.Addr, hello+" SETNAME the-end\r\n"+line+"\r\nCLIENT GETNAME\r\nQUIT\r\n"))
+			got := lastReply(talk(t, addr, hello+" AUTH cache "+key+" SETNAME the-end\r\n"+line+"\r\nCLIENT GETNAME\r\nQUIT\r\n"))
 			if got != want {
 				t.Errorf("%s, %s:\ngot  %s\nwant %s", hello, line, got, want)
 			}
@@ -42,18 +49,18 @@ func TestSlowlogTalksAsRedisDoes(t *testing.T) {
 	}
 }
 
-// lastReply is what has come between HELLO's answer, which ends with the modules, and ECHO's.
+// lastReply is what has come between HELLO's answer, which ends with the modules, and the name.
 func lastReply(talked string) string {
 	_, rest, _ := strings.Cut(talked, "modules|*0|")
-	reply, _, _ := strings.Cut(rest, "$3|end|")
+	reply, _, _ := strings.Cut(rest, "$7|the-end|")
 	return reply
 }
 
 func TestSlowlogConversations(t *testing.T) {
 	st := fixed{}
-	redis := testbed.Redis(t).Addr
-	key, strict, without := st.grant("acme", redis, 0, ""), st.grant("acme", redis, 0, "+get"), st.grant("acme", redis, 0, "+@all -slowlog|reset")
-	limited := st.grant("acme", redis, 2, "")
+	backend := testbed.Redis(t).Addr
+	key, strict, without := st.grant("acme", backend, 0, ""), st.grant("strict", backend, 0, "+get"), st.grant("without", backend, 0, "+@all -slowlog|reset")
+	limited := st.grant("limited", backend, 2, "")
 	addr := startProxy(t, st)
 	for _, c := range []struct{ name, in, want string }{
 		{"not authenticated", "SLOWLOG GET\r\nQUIT\r\n", "-NOAUTH Authentication required.|+OK|"},
@@ -71,4 +78,79 @@ func TestSlowlogConversations(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSlowlogIsRedises: what took long is told in the form, the order and the words of a Redis,
+// in both versions of the protocol.
+func TestSlowlogIsRedises(t *testing.T) {
+	server := testbed.Redis(t)
+	ctx := t.Context()
+	if err := server.Client().ConfigSet(ctx, "slowlog-log-slower-than", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	st := fixed{}
+	key := st.grant("acme", server.Addr, 0, "+@all")
+	addr := startProxy(t, st)
+	long := strings.Repeat("x", 250)
+	many := append([]any{"DEL"}, slices.Repeat([]any{"k"}, 33)...)
+	for _, proto := range []int{2, 3} {
+		var told [2][]any
+		for i, opt := range []*redis.Options{{Addr: server.Addr}, {Addr: addr, Username: "cache", Password: key}} {
+			opt.Protocol, opt.ClientName, opt.DisableIdentity, opt.PoolSize = proto, "bob", true, 1
+			c := redis.NewClient(opt)
+			defer c.Close()
+			if err := c.Do(ctx, "SLOWLOG", "RESET").Err(); err != nil {
+				t.Fatal(err)
+			}
+			for _, args := range [][]any{
+				{"SET", "k", long}, {"gEt", "k"}, {"LPUSH", "k", "wrong type"}, {"MSET", "a", "1", "b", ""}, many, {"EVAL", "return 1", "0"},
+				{"CONFIG", "SET", "masterauth", "secret", "maxmemory", "0"}, {"ACL", "SETUSER", "bob", ">secret"}, {"PING"}, {"SETEX", "k", "10", long[:128]},
+			} {
+				_ = c.Do(ctx, args...).Err() // some are to fail
+			}
+			if err := c.Set(ctx, "more", "v", 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+			entries, err := c.Do(ctx, "SLOWLOG", "GET", "-1").Slice()
+			if err != nil {
+				t.Fatal(err)
+			}
+			told[i] = alike(t, entries)
+			if few, err := c.Do(ctx, "SLOWLOG", "GET").Slice(); err != nil || len(few) != 10 {
+				t.Errorf("RESP%d, %s: SLOWLOG GET tells %d, %v, want 10", proto, opt.Addr, len(few), err)
+			}
+			if typed, err := c.SlowLogGet(ctx, 1).Result(); err != nil || len(typed) != 1 || typed[0].ClientName != "bob" || time.Since(typed[0].Time) > time.Minute {
+				t.Errorf("RESP%d, %s: a client library is told %+v, %v", proto, opt.Addr, typed, err)
+			}
+		}
+		if len(told[0]) != 11 || !reflect.DeepEqual(told[1], told[0]) {
+			t.Errorf("RESP%d:\ngot  %q\nwant %q", proto, told[1], told[0])
+		}
+	}
+}
+
+// alike is what does not differ from run to run of an answer to SLOWLOG GET: of each entry the
+// arguments and the client's name. What Redis logs and a proxy answers itself is left out.
+func alike(t *testing.T, entries []any) (all []any) {
+	t.Helper()
+	last := int64(math.MaxInt64)
+	for _, e := range entries {
+		e, ok := e.([]any)
+		if !ok || len(e) != 6 {
+			t.Fatalf("an entry is %q", e)
+		}
+		id, when, took := e[0].(int64), e[1].(int64), e[2].(int64)
+		if off := time.Since(time.Unix(when, 0)); id >= last || off < -time.Second || off > time.Minute || took < 0 || took > 10e6 {
+			t.Errorf("after %d there is entry %d of %v, which took %d", last, id, off, took)
+		}
+		last = id
+		if host, _, err := net.SplitHostPort(e[4].(string)); err != nil || host != "127.0.0.1" {
+			t.Errorf("the client's address is %q", e[4])
+		}
+		args := e[3].([]any)
+		if name := strings.ToLower(args[0].(string)); name != "slowlog" && name != "hello" && name != "client" {
+			all = append(all, []any{args, e[5]})
+		}
+	}
+	return all
 }

@@ -173,7 +173,7 @@ type InsightConfig struct {
 
 // insight is what a proxy with that id keeps of what stands out.
 func (c Config) insight(proxy string) insight.Config {
-	return insight.Config{Proxy: proxy, MaxLen: c.SlowLog.MaxLen, Sample: c.Insight.Sample, HashKeys: c.Insight.HashKeys}
+	return insight.Config{Proxy: proxy, Threshold: c.SlowLog.Threshold, MaxLen: c.SlowLog.MaxLen, Sample: c.Insight.Sample, HashKeys: c.Insight.HashKeys}
 }
 
 // TracingConfig is where spans go; nowhere while Endpoint is "".

@@ -90,6 +90,7 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 			},
 			Left: func() { d.clients.Add(-1) },
 		}
+		core.Observers = []proxy.Observer{d.book.AddLoop(l, func(label string) { core.Metrics.Tenant(label).SlowLogged() })}
 		links := pool.New(ctx, cfg.Pool.links(), l, d.slots, d.dialer, linkCounter{m, &d.links}, core.Meter, log)
 		core.Links = links
 		home := &lane{loop: l, core: core, pool: links}
@@ -144,6 +145,7 @@ func (d *dataPlane) reconfigure(cfg Config) {
 	d.book.SetConfig(cfg.insight(d.id))
 	d.everywhere(func(l *lane) {
 		l.core.SetLimits(cfg.Limits.client())
+		l.core.Rewatch()
 		l.pool.SetConfig(cfg.Pool.links())
 	}, func() {})
 }
