@@ -42,7 +42,7 @@ func (b *Book) Top(ctx context.Context, instance string) (tenant.Top, error) {
 // view copies what the loop has of an instance.
 func (l *Loop) view(instance string) view {
 	now := l.home.Nanos()
-	v := view{window: now - max(0, now/minute-1)*minute}
+	v := view{window: max(now-max(0, now/minute-1)*minute, int64(time.Second))}
 	l.slots.expire(now)
 	at := l.slots.watches[instance]
 	if at == nil {

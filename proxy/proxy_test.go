@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/insight"
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
@@ -79,6 +80,12 @@ func parts(t testing.TB, st fixed, log *slog.Logger) (*metrics.Metrics, *auth.Se
 // startProxy serves the store's keys on one event loop and returns its address.
 func startProxy(t *testing.T, st fixed) string {
 	t.Helper()
+	return startProxyWith(t, st, newBook(t))
+}
+
+// startProxyWith is startProxy with a book that what stands out is noted in.
+func startProxyWith(t *testing.T, st fixed, book *insight.Book) string {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	l, err := loop.New(log)
 	if err != nil {
@@ -89,7 +96,6 @@ func startProxy(t *testing.T, st fixed) string {
 		Dial:        pool.DialConfig{Attempts: 2, RetryDelay: 50 * time.Millisecond, Timeout: 2 * time.Second},
 		IdleTimeout: time.Minute, StallTimeout: time.Minute, PinnedWait: time.Second,
 	}
-	book := newBook(t)
 	core := &Core{
 		Ctx: t.Context(), Clock: l, Auth: service, Limiters: ratelimit.New(ratelimit.Defaults{RPS: 100}), Metrics: m.Loop(0), SlowLog: book,
 		IDs: new(atomic.Int64), Log: log,

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"math"
 	"net"
 	"reflect"
@@ -154,3 +155,49 @@ func alike(t *testing.T, entries []any) (all []any) {
 	}
 	return all
 }
+
+// TestWhatStandsOutIsSeen has real clients use some keys more than others.
+func TestWhatStandsOutIsSeen(t *testing.T) {
+	st := fixed{}
+	key := st.grant("acme", testbed.Redis(t).Addr, 0, "")
+	book := newBook(t)
+	addr := startProxyWith(t, st, book)
+	ctx := t.Context()
+	client := func(name string) *redis.Client {
+		c := redis.NewClient(&redis.Options{Addr: addr, Password: key, ClientName: name, DisableIdentity: true, PoolSize: 1, DB: 1})
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	busy, calm := client("busy"), client("calm")
+	if err := calm.Set(ctx, "large", strings.Repeat("v", 3*insight.Big), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		pipe := busy.Pipeline()
+		pipe.HGet(ctx, "hot", "f")
+		pipe.Get(ctx, fmt.Sprint("warm", i%2))
+		_, _ = pipe.Exec(ctx) // there are no such keys
+	}
+	if n, err := calm.Get(ctx, "large").Result(); err != nil || len(n) != 3*insight.Big {
+		t.Fatalf("got %d bytes, %v", len(n), err)
+	}
+	got, err := book.Top(ctx, "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := got.HotKeys; len(h) != 4 || h[0].Key != "hot" || h[0].DB != 1 || math.Abs(h[0].Rate/h[1].Rate-2) > 0.01 || h[3].Key != "large" {
+		t.Errorf("hot keys are %+v", h)
+	}
+	if c := got.Clients; len(c) != 2 || c[0].Name != "busy" || c[1].Name != "calm" || c[0].KeyID != keyIDOf(key) || c[0].Rate < 50*c[1].Rate || !strings.HasPrefix(c[0].SessionID, "proxy1-") {
+		t.Errorf("clients are %+v", c)
+	}
+	if b := got.BigKeys; len(b) != 1 || b[0].Command != "set" || b[0].Key != "large" || b[0].Bytes < 3*insight.Big || b[0].Name != "calm" {
+		t.Errorf("big keys are %+v", b)
+	}
+	if b := got.BigReplies; len(b) != 1 || b[0].Command != "get" || b[0].Key != "large" || b[0].Bytes < 3*insight.Big {
+		t.Errorf("big replies are %+v", b)
+	}
+}
+
+// keyIDOf is the id in a key's text.
+func keyIDOf(key string) string { return key[3:15] }

@@ -33,7 +33,8 @@ type SlowEntry struct {
 // Top is what stands out among an instance's commands at a proxy of late. The lists are in
 // order, what stands out most first.
 type Top struct {
-	// Window is the time until now that it is about: one to two minutes, less after a start.
+	// Window is the time until now that it is about: one to two minutes, less after a start,
+	// but at least a second.
 	Window time.Duration
 	// Every is how many commands one is looked at of, at random, for HotKeys and Clients; 0 is
 	// none: both are empty then.
