@@ -198,7 +198,7 @@ func TestWhatIsSlow(t *testing.T) {
 			}
 			want := tenant.Watch{Slow: c.threshold}
 			if c.maxLen == 0 {
-				want.Slow = -1
+				want.Slow = off
 			}
 			if got := l.Watch(&bob.Route); got != want {
 				t.Errorf("watches %+v, want %+v", got, want)

@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"hash/maphash"
+	"math"
 	mathrand "math/rand/v2"
 	"strconv"
 	"sync/atomic"
@@ -58,7 +59,7 @@ func New(cfg Config) (*Book, error) {
 // SetConfig changes Threshold, MaxLen and Sample. What the loops want to watch changes too.
 func (b *Book) SetConfig(cfg Config) {
 	if cfg.MaxLen == 0 {
-		cfg.Threshold = -1
+		cfg.Threshold = off
 	}
 	b.threshold.Store(int64(cfg.Threshold))
 	b.sample.Store(int64(cfg.Sample))
@@ -104,6 +105,9 @@ func (l *Loop) Watch(r *tenant.Route) tenant.Watch {
 	}
 	return w
 }
+
+// off is the threshold where there is no slow log, whatever an instance says.
+const off = time.Duration(math.MinInt64)
 
 // slowFrom is from how long on an instance's commands are slow; negative: none is.
 func (b *Book) slowFrom(*tenant.Route) time.Duration { return time.Duration(b.threshold.Load()) }
