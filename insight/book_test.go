@@ -236,7 +236,7 @@ func TestWeights(t *testing.T) {
 	if got := top(t, b, "cache"); len(got.HotKeys)+len(got.Clients)+len(got.BigReplies) != 0 {
 		t.Errorf("what nobody wants is counted: %+v", got)
 	}
-	b.SetConfig(Config{Sample: 7, Threshold: -1})
+	b.SetConfig(Config{Sample: 7, MaxLen: 1, Threshold: -1})
 	if got, want := l.Watch(&bob.Route), (tenant.Watch{Every: 7, Slow: -1, Big: Big}); got != want {
 		t.Errorf("watches %+v, want %+v", got, want)
 	}
