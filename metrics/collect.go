@@ -19,6 +19,7 @@ var (
 	descClients  = desc("client_connections", "Authenticated clients.", "tenant")
 	descBytes    = desc("client_bytes_total", "Bytes from (in) and to (out) clients.", "tenant", "direction")
 	descRetries  = desc("redis_command_retries_total", "Commands sent again, by why; denied: not sent again, since there were too many.", "tenant", "reason")
+	descSlow     = desc("slowlog_entries_total", "Commands put into the slow log of their instance.", "tenant")
 	descLimited  = desc("rate_limited_commands_total", "Commands refused by the limit of their key or organization.", "tenant")
 )
 
@@ -28,7 +29,7 @@ type tenantMetrics Metrics
 // Describe implements prometheus.Collector.
 func (m *tenantMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descLimited,
+		descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descSlow, descLimited,
 		descLinks, descWaiting, descExhausted, descAttempts, descDelayed, descBreaker, descLooks,
 	} {
 		ch <- d
@@ -138,6 +139,7 @@ func (s *sums) collect(ch chan<- prometheus.Metric, label string) {
 	counter(descBytes, s.counters[atIn], label, "in")
 	counter(descBytes, s.counters[atOut], label, "out")
 	counter(descLimited, s.counters[atLimited], label)
+	counter(descSlow, s.counters[atSlow], label)
 	for i, t := range tallies {
 		v := float64(s.gauges[i])
 		if t.kind == prometheus.CounterValue {

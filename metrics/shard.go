@@ -42,6 +42,7 @@ type Tenant struct {
 	clients  atomic.Int64
 	in, out  atomic.Uint64
 	limited  atomic.Uint64
+	slow     atomic.Uint64
 
 	mu      sync.Mutex
 	errors  map[errorKey]uint64
@@ -163,6 +164,9 @@ func (t *Tenant) Retry(r Retry) {
 
 // Clients counts clients that come (1) and go (-1).
 func (t *Tenant) Clients(delta int) { t.clients.Add(int64(delta)) }
+
+// SlowLogged counts a command that is put into the tenant's slow log.
+func (t *Tenant) SlowLogged() { t.slow.Add(1) }
 
 // RateLimited counts n commands refused by the limit.
 func (t *Tenant) RateLimited(n int) { t.limited.Add(uint64(n)) } //nolint:gosec // n counts

@@ -15,7 +15,8 @@ const (
 	atIn      = atPhases + int(numPhases)*numDuration
 	atOut     = atIn + 1
 	atLimited = atIn + 2
-	atRetries = atIn + 3
+	atSlow    = atIn + 3
+	atRetries = atIn + 4
 	atTallies = atRetries + int(numRetries)
 	numSums   = atTallies + int(numTallies)
 )
@@ -71,6 +72,7 @@ func (s *sums) countShard(t *Tenant) {
 	s.counters[atIn] += t.in.Load()
 	s.counters[atOut] += t.out.Load()
 	s.counters[atLimited] += t.limited.Load()
+	s.counters[atSlow] += t.slow.Load()
 	s.clients += t.clients.Load()
 	t.mu.Lock()
 	defer t.mu.Unlock()

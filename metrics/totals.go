@@ -8,6 +8,7 @@ type Totals struct {
 	Commands [command.NumTop]uint64 // by top-level command; those that are not known at command.Other
 	Errors   uint64                 // commands answered with an error, refused ones too
 	Limited  uint64                 // of these, the ones refused by a limit
+	Slow     uint64                 // commands put into the slow log
 	In, Out  uint64                 // bytes from and to clients
 	Phases   [numPhases]Durations
 	Clients  int64 // that there are now, as links
@@ -34,7 +35,7 @@ func (m *Metrics) Totals(label string, t *Totals) {
 	for _, n := range s.errors {
 		t.Errors += n
 	}
-	t.Limited, t.In, t.Out = s.counters[atLimited], s.counters[atIn], s.counters[atOut]
+	t.Limited, t.In, t.Out, t.Slow = s.counters[atLimited], s.counters[atIn], s.counters[atOut], s.counters[atSlow]
 	for p := range numPhases {
 		t.Phases[p] = durationsOf(s.phase(p))
 	}

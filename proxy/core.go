@@ -62,6 +62,7 @@ type Core struct {
 	Topologies *pool.Topologies
 	Everywhere Everywhere // nil: there is no other loop
 	Metrics    *metrics.Loop
+	SlowLog    SlowLog
 	IDs        *atomic.Int64 // the last client's id
 	Left       func()        // a client is gone, and its descriptor is closed
 	Limits     Limits

@@ -54,10 +54,17 @@ func (m *meter) Watch() *tenant.Watch { return &m.watch }
 // Saw implements pool.Meter.
 func (m *meter) Saw(sight *pool.Sight) {
 	s := sessionOf(sight.Owner)
-	if s == nil || s.closed || s.meter != m {
+	if s == nil {
 		return
 	}
-	o := s.observed(sight.ID)
+	who := s.principal
+	if s.closed {
+		who = s.was // a client may give up, and just then it is worth knowing why
+	}
+	if who == nil || who.Route.InstanceID != m.route.InstanceID {
+		return
+	}
+	o := s.observed(sight.ID, who, m)
 	o.Why, o.Begins, o.Size, o.Reply, o.ReplySize = sight.Why, sight.Command, sight.Size, sight.Reply, sight.ReplySize
 	o.Waited, o.Took, o.Ahead = sight.Waited, sight.Took(), sight.Ahead
 	if b := sight.Reply; len(b) == sight.ReplySize && (b[0] == '-' || b[0] == '!') {
@@ -85,10 +92,10 @@ func asksElsewhere(o pool.Owner) bool {
 
 // observed is what the session knows of a command that is looked at. There is one for all,
 // so that none is allocated.
-func (s *Session) observed(id command.ID) *tenant.Observed {
+func (s *Session) observed(id command.ID, who *tenant.Principal, m *meter) *tenant.Observed {
 	o := &s.core.seen
 	*o = tenant.Observed{
-		Every: s.meter.watch.Every, Principal: s.principal, Session: s.id, Client: s.addr, Name: s.name, DB: s.db,
+		Every: m.watch.Every, Principal: who, Session: s.id, Client: s.addr, Name: s.name, DB: s.db,
 		Command: uint16(id), At: s.core.Clock.Now(),
 	}
 	return o
@@ -97,7 +104,12 @@ func (s *Session) observed(id command.ID) *tenant.Observed {
 // show tells the observers.
 func (s *Session) show(o *tenant.Observed) {
 	for _, observer := range s.core.Observers {
-		if written := observer.Saw(o); written != nil {
+		written := observer.Saw(o)
+		switch {
+		case written == nil:
+		case s.closed:
+			written(o.At)
+		default:
 			if len(s.awaited) == maxAwaited {
 				s.wrote()
 			}
@@ -121,7 +133,7 @@ func (s *Session) showRefusal(id command.ID, code string) {
 	if s.meter == nil || !s.meter.watch.Failed || s.closed {
 		return
 	}
-	o := s.observed(id)
+	o := s.observed(id, s.principal, s.meter)
 	o.Why, o.Code, o.Refused = tenant.WhyFailed, code, true
 	s.show(o)
 }

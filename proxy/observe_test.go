@@ -65,6 +65,23 @@ func TestObserversSeeCommands(t *testing.T) {
 	}
 }
 
+// TestCommandsOfClientsThatHaveLeftAreSeen has one give up before its command is answered.
+func TestCommandsOfClientsThatHaveLeftAreSeen(t *testing.T) {
+	st := fixed{}
+	key := st.grant("acme", "127.0.0.1:1", 0, "")
+	d := newDesk(t, st)
+	n := &notebook{watch: tenant.Watch{Every: 1, Slow: -1}}
+	d.core.Observers = []Observer{n}
+	d.send("AUTH " + key + "\r\nGET a\r\n")
+	link := d.session.link
+	d.session.Closed(nil)
+	link.Data([]byte("+1\r\n"))
+	n.expect(t, `acme/cache 1 get "*2\r\n$3\r\nGET\r\n$1\r\na\r\n" 20/4  refused=false`)
+	if n.written != 1 {
+		t.Errorf("told %d times that it is over, want once", n.written)
+	}
+}
+
 // TestAwaitedIsBounded has a client not read.
 func TestAwaitedIsBounded(t *testing.T) {
 	st := fixed{}

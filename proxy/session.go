@@ -92,6 +92,7 @@ type Session struct {
 
 	handle    *auth.Handle // nil: not authenticated
 	principal *tenant.Principal
+	was       *tenant.Principal // of a session that is closed, and may still be owed replies
 	backend   pool.Backend
 	buckets   buckets
 	meter     *meter
@@ -356,6 +357,7 @@ func (s *Session) Closed(err error) {
 	s.noteDrop(err)
 	s.wrote()
 	s.core.Seats.move(s.principal, nil)
+	s.was = s.principal
 	s.leave()
 	s.keep(-s.kept)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/viper"
 
+	"github.com/respgate/respgate/insight"
 	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/tenant"
 )
@@ -33,6 +34,8 @@ type Config struct {
 	Audit     AuditConfig
 	Usage     UsageConfig
 	Metrics   MetricsConfig
+	SlowLog   SlowLogConfig
+	Insight   InsightConfig
 	Tracing   TracingConfig
 	SecretKey tenant.Secret // RESPGATE_SECRET_KEY; "" or at least 32 bytes
 
@@ -160,6 +163,23 @@ type UsageConfig struct {
 // MetricsConfig bounds what /metrics has.
 type MetricsConfig struct {
 	MaxTenants int // instances with series of their own; 0: all
+}
+
+// SlowLogConfig says which commands are slow and how many of each instance are kept.
+type SlowLogConfig struct {
+	Threshold time.Duration // those that took their backend so long, or longer; negative: none
+	MaxLen    int           // the newest of an instance; 0: none
+}
+
+// InsightConfig says how hot keys and busy clients are looked for.
+type InsightConfig struct {
+	Sample   int  // one command in so many is looked at, besides the big ones; 0: none at all
+	HashKeys bool // keys and arguments are told as keyed hashes only
+}
+
+// insight is what a proxy with that id keeps of what stands out.
+func (c Config) insight(proxy string) insight.Config {
+	return insight.Config{Proxy: proxy, Threshold: c.SlowLog.Threshold, MaxLen: c.SlowLog.MaxLen, Sample: c.Insight.Sample, HashKeys: c.Insight.HashKeys}
 }
 
 // TracingConfig is where spans go; nowhere while Endpoint is "".
