@@ -40,6 +40,7 @@ type Metrics struct {
 	lifecycle    lifecycle
 	books        books
 	store        watchedStore
+	traces       traces
 
 	mu   sync.Mutex
 	open map[openLinks]int
@@ -61,7 +62,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(),
+		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(), traces: newTraces(),
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
@@ -101,6 +102,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	}
 	all = append(all, m.lifecycle.collectors()...)
 	all = append(all, m.books.collectors()...)
+	all = append(all, m.traces.collectors()...)
 	for _, g := range m.totals {
 		all = append(all, g)
 	}
@@ -245,8 +247,9 @@ func (m *Metrics) Query(name string, took time.Duration, err error) {
 	m.queryTime.WithLabelValues(name).Observe(took.Seconds())
 }
 
-// HTTP counts an HTTP request; path is the route's pattern.
-func (m *Metrics) HTTP(method, path string, status int, took time.Duration) {
+// HTTP counts an HTTP request; path is the route's pattern, trace the id of its trace, "" where
+// it has none.
+func (m *Metrics) HTTP(method, path string, status int, took time.Duration, _ string) {
 	code := strconv.Itoa(status)
 	m.httpRequests.WithLabelValues(method, path, code).Inc()
 	if status >= 400 {

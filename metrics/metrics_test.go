@@ -89,7 +89,7 @@ func used(t testing.TB) *prometheus.Registry {
 	m.GuessThrottled("address")
 	m.Refused(RefusedOrg)
 	m.Query("grant", 2*time.Millisecond, errors.New("away"))
-	m.HTTP("GET", "/health", 503, time.Millisecond)
+	m.HTTP("GET", "/health", 503, time.Millisecond, "")
 	m.Loop(0).Dropped(DroppedMemory)
 	m.Loop(1).Dropped(DroppedMemory)
 	m.Refused(RefusedClients)
@@ -99,6 +99,9 @@ func used(t testing.TB) *prometheus.Registry {
 	m.AuditEvent("key.bad")
 	m.AuditEventsLost(3)
 	m.UsageLost(2)
+	m.ExpectSpans([]string{"ratio", "slow"}, []string{"rate", "queue"})
+	m.Traced("slow")
+	m.TraceDropped("queue", 5)
 	m.WatchStore(func() time.Duration { return 90 * time.Second }, func() tenant.Connections {
 		return tenant.Connections{InUse: 3, Idle: 5, Waits: 7, Waited: 250 * time.Millisecond}
 	})

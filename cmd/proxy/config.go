@@ -156,12 +156,6 @@ type UsageConfig struct {
 	Keep time.Duration // 0 is for ever
 }
 
-// TracingConfig is where spans go; nowhere while Endpoint is "".
-type TracingConfig struct {
-	Endpoint    string
-	SampleRatio float64 // 0 to 1
-}
-
 // EventLoops is the number of event loops to run: Loops or, when that is 0, half
 // of the usable cores and at least one, since the kernel's network work needs the
 // rest.
@@ -300,6 +294,9 @@ func (c Config) validate() error {
 	}
 	if c.HTTP.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		return fmt.Errorf("http.listen: %s is taken by listen already", c.Listen)
+	}
+	if err := c.Tracing.check(); err != nil {
+		return err
 	}
 	for _, files := range c.certificateFiles() {
 		if err := files.check(); err != nil {

@@ -54,11 +54,11 @@ type lane struct {
 // proxyIDLength is how long a proxy's id is, in base62: one in 57 billion.
 const proxyIDLength = 6
 
-// newDataPlane makes the loops; start runs them. Look-ups and dialling end with
-// ctx.
-func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
+// newDataPlane makes the loops of the proxy with that id; start runs them. Look-ups and
+// dialling end with ctx.
+func newDataPlane(ctx context.Context, id string, cfg Config, has resources, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
 	d := &dataPlane{
-		id:      auth.RandomText(proxyIDLength),
+		id:      id,
 		maxOpen: int64(has.files - has.spareFiles()), spareFiles: int64(has.spareFiles()),
 		account: loop.NewAccount(cfg.Limits.memoryBound(has.memory)), log: log, metrics: m,
 		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),

@@ -43,6 +43,7 @@ func (s *server) stages(data *dataPlane, service *auth.Service, limiters *rateli
 		always(func(next Config) { service.SetMaxStale(next.Store.MaxStale) }),
 		always(data.reconfigure),
 		always(s.remanage),
+		always(s.retrace),
 		always(func(Config) { _ = s.certs.Reload() }), // it has its own log and metrics
 	}
 }

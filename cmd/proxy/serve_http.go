@@ -21,13 +21,17 @@ const httpStopTimeout = 2 * time.Second
 
 // newHandler returns what answers HTTP requests with this configuration.
 func (s *server) newHandler(cfg Config) http.Handler {
-	return admin.New(admin.Config{
+	config := admin.Config{
 		AdminToken:   cfg.HTTP.AdminToken,
 		MetricsToken: cfg.HTTP.MetricsToken,
 		Pprof:        cfg.HTTP.Pprof,
 		API:          s.api,
 		Console:      s.console,
-	}, s.health, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError)}), s.metrics, s.log)
+	}
+	if s.tracer != nil {
+		config.Tracer = s.tracer
+	}
+	return admin.New(config, s.health, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError)}), s.metrics, s.log)
 }
 
 // swapHandler serves with the handler that was set last.

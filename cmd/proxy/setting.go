@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/respgate/respgate/tenant"
+	"github.com/respgate/respgate/tracing"
 )
 
 // setting is one key of the configuration.
@@ -99,8 +100,10 @@ func (c *Config) settings() []setting {
 
 		live(duration("usage.keep", &c.Usage.Keep, "768h", 0, 10*maxYear)),
 
-		text("tracing.endpoint", &c.Tracing.Endpoint, "", optional(notBuilt[string])),
-		ratio("tracing.sample_ratio", &c.Tracing.SampleRatio, 0.01),
+		text("tracing.endpoint", &c.Tracing.Endpoint, "", optional(func(s string) error { return tracing.CheckEndpoint(s, "") })),
+		text("tracing.protocol", &c.Tracing.Protocol, "grpc", oneOf([]string{"grpc", "http"})),
+		live(ratio("tracing.sample_ratio", &c.Tracing.SampleRatio, 0.01)),
+		live(duration("tracing.slow", &c.Tracing.Slow, "100ms", 0, time.Hour)),
 	}
 }
 
