@@ -3,7 +3,6 @@ package tracing
 import (
 	"context"
 	"math/rand/v2"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -15,136 +14,132 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/tenant"
 )
 
-// Sign is what may be remarkable of a command that is over.
-type Sign struct {
-	Every  int // it was picked at random, one in so many; 0: it was not
-	Failed bool
-	Took   time.Duration // 0 where it waited on purpose
+// Exemplars keeps the ids of traces beside what is measured. It is called on the loop's
+// goroutine.
+type Exemplars interface {
+	Exemplar(id command.ID, took time.Duration, trace string, at time.Time)
 }
 
-// Command is a command that is over, as its span tells of it. A time that is zero did not
-// come.
-type Command struct {
-	ID           command.ID
-	Reason       string // what Pick returned
-	Organization string
-	Instance     string // "organization/instance"
-	KeyID        string
-	Session      string
-	Client       netip.AddrPort
-	Database     int
-	Code         string // the first word of the error that it was answered with, where that is known; "" is none
-	Error        string // what kind of error that is; "" is none
-
-	Began   time.Time     // it was let through by its limit
-	Sent    time.Time     // it had a connection, and was sent
-	Replied time.Time     // its reply had come
-	Written time.Time     // the client's socket had taken that
-	Ahead   time.Duration // of the time between Sent and Replied, how long replies to earlier commands were still to come
-}
+// maxOpen bounds a loop's spans whose replies are on their way to clients: for more, nobody
+// waits until these read.
+const maxOpen = 1024
 
 // Loop traces the commands of one event loop, on whose goroutine it is used.
 type Loop struct {
 	*Tracer
+	exemplars  Exemplars
 	remarkable *rate.Limiter
+	open       int // spans whose replies are on their way to clients
 }
 
-// Loop returns what an event loop traces with.
-func (t *Tracer) Loop() *Loop { return &Loop{t, rate.NewLimiter(perSecond, perSecond)} }
+// Loop returns what an event loop traces with. exemplars may be nil.
+func (t *Tracer) Loop(exemplars Exemplars) *Loop {
+	return &Loop{Tracer: t, exemplars: exemplars, remarkable: rate.NewLimiter(perSecond, perSecond)}
+}
 
-// Wants returns which commands are to be looked at: one in so many at random, 0 is none, and
-// those that took so long.
-func (l *Loop) Wants() (every int, slow time.Duration) {
+// Watch returns which commands of an instance it wants to see.
+func (l *Loop) Watch(*tenant.Route) tenant.Watch {
 	s := l.sampling.Load()
-	return s.Every(), s.Slow
+	return tenant.Watch{Every: s.every(), Slow: s.Slow, Failed: true}
 }
 
-// Pick reports whether a command is to be traced, and why. Of those picked at random for
-// others too, it takes its share.
-func (l *Loop) Pick(sign Sign, now time.Time) (reason string, ok bool) {
-	s := l.sampling.Load()
-	switch {
-	case sign.Every > 0 && rand.Float64() < s.Ratio*float64(sign.Every): //nolint:gosec // no secret
-		return reasonRatio, true // it would have been, however it went
-	case sign.Failed:
-		reason = reasonFailed
-	case sign.Took >= s.Slow && sign.Took > 0:
-		reason = reasonSlow
-	default:
-		return "", false
+// Saw is told of a command, which is valid during the call. What it returns, unless it is
+// nil, ends the command's span: it is to be called once, when the client's socket has taken
+// the reply, or never will.
+func (l *Loop) Saw(o *tenant.Observed) (written func(at time.Time)) {
+	reason := l.reason(o)
+	if reason == "" {
+		return nil
 	}
-	if !l.remarkable.AllowN(now, 1) {
-		l.obs.TraceDropped(dropRate, 1)
-		return "", false
-	}
-	return reason, true
-}
-
-// Trace makes a command's span, and returns its trace's id; "" is that it is dropped.
-func (l *Loop) Trace(c *Command) (id string) {
 	if l.queue.full() {
 		l.obs.TraceDropped(dropQueue, 1)
+		return nil
+	}
+	id, took, replied, refused := command.ID(o.Command), o.Took, o.At, o.Refused
+	sent := replied.Add(-took)
+	began := sent.Add(-o.Waited)
+	name := operation(id)
+	_, span := l.tracer.Start(context.Background(), name, trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(l.attributes(o, name, reason)...))
+	mark := func(phase string, at time.Time) { span.AddEvent(phase, trace.WithTimestamp(at)) }
+	if !refused {
+		mark("limit", began)
+		mark("pool", sent)
+		mark("sent", sent)
+	}
+	mark("replied", replied)
+	if o.Code != "" {
+		span.SetStatus(codes.Error, "") // the error's words may have what the client sent
+	}
+	l.open++
+	end := func(at time.Time) {
+		l.open--
+		mark("written", at)
+		span.SetAttributes(seconds("write", at.Sub(replied)))
+		l.obs.Traced(reason)
+		span.End(trace.WithTimestamp(at))
+		if l.exemplars != nil && !refused {
+			l.exemplars.Exemplar(id, took, span.SpanContext().TraceID().String(), at)
+		}
+	}
+	if l.open > maxOpen {
+		end(replied)
+		return nil
+	}
+	return end
+}
+
+// reason is why a command is traced, "" if it is not. Of those picked at random for others
+// too, it takes its share.
+func (l *Loop) reason(o *tenant.Observed) (why string) {
+	s := l.sampling.Load()
+	switch {
+	case o.Why&tenant.WhySampled != 0 && rand.Float64() < s.Ratio*float64(o.Every): //nolint:gosec // no secret
+		return reasonRatio // it would have been, however it went
+	case o.Why&tenant.WhyFailed != 0:
+		why = reasonFailed
+	case o.Why&tenant.WhySlow != 0 && o.Took >= s.Slow:
+		why = reasonSlow
+	default:
 		return ""
 	}
-	name := operation(c.ID)
-	_, span := l.tracer.Start(context.Background(), name, trace.WithTimestamp(c.Began),
-		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(c.attributes(name)...))
-	for _, phase := range [...]struct {
-		name string
-		at   time.Time
-	}{{"limit", c.Began}, {"pool", c.Sent}, {"sent", c.Sent}, {"replied", c.Replied}, {"written", c.Written}} {
-		if !phase.at.IsZero() {
-			span.AddEvent(phase.name, trace.WithTimestamp(phase.at))
-		}
+	if !l.remarkable.AllowN(o.At, 1) {
+		l.obs.TraceDropped(dropRate, 1)
+		return ""
 	}
-	if c.Error != "" {
-		span.SetStatus(codes.Error, "")
-	}
-	l.obs.Traced(c.Reason)
-	span.End(trace.WithTimestamp(c.end()))
-	return span.SpanContext().TraceID().String()
+	return why
 }
 
-// end is when the client had its reply, as far as that is known.
-func (c *Command) end() time.Time {
-	for _, at := range [...]time.Time{c.Written, c.Replied, c.Sent} {
-		if !at.IsZero() {
-			return at
-		}
-	}
-	return c.Began
-}
-
-// attributes are a command's, by the conventions for Redis. The server's address is left out: spans may be
-// shown to tenants, who are not to learn it.
-func (c *Command) attributes(name string) []attribute.KeyValue {
-	all := append(make([]attribute.KeyValue, 0, 20),
-		semconv.DBSystemNameRedis, semconv.DBOperationName(name), semconv.DBNamespace(strconv.Itoa(c.Database)),
-		semconv.ClientAddress(c.Client.Addr().String()), semconv.ClientPort(int(c.Client.Port())),
-		attribute.String("respgate.organization", c.Organization), attribute.String("respgate.instance", c.Instance),
-		attribute.String("respgate.key.id", c.KeyID), attribute.String("respgate.session.id", c.Session),
-		attribute.String("respgate.sampled", c.Reason),
+// attributes are what there is to tell of a command, by the conventions for Redis. The
+// server's address is left out: spans may be shown to tenants, who are not to learn it.
+func (l *Loop) attributes(o *tenant.Observed, name, reason string) []attribute.KeyValue {
+	p := o.Principal
+	all := append(make([]attribute.KeyValue, 0, 16),
+		semconv.DBSystemNameRedis, semconv.DBOperationName(name), semconv.DBNamespace(strconv.Itoa(o.DB)),
+		semconv.ClientAddress(o.Client.Addr().String()), semconv.ClientPort(int(o.Client.Port())),
+		attribute.String("respgate.organization", p.Org), attribute.String("respgate.instance", p.Route.Label),
+		attribute.String("respgate.key.id", p.KeyID), attribute.String("respgate.session.id", l.proxy+"-"+strconv.FormatInt(o.Session, 10)),
+		attribute.String("respgate.traced", reason),
 	)
-	for _, phase := range [...]struct {
-		name     string
-		from, to time.Time
-	}{{"pool", c.Began, c.Sent}, {"backend", c.Sent, c.Replied}, {"write", c.Replied, c.Written}} {
-		if !phase.from.IsZero() && !phase.to.IsZero() {
-			all = append(all, attribute.Float64("respgate."+phase.name+".duration", phase.to.Sub(phase.from).Seconds()))
-		}
+	if o.Code != "" {
+		all = append(all, semconv.DBResponseStatusCode(prefix(o.Code)), semconv.ErrorTypeKey.String(o.Code))
 	}
-	if c.Ahead > 0 {
-		all = append(all, attribute.Float64("respgate.ahead.duration", c.Ahead.Seconds()))
+	if o.Refused {
+		return all
 	}
-	if c.Error != "" {
-		all = append(all, semconv.ErrorTypeKey.String(c.Error))
-	}
-	if c.Code != "" {
-		all = append(all, semconv.DBResponseStatusCode(c.Code))
+	all = append(all, seconds("pool", o.Waited), seconds("backend", o.Took))
+	if o.Ahead > 0 {
+		all = append(all, seconds("ahead", o.Ahead))
 	}
 	return all
+}
+
+// seconds tells how long a phase has taken.
+func seconds(phase string, d time.Duration) attribute.KeyValue {
+	return attribute.Float64("respgate."+phase+".duration", d.Seconds())
 }
 
 // operation is a command's name as people write it; what the table does not know is "other".
@@ -153,4 +148,13 @@ func operation(id command.ID) string {
 		return id.Info().Name
 	}
 	return strings.ToUpper(strings.ReplaceAll(id.Info().Name, "|", " "))
+}
+
+// prefix is the first word of an error that is counted with that code: respgate's own codes
+// are in lower case, and their replies begin with ERR; "other" is a word that nobody knows.
+func prefix(code string) string {
+	if code == strings.ToUpper(code) || code == "other" {
+		return code
+	}
+	return "ERR"
 }

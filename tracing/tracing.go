@@ -88,6 +88,7 @@ type Tracer struct {
 	provider *sdktrace.TracerProvider
 	tracer   trace.Tracer
 	queue    *queue
+	proxy    string // its id
 	obs      Observer
 	requests *rate.Limiter
 	store    attribute.KeyValue
@@ -143,7 +144,7 @@ func New(ctx context.Context, cfg Config, obs Observer, log *slog.Logger) (*Trac
 		provider: sdktrace.NewTracerProvider(
 			sdktrace.WithResource(about), sdktrace.WithSpanProcessor(q), sdktrace.WithSampler(sdktrace.AlwaysSample()), // who asks has decided
 		),
-		queue: q, obs: obs, requests: rate.NewLimiter(perSecond, perSecond), store: semconv.DBSystemNameSQLite,
+		queue: q, proxy: cfg.Instance, obs: obs, requests: rate.NewLimiter(perSecond, perSecond), store: semconv.DBSystemNameSQLite,
 	}
 	if cfg.Store == "postgres" {
 		t.store = semconv.DBSystemNamePostgreSQL
@@ -175,8 +176,8 @@ func (t *Tracer) Close() {
 	t.queue.end()
 }
 
-// Every is a share of all events as one in so many, which is no less of them: 0 is none.
-func (s Sampling) Every() int {
+// every is a share of all events as one in so many, which is no less of them: 0 is none.
+func (s Sampling) every() int {
 	if s.Ratio <= 0 {
 		return 0
 	}

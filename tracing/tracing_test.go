@@ -14,6 +14,7 @@ import (
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/internal/testbed/otlp"
+	"github.com/respgate/respgate/tenant"
 )
 
 // counts notes what an Observer hears.
@@ -40,6 +41,34 @@ func (c *counts) take() map[string]int {
 	all := maps.Clone(c.all)
 	clear(c.all)
 	return all
+}
+
+// get is a command whose reply has come.
+var get = tenant.Observed{
+	Principal: &tenant.Principal{KeyID: "0123456789ab", Org: "acme", Route: tenant.Route{Label: "acme/cache"}},
+	Session:   7, Client: netip.MustParseAddrPort("[2001:db8::1]:5000"), Command: uint16(command.Lookup([]byte("get"))),
+	Begins: []byte("canary"), Reply: []byte("canary"), Name: "canary", At: time.Unix(1_700_000_000, 123_456_000),
+}
+
+// show has a loop see a command that is picked at random and written at once.
+func show(l *Loop) {
+	o := get
+	o.Why, o.Every = tenant.WhySampled, 1
+	if written := l.Saw(&o); written != nil {
+		written(o.At)
+	}
+}
+
+// exemplar keeps the last one.
+type exemplar struct {
+	id    command.ID
+	took  time.Duration
+	trace string
+	at    time.Time
+}
+
+func (e *exemplar) Exemplar(id command.ID, took time.Duration, trace string, at time.Time) {
+	*e = exemplar{id, took, trace, at}
 }
 
 // open returns a tracer that exports at once, until the test ends.
@@ -106,7 +135,7 @@ func TestTracesURL(t *testing.T) {
 
 func TestEvery(t *testing.T) {
 	for ratio, want := range map[float64]int{0: 0, 1: 1, 0.5: 2, 0.4: 2, 0.01: 100, 0.99: 1, 1e-18: 1<<31 - 1} {
-		if got := (Sampling{Ratio: ratio}).Every(); got != want {
+		if got := (Sampling{Ratio: ratio}).every(); got != want {
 			t.Errorf("%v is one in %d, want %d", ratio, got, want)
 		}
 	}
@@ -115,31 +144,33 @@ func TestEvery(t *testing.T) {
 // TestCommand: everything that a span tells arrives, over both protocols, with what the
 // environment says.
 func TestCommand(t *testing.T) {
-	began := time.Unix(1_700_000_000, 123_456_000)
+	began := get.At.Add(-6 * time.Millisecond)
 	for _, protocol := range otlp.Protocols {
 		t.Run(protocol, func(t *testing.T) {
 			r := otlp.Receive(t, protocol)
 			t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-scope=acme")
 			t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=staging,service.name=other")
 			t.Setenv("OTEL_SERVICE_NAME", "edge")
-			tracer, heard := open(t, Config{Endpoint: r.URL, Protocol: protocol, Sampling: Sampling{Ratio: 1, Slow: time.Second}, Version: "v1", Instance: "Ab12Cd"}, nil)
-			id := tracer.Loop().Trace(&Command{
-				ID: command.Lookup([]byte("get")), Reason: reasonFailed, Organization: "acme", Instance: "acme/cache", KeyID: "0123456789ab", Session: "Ab12Cd-7",
-				Client: netip.MustParseAddrPort("[2001:db8::1]:5000"), Database: 3, Code: "WRONGTYPE", Error: "WRONGTYPE",
-				Began: began, Sent: began.Add(time.Millisecond), Replied: began.Add(6 * time.Millisecond), Written: began.Add(7 * time.Millisecond), Ahead: 2 * time.Millisecond,
-			})
+			tracer, heard := open(t, Config{Endpoint: r.URL, Protocol: protocol, Sampling: Sampling{Slow: time.Second}, Version: "v1", Instance: "Ab12Cd"}, nil)
+			var kept exemplar
+			loop := tracer.Loop(&kept)
+			o := get
+			o.Why, o.DB, o.Code = tenant.WhyFailed, 3, "WRONGTYPE"
+			o.Waited, o.Took, o.Ahead = time.Millisecond, 5*time.Millisecond, 2*time.Millisecond
+			loop.Saw(&o)(o.At.Add(time.Millisecond))
 			s := r.Wait(1, "the span arrives", func(otlp.Span) bool { return true })[0]
 			want := map[string]any{
 				"db.system.name": "redis", "db.operation.name": "GET", "db.namespace": "3", "db.response.status_code": "WRONGTYPE", "error.type": "WRONGTYPE",
 				"client.address": "2001:db8::1", "client.port": int64(5000), "respgate.organization": "acme", "respgate.instance": "acme/cache",
-				"respgate.key.id": "0123456789ab", "respgate.session.id": "Ab12Cd-7", "respgate.sampled": "failed",
+				"respgate.key.id": "0123456789ab", "respgate.session.id": "Ab12Cd-7", "respgate.traced": "failed",
 				"respgate.pool.duration": 0.001, "respgate.backend.duration": 0.005, "respgate.write.duration": 0.001, "respgate.ahead.duration": 0.002,
 			}
 			if !maps.Equal(s.Attributes, want) {
 				t.Errorf("its attributes are\n%v, want\n%v", s.Attributes, want)
 			}
-			if s.Name != "GET" || s.Kind != "CLIENT" || !s.Failed || s.Status != "" || s.TraceID != id || s.ParentID != "" || !s.Began.Equal(began) || s.Ended.Sub(began) != 7*time.Millisecond {
-				t.Errorf("it is %+v, of the trace %s", s, id)
+			if s.Name != "GET" || s.Kind != "CLIENT" || !s.Failed || s.Status != "" || s.TraceID != kept.trace || s.ParentID != "" || !s.Began.Equal(began) || s.Ended.Sub(began) != 7*time.Millisecond ||
+				kept.id != command.ID(o.Command) || kept.took != 5*time.Millisecond || !kept.at.Equal(o.At.Add(time.Millisecond)) {
+				t.Errorf("it is %+v, its exemplar %+v", s, kept)
 			}
 			var events []string
 			for _, e := range s.Events {
@@ -159,27 +190,45 @@ func TestCommand(t *testing.T) {
 			if got := heard.take(); !maps.Equal(got, map[string]int{"failed": 1}) {
 				t.Errorf("counted were %v", got)
 			}
+			if bytes.Contains(r.Raw(), []byte("canary")) {
+				t.Errorf("what the client sent, or was sent, is in %q", r.Raw())
+			}
 		})
 	}
 }
 
-// TestRefusedCommand: one that was not sent has no phases after the first, and no more is
-// known of it than there is.
+// TestRefusedCommand: one that was not sent has no phases before its reply.
 func TestRefusedCommand(t *testing.T) {
 	r := otlp.Receive(t, "grpc")
 	tracer, _ := open(t, Config{Endpoint: r.URL, Protocol: "grpc"}, nil)
-	began := time.Unix(1_700_000_000, 0)
-	tracer.Loop().Trace(&Command{Began: began, Client: netip.MustParseAddrPort("10.0.0.1:5"), Code: "RATELIMIT", Error: "RATELIMIT"})
-	tracer.Loop().Trace(&Command{ID: command.Lookup([]byte("config")).Sub([]byte("GET")), Began: began.Add(time.Second), Client: netip.MustParseAddrPort("10.0.0.1:5")})
-	spans := r.Wait(2, "the spans arrive", func(otlp.Span) bool { return true })
-	if s := spans[0]; s.Name != "other" || s.Attributes["db.operation.name"] != "other" || len(s.Events) != 1 || !s.Ended.Equal(began) || s.Attributes["respgate.backend.duration"] != nil {
-		t.Errorf("an unknown command that was refused: %+v", s)
+	var kept exemplar
+	loop := tracer.Loop(&kept)
+	for i, c := range []struct {
+		id                       command.ID
+		name, code, prefix, kind string
+	}{
+		{command.Other, "other", "RATELIMIT", "RATELIMIT", "RATELIMIT"},
+		{command.Lookup([]byte("config")).Sub([]byte("GET")), "CONFIG GET", "NOPERM", "NOPERM", "NOPERM"},
+		{command.Lookup([]byte("set")), "SET", "backend_unavailable", "ERR", "backend_unavailable"},
+		{command.Lookup([]byte("eval")), "EVAL", "other", "other", "other"},
+	} {
+		o := get
+		o.At = get.At.Add(time.Duration(i) * time.Second)
+		o.Command, o.Why, o.Refused, o.Code = uint16(c.id), tenant.WhyFailed, true, c.code
+		loop.Saw(&o)(o.At)
+		s := r.Wait(i+1, "the span arrives", func(otlp.Span) bool { return true })[i]
+		if s.Name != c.name || s.Attributes["db.operation.name"] != c.name || s.Attributes["db.response.status_code"] != c.prefix || s.Attributes["error.type"] != c.kind || !s.Failed {
+			t.Errorf("%s: %+v", c.name, s)
+		}
+		if len(s.Events) != 2 || s.Events[0].Name != "replied" || s.Events[1].Name != "written" || s.Attributes["respgate.backend.duration"] != nil || s.Attributes["respgate.pool.duration"] != nil {
+			t.Errorf("%s has phases that it had not: %+v", c.name, s)
+		}
+		if s.Resource["service.name"] != "respgate" {
+			t.Errorf("without OTEL_SERVICE_NAME the service is %v", s.Resource["service.name"])
+		}
 	}
-	if s := spans[1]; s.Name != "CONFIG GET" || s.Failed || s.Attributes["error.type"] != nil || s.Attributes["db.response.status_code"] != nil {
-		t.Errorf("a subcommand: %+v", s)
-	}
-	if spans[0].Resource["service.name"] != "respgate" {
-		t.Errorf("without OTEL_SERVICE_NAME the service is %v", spans[0].Resource["service.name"])
+	if kept.trace != "" {
+		t.Errorf("what was not measured has the exemplar %+v", kept)
 	}
 }
 
@@ -190,35 +239,40 @@ func TestWrongResourceAttributes(t *testing.T) {
 	}
 }
 
-// TestPick: the ratio's share of those picked at random whoever they were picked for, and
+// TestReason: the ratio's share of those picked at random whoever they were picked for, and
 // all that failed or were slow, up to the bound.
-func TestPick(t *testing.T) {
-	now := time.Unix(1_700_000_000, 0)
+func TestReason(t *testing.T) {
 	const n = 20_000
+	const chance, slow, failed, big = tenant.WhySampled, tenant.WhySlow, tenant.WhyFailed, tenant.WhyBig
 	for name, c := range map[string]struct {
-		sampling    Sampling
-		sign        Sign
+		ratio       float64
+		why         tenant.Why
+		every       int
+		took        time.Duration
 		reason      string
 		least, most int // of n
 	}{
-		"not picked":                     {Sampling{Ratio: 1, Slow: time.Second}, Sign{}, "", 0, 0},
-		"all":                            {Sampling{Ratio: 1, Slow: time.Second}, Sign{Every: 1}, reasonRatio, n, n},
-		"all of those for us":            {Sampling{Ratio: 0.01, Slow: time.Second}, Sign{Every: 100}, reasonRatio, n, n},
-		"a third of those for others":    {Sampling{Ratio: 0.01, Slow: time.Second}, Sign{Every: 32}, reasonRatio, n * 28 / 100, n * 36 / 100},
-		"none of those for others":       {Sampling{Ratio: 0, Slow: time.Second}, Sign{Every: 32}, "", 0, 0},
-		"failed":                         {Sampling{Slow: time.Second}, Sign{Failed: true}, reasonFailed, perSecond, perSecond},
-		"slow":                           {Sampling{Slow: time.Second}, Sign{Took: time.Second}, reasonSlow, perSecond, perSecond},
-		"failed and slow":                {Sampling{Slow: time.Second}, Sign{Took: time.Second, Failed: true}, reasonFailed, perSecond, perSecond},
-		"not slow enough for us":         {Sampling{Slow: time.Second}, Sign{Took: time.Second - 1}, "", 0, 0},
-		"failed, and traced in any case": {Sampling{Ratio: 1, Slow: time.Second}, Sign{Every: 1, Failed: true}, reasonRatio, n, n},
+		"all":                            {1, chance, 1, 0, reasonRatio, n, n},
+		"all of those for us":            {0.01, chance, 100, 0, reasonRatio, n, n},
+		"a third of those for others":    {0.01, chance, 32, 0, reasonRatio, n * 28 / 100, n * 36 / 100},
+		"none of those for others":       {0, chance, 32, 0, "", 0, 0},
+		"big, for others":                {1, big, 1, 0, "", 0, 0},
+		"failed":                         {0, failed, 0, 0, reasonFailed, perSecond, perSecond},
+		"failed, and traced in any case": {1, failed | chance, 1, 0, reasonRatio, n, n},
+		"slow":                           {0, slow, 0, time.Second, reasonSlow, perSecond, perSecond},
+		"slow and failed":                {0, failed | slow, 0, time.Second, reasonFailed, perSecond, perSecond},
+		"not slow enough for us":         {0, slow, 0, time.Second - 1, "", 0, 0},
+		"it has waited on purpose":       {0, big, 0, time.Minute, "", 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tracer, heard := open(t, Config{Endpoint: "http://127.0.0.1:1", Protocol: "grpc", Sampling: c.sampling}, nil)
-			l := tracer.Loop()
+			tracer, heard := open(t, Config{Endpoint: "http://127.0.0.1:1", Protocol: "grpc", Sampling: Sampling{Ratio: c.ratio, Slow: time.Second}}, nil)
+			l := tracer.Loop(nil)
+			o := get
+			o.Why, o.Every, o.Took = c.why, c.every, c.took
 			got := 0
 			for range n {
-				reason, ok := l.Pick(c.sign, now)
-				if !ok {
+				reason := l.reason(&o)
+				if reason == "" {
 					continue
 				}
 				got++
@@ -233,7 +287,8 @@ func TestPick(t *testing.T) {
 			if bounded := c.most == perSecond; bounded && dropped != n-got || !bounded && dropped != 0 {
 				t.Errorf("%d dropped, %d traced of %d", dropped, got, n)
 			}
-			if _, ok := l.Pick(c.sign, now.Add(time.Second)); !ok && c.most == perSecond {
+			o.At = o.At.Add(time.Second)
+			if c.most == perSecond && l.reason(&o) == "" {
 				t.Error("none is traced in the next second")
 			}
 		})
@@ -243,12 +298,14 @@ func TestPick(t *testing.T) {
 // TestSetSampling: a change counts for the next command.
 func TestSetSampling(t *testing.T) {
 	tracer, _ := open(t, Config{Endpoint: "http://127.0.0.1:1", Protocol: "grpc", Sampling: Sampling{Ratio: 0.01, Slow: time.Second}}, nil)
-	l := tracer.Loop()
+	l := tracer.Loop(nil)
 	tracer.SetSampling(Sampling{Ratio: 0.5, Slow: time.Minute})
-	if every, slow := l.Wants(); every != 2 || slow != time.Minute {
-		t.Errorf("it wants one in %d, and those of %v", every, slow)
+	if got, want := l.Watch(nil), (tenant.Watch{Every: 2, Slow: time.Minute, Failed: true}); got != want {
+		t.Errorf("it wants %+v, want %+v", got, want)
 	}
-	if _, ok := l.Pick(Sign{Took: time.Second}, time.Now()); ok {
+	o := get
+	o.Why, o.Took = tenant.WhySlow, time.Second
+	if l.reason(&o) != "" {
 		t.Error("a command of a second is slow where a minute is")
 	}
 }
@@ -264,10 +321,10 @@ func TestReceiverAway(t *testing.T) {
 		} {
 			t.Run(protocol+" "+name, func(t *testing.T) {
 				var log testbed.Buffer
-				tracer, heard := open(t, Config{Endpoint: url(t), Protocol: protocol}, slog.New(slog.NewTextHandler(&log, nil)))
-				l := tracer.Loop()
+				tracer, heard := open(t, Config{Endpoint: url(t), Protocol: protocol, Sampling: Sampling{Ratio: 1}}, slog.New(slog.NewTextHandler(&log, nil)))
+				l := tracer.Loop(nil)
 				for range n {
-					l.Trace(&Command{Reason: reasonRatio, Began: time.Unix(1, 0)})
+					show(l)
 				}
 				began := time.Now()
 				tracer.Close()
@@ -286,14 +343,38 @@ func TestReceiverAway(t *testing.T) {
 	}
 }
 
+// TestClientsDoNotRead: the spans that wait for clients are bounded.
+func TestClientsDoNotRead(t *testing.T) {
+	tracer, heard := open(t, Config{Endpoint: "http://127.0.0.1:1", Protocol: "grpc", Sampling: Sampling{Ratio: 1}}, nil)
+	l := tracer.Loop(nil)
+	o := get
+	o.Why, o.Every = tenant.WhySampled, 1
+	var waiting []func(time.Time)
+	for range maxOpen + 5 {
+		if written := l.Saw(&o); written != nil {
+			waiting = append(waiting, written)
+		}
+	}
+	if made := heard.take()[reasonRatio]; len(waiting) != maxOpen || made != 5 {
+		t.Errorf("%d wait and %d do not, want %d and 5", len(waiting), made, maxOpen)
+	}
+	for _, written := range waiting {
+		written(o.At)
+	}
+	if l.open != 0 || l.Saw(&o) == nil {
+		t.Errorf("%d spans are open when the clients have read", l.open)
+	}
+}
+
 // TestClose exports what waits.
 func TestClose(t *testing.T) {
 	for _, protocol := range otlp.Protocols {
 		t.Run(protocol, func(t *testing.T) {
 			r := otlp.Receive(t, protocol)
-			tracer, heard := open(t, Config{Endpoint: r.URL, Protocol: protocol}, nil)
+			tracer, heard := open(t, Config{Endpoint: r.URL, Protocol: protocol, Sampling: Sampling{Ratio: 1}}, nil)
+			l := tracer.Loop(nil)
 			for range 1000 {
-				tracer.Loop().Trace(&Command{Reason: reasonSlow, Began: time.Unix(1, 0)})
+				show(l)
 			}
 			tracer.Close()
 			if got := len(r.Spans()); got != 1000 {

@@ -18,6 +18,7 @@ import (
 	"github.com/respgate/respgate/proxy"
 	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/tenant"
+	"github.com/respgate/respgate/tracing"
 )
 
 // dataPlane is the side that clients see: event loops, each with its sessions and
@@ -55,8 +56,8 @@ type lane struct {
 const proxyIDLength = 6
 
 // newDataPlane makes the loops of the proxy with that id; start runs them. Look-ups and
-// dialling end with ctx.
-func newDataPlane(ctx context.Context, id string, cfg Config, has resources, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
+// dialling end with ctx. tracer is nil when nothing is traced.
+func newDataPlane(ctx context.Context, id string, tracer *tracing.Tracer, cfg Config, has resources, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
 	d := &dataPlane{
 		id:      id,
 		maxOpen: int64(has.files - has.spareFiles()), spareFiles: int64(has.spareFiles()),
@@ -86,6 +87,9 @@ func newDataPlane(ctx context.Context, id string, cfg Config, has resources, ser
 		}
 		links := pool.New(ctx, cfg.Pool.links(), l, d.slots, d.dialer, linkCounter{m, &d.links}, core.Meter, log)
 		core.Links = links
+		if tracer != nil {
+			core.Observers = append(core.Observers, tracer.Loop(nil))
+		}
 		home := &lane{loop: l, core: core, pool: links}
 		core.Everywhere = func(visit func(*proxy.Core), then func()) {
 			d.everywhere(func(l *lane) { visit(l.core) }, func() { home.loop.Post(then) })
@@ -138,6 +142,7 @@ func (d *dataPlane) reconfigure(cfg Config) {
 	d.everywhere(func(l *lane) {
 		l.core.SetLimits(cfg.Limits.client())
 		l.pool.SetConfig(cfg.Pool.links())
+		l.core.Rewatch()
 	}, func() {})
 }
 

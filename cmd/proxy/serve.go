@@ -162,7 +162,7 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	service.SetMaxStale(s.cfg.Store.MaxStale)
 	s.metrics.WatchStore(service.Stale, st.Stats)
 	limiters := ratelimit.New(s.cfg.RateLimit.defaults())
-	data, err := newDataPlane(background, s.id, s.cfg, s.has, service, limiters, s.metrics, s.log)
+	data, err := newDataPlane(background, s.id, s.tracer, s.cfg, s.has, service, limiters, s.metrics, s.log)
 	if err != nil {
 		return err
 	}
