@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/time/rate"
 )
 
@@ -125,6 +127,9 @@ func New(ctx context.Context, cfg Config, obs Observer, log *slog.Logger) (*Trac
 	if err := CheckEndpoint(cfg.Endpoint, cfg.Protocol); err != nil {
 		return nil, err
 	}
+	if err := checkHeaders(); err != nil {
+		return nil, err
+	}
 	about, err := about(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -152,6 +157,25 @@ func New(ctx context.Context, cfg Config, obs Observer, log *slog.Logger) (*Trac
 	t.tracer = t.provider.Tracer(scope, trace.WithInstrumentationVersion(cfg.Version), trace.WithSchemaURL(semconv.SchemaURL))
 	t.SetSampling(cfg.Sampling)
 	return t, nil
+}
+
+// checkHeaders finds headers in the environment that are wrong: the exporter would print them,
+// and there are tokens in them.
+func checkHeaders() error {
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
+		text := os.Getenv(name)
+		if text == "" {
+			continue
+		}
+		for pair := range strings.SplitSeq(text, ",") {
+			field, value, _ := strings.Cut(pair, "=")
+			plain, err := url.PathUnescape(value)
+			if err != nil || !httpguts.ValidHeaderFieldName(strings.TrimSpace(field)) || !httpguts.ValidHeaderFieldValue(plain) || !strings.Contains(pair, "=") {
+				return fmt.Errorf("%s: want name=value pairs with commas between them, and %%XX for characters that are neither letters nor digits", name)
+			}
+		}
+	}
+	return nil
 }
 
 // about says of what process the spans are. What the environment says counts more.
