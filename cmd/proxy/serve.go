@@ -98,6 +98,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, star
 		return err
 	}
 	m.Expect(auth.Reasons(), store.QueryNames(), admin.Paths())
+	m.ExpectSpans(tracing.Reasons(), tracing.DropReasons())
 	m.ExpectClientCertificates(auth.CertificateResults())
 	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
 		if err := registry.Register(c); err != nil {

@@ -39,7 +39,6 @@ func newTracer(ctx context.Context, cfg Config, id string, m *metrics.Metrics, l
 	if cfg.Tracing.Endpoint == "" {
 		return nil, nil
 	}
-	m.ExpectSpans(tracing.Reasons(), tracing.DropReasons())
 	t, err := tracing.New(ctx, tracing.Config{
 		Endpoint: cfg.Tracing.Endpoint, Protocol: cfg.Tracing.Protocol, Sampling: cfg.Tracing.sampling(),
 		Version: buildInfo().Version, Instance: id, Store: cfg.Store.Driver,
