@@ -88,8 +88,10 @@ func (p *Pool) Borrow(key Key, kind Kind, then func(*Link, *Error)) (cancel func
 		p.dialPinned(b)
 	} else {
 		p.waiting[b.slot] = append(p.waiting[b.slot], b)
+		p.slots.obs.LinkWaits(key.Label, kind.String(), 1)
 		b.timer = p.loop.After(p.cfg.PinnedWait, func() {
 			if p.leave(b) {
+				p.slots.obs.LinksExhausted(key.Label, kind.String())
 				b.end(nil, ErrBusy)
 			}
 		})
@@ -114,6 +116,7 @@ func (p *Pool) leave(b *borrow) bool {
 	for i, w := range list {
 		if w == b {
 			p.waiting[b.slot] = append(list[:i:i], list[i+1:]...)
+			p.slots.obs.LinkWaits(b.key.Label, b.slot.kind.String(), -1)
 			break
 		}
 	}

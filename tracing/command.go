@@ -81,7 +81,7 @@ func (l *Loop) Saw(o *tenant.Observed) (written func(at time.Time)) {
 		span.SetAttributes(seconds("write", at.Sub(replied)))
 		l.obs.Traced(reason)
 		span.End(trace.WithTimestamp(at))
-		if l.exemplars != nil && !refused {
+		if l.exemplars != nil && !refused && !id.Waits() { // which nobody measures
 			l.exemplars.Exemplar(id, took, span.SpanContext().TraceID().String(), at)
 		}
 	}

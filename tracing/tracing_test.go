@@ -227,6 +227,9 @@ func TestRefusedCommand(t *testing.T) {
 			t.Errorf("without OTEL_SERVICE_NAME the service is %v", s.Resource["service.name"])
 		}
 	}
+	blocked := get
+	blocked.Command, blocked.Why, blocked.Code = uint16(command.Lookup([]byte("blpop"))), tenant.WhyFailed, "WRONGTYPE"
+	loop.Saw(&blocked)(blocked.At)
 	if kept.trace != "" {
 		t.Errorf("what was not measured has the exemplar %+v", kept)
 	}

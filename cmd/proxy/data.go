@@ -65,7 +65,8 @@ func newDataPlane(ctx context.Context, id string, tracer *tracing.Tracer, cfg Co
 		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),
 		slots:  pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax),
 	}
-	d.maxClients.Store(int64(cfg.Limits.MaxClients))
+	d.slots.Observe(m)
+	d.setLimits(cfg)
 	d.topologies = pool.NewTopologies(ctx, cfg.Pool.dial(), log, m, d.looked)
 	d.handshakes = loop.NewGate(max(1, runtime.GOMAXPROCS(0)/2), m.TLSHandshake)
 	ids, seats := new(atomic.Int64), newSeats(m, log)
@@ -88,7 +89,7 @@ func newDataPlane(ctx context.Context, id string, tracer *tracing.Tracer, cfg Co
 		links := pool.New(ctx, cfg.Pool.links(), l, d.slots, d.dialer, linkCounter{m, &d.links}, core.Meter, log)
 		core.Links = links
 		if tracer != nil {
-			core.Observers = append(core.Observers, tracer.Loop(nil))
+			core.Observers = append(core.Observers, tracer.Loop(m.Loop(i)))
 		}
 		home := &lane{loop: l, core: core, pool: links}
 		core.Everywhere = func(visit func(*proxy.Core), then func()) {
@@ -135,7 +136,7 @@ func (d *dataPlane) start() {
 
 // reconfigure puts what can change while the proxy runs into effect.
 func (d *dataPlane) reconfigure(cfg Config) {
-	d.maxClients.Store(int64(cfg.Limits.MaxClients))
+	d.setLimits(cfg)
 	d.dialer.SetConfig(cfg.Pool.dial())
 	d.topologies.SetConfig(cfg.Pool.dial())
 	d.slots.SetMax(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
@@ -144,6 +145,13 @@ func (d *dataPlane) reconfigure(cfg Config) {
 		l.pool.SetConfig(cfg.Pool.links())
 		l.core.Rewatch()
 	}, func() {})
+}
+
+func (d *dataPlane) setLimits(cfg Config) {
+	d.maxClients.Store(int64(cfg.Limits.MaxClients))
+	d.metrics.SetDrainTimeout(cfg.Shutdown.DrainTimeout)
+	d.metrics.SetLinkLimit(pool.Pinned.String(), cfg.Pool.PinnedMax)
+	d.metrics.SetLinkLimit(pool.Subscriber.String(), cfg.Pool.SubscribersMax)
 }
 
 // refresh has every session look at its principal again. Many changes at once

@@ -97,6 +97,8 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, star
 	if err != nil {
 		return err
 	}
+	m.Bound(cfg.Metrics.MaxTenants, time.Now)
+	m.SetResources(has.memory, has.cpus)
 	m.Expect(auth.Reasons(), store.QueryNames(), admin.Paths())
 	m.ExpectSpans(tracing.Reasons(), tracing.DropReasons())
 	m.ExpectClientCertificates(auth.CertificateResults())

@@ -31,7 +31,10 @@ func (s *server) newHandler(cfg Config) http.Handler {
 	if s.tracer != nil {
 		config.Tracer = s.tracer
 	}
-	return admin.New(config, s.health, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError)}), s.metrics, s.log)
+	return admin.New(config, s.health, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelError),
+		EnableOpenMetrics: true, // without it there are no exemplars
+	}), s.metrics, s.log)
 }
 
 // swapHandler serves with the handler that was set last.

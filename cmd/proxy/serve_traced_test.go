@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -196,6 +198,43 @@ func TestReceiverAwayHarmsNobody(t *testing.T) {
 	}
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("the end takes %v", took)
+	}
+}
+
+// TestExemplarsLeadToTraces: what is scraped names the traces of commands and requests that
+// were exported.
+func TestExemplarsLeadToTraces(t *testing.T) {
+	cfg, receiver := traced(t, "grpc")
+	cfg.Tracing.SampleRatio = 1
+	r := startServe(t, cfg)
+	c := talkTo(t, r.addr, r.tenant(t, "acme", testbed.Redis(t).Addr, limits(0, 0)))
+	c.send("GET a")
+	c.expect("$-1")
+	defer http.DefaultClient.CloseIdleConnections()
+	apiClient{r.http, cfg.HTTP.AdminToken.Reveal()}.want(t, http.StatusOK, "GET", "/api/v1/organizations", "", nil)
+	command := receiver.Wait(1, "the command is traced", ofCommands)[0]
+	request := receiver.Wait(1, "the request is traced", func(s otlp.Span) bool { return s.Kind == "SERVER" })[0]
+	scrape, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.http+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scrape.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+	res, err := http.DefaultClient.Do(scrape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for series, trace := range map[string]string{
+		`redis_command_duration_seconds_bucket\{command="get",le="[^"]*"\}`:                            command.TraceID,
+		`http_request_duration_seconds_bucket\{method="GET",path="/api/v1/organizations",le="[^"]*"\}`: request.TraceID,
+	} {
+		if want := regexp.MustCompile(`(?m)^` + series + ` 1 # \{trace_id="` + trace + `"\} `); !want.Match(body) {
+			t.Errorf("no series matches %s in\n%s", want, body)
+		}
 	}
 }
 
