@@ -168,6 +168,26 @@ func TestRemarkableCommandsAreTraced(t *testing.T) {
 	}
 }
 
+// TestPartsAreTraced: in front of a cluster a command that goes to two servers has a span for
+// each.
+func TestPartsAreTraced(t *testing.T) {
+	cfg, receiver := traced(t, "grpc")
+	cfg.Tracing.SampleRatio = 1
+	r := startServe(t, cfg)
+	cluster := testbed.NewScriptedCluster(t, 2, func(int, []string) string { return "*1\r\n$-1\r\n" })
+	c := talkTo(t, r.addr, r.tenantAt(t, "acme", tenant.Secret(cluster.URL()), limits(0, 0)))
+	c.send("MGET a b")
+	c.expect("*2", "$-1", "$-1")
+	_ = c.Close()
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	spans := receiver.Wait(2, "both parts are traced", ofCommands)
+	if got := names(spans); !slices.Equal(got, []string{"MGET", "MGET"}) || spans[0].Attributes["respgate.session.id"] != spans[1].Attributes["respgate.session.id"] {
+		t.Errorf("the spans are %+v", spans)
+	}
+}
+
 // TestReceiverAwayHarmsNobody: while nobody takes the spans, clients are served and the bound
 // on spans holds; the proxy ends in time.
 func TestReceiverAwayHarmsNobody(t *testing.T) {
