@@ -30,6 +30,7 @@ type Config struct {
 	Pprof        bool             // serve /debug/pprof/ to the operator
 	API          *api.API         // the management API; nil: its store is not there yet
 	Console      *console.Console // likewise
+	Tracer       Tracer           // nil: requests are not traced
 }
 
 // Health is what load balancers and operators ask for.
@@ -43,6 +44,14 @@ type Health interface {
 type Observer interface {
 	// HTTP is told of a request, and of the id of its trace; "" is none.
 	HTTP(method, path string, status int, took time.Duration, trace string)
+}
+
+// Tracer traces requests to the management API and the console.
+type Tracer interface {
+	// Begin begins the trace of a request that is served with ctx, by the route with that pattern. It may
+	// add to the answer's header. id is "" when the request is not traced. end is called once,
+	// with the answer's status.
+	Begin(answer http.Header, r *http.Request, method, route string) (ctx context.Context, id string, end func(status int))
 }
 
 // Timeouts and bounds of a connection: a client that sends or reads slowly is closed.
@@ -95,7 +104,7 @@ func New(cfg Config, h Health, metrics http.Handler, obs Observer, log *slog.Log
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem(w, http.StatusNotFound, "there is nothing at this path")
 	})
-	return watch(mux, obs, log)
+	return watch(mux, cfg.Tracer, obs, log)
 }
 
 func noStore(w http.ResponseWriter, _ *http.Request) {
@@ -131,22 +140,29 @@ func (l serverLog) Write(line []byte) (int, error) {
 }
 
 // watch bounds, counts and, where they panic, survives requests.
-func watch(mux *http.ServeMux, obs Observer, log *slog.Logger) http.Handler {
+func watch(mux *http.ServeMux, tracer Tracer, obs Observer, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		r = api.Direct(r)
+		method, path := methodLabel(r.Method), routeOf(mux, r)
+		ctx, trace, end := r.Context(), "", func(int) {}
+		if tracer != nil && managing(path) {
+			ctx, trace, end = tracer.Begin(w.Header(), r, method, path)
+			r = r.WithContext(ctx)
+		}
 		if !strings.HasPrefix(r.URL.Path, "/api/") { // which has a bound of its own
 			r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
 		}
 		rec := &recorder{ResponseWriter: w}
 		defer func() {
 			if p := recover(); p != nil {
-				log.Error("panic while serving HTTP", "path", routeOf(mux, r), "panic", p, "stack", string(debug.Stack()))
+				log.ErrorContext(ctx, "panic while serving HTTP", "path", path, "panic", p, "stack", string(debug.Stack()))
 				if rec.status == 0 {
 					problem(rec, http.StatusInternalServerError, "something went wrong here: the log says what")
 				}
 			}
-			obs.HTTP(methodLabel(r.Method), routeOf(mux, r), rec.statusOr200(), time.Since(began), "")
+			obs.HTTP(method, path, rec.statusOr200(), time.Since(began), trace)
+			end(rec.statusOr200())
 		}()
 		mux.ServeHTTP(rec, r)
 	})
@@ -163,6 +179,12 @@ func routeOf(mux *http.ServeMux, r *http.Request) string {
 		return "other"
 	}
 	return pattern
+}
+
+// managing reports whether a route is the management API's or the console's: health and
+// metrics are asked for all the time.
+func managing(path string) bool {
+	return strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, console.Prefix+"/")
 }
 
 func methodLabel(method string) string {

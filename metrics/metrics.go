@@ -36,6 +36,7 @@ type Metrics struct {
 	lifecycle    lifecycle
 	books        books
 	store        watchedStore
+	traces       traces
 
 	mu       sync.Mutex
 	accounts map[string]*account // by label, those that are gone too: what comes late must not bring their series back
@@ -61,7 +62,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		accounts: map[string]*account{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(),
+		accounts: map[string]*account{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(), traces: newTraces(),
 		keyRequests:  prometheus.NewCounter(prometheus.CounterOpts{Name: "api_key_requests_total", Help: "Clients' attempts to authenticate with an API key."}),
 		keyFailures:  counter("api_key_auth_failures_total", "Attempts to authenticate that failed.", "reason"),
 		throttled:    counter("api_key_guesses_throttled_total", "Failed attempts to authenticate that are answered late, for too many with one key or from one address.", "by"),
@@ -92,6 +93,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	}
 	all = append(all, m.lifecycle.collectors()...)
 	all = append(all, m.books.collectors()...)
+	all = append(all, m.traces.collectors()...)
 	for _, g := range m.totals {
 		all = append(all, g)
 	}

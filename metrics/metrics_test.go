@@ -101,6 +101,9 @@ func used(t testing.TB) *prometheus.Registry {
 	m.AuditEvent("key.bad")
 	m.AuditEventsLost(3)
 	m.UsageLost(2)
+	m.ExpectSpans([]string{"ratio", "slow"}, []string{"rate", "queue"})
+	m.Traced("slow")
+	m.TraceDropped("queue", 5)
 	m.WatchStore(func() time.Duration { return 90 * time.Second }, func() tenant.Connections {
 		return tenant.Connections{InUse: 3, Idle: 5, Waits: 7, Waited: 250 * time.Millisecond}
 	})

@@ -194,7 +194,7 @@ type queries struct {
 	errs []error
 }
 
-func (q *queries) Query(name string, took time.Duration, err error) {
+func (q *queries) Query(_ context.Context, name string, took time.Duration, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.seen == nil {

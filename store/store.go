@@ -32,9 +32,9 @@ type Config struct {
 
 // Observer counts queries. It is called from several goroutines.
 type Observer interface {
-	// Query says that a query, one of QueryNames, has ended. That something was not
-	// found is no error.
-	Query(name string, took time.Duration, err error)
+	// Query says that a query, one of QueryNames, has ended, which ctx was for. That
+	// something was not found is no error.
+	Query(ctx context.Context, name string, took time.Duration, err error)
 }
 
 // Store is the open store. It is safe for concurrent use; every method returns
@@ -164,7 +164,7 @@ func (s *Store) read(ctx context.Context, name string, fn func() error) error {
 		if answered(err) {
 			failed = nil
 		}
-		s.obs.Query(name, time.Since(began), failed)
+		s.obs.Query(ctx, name, time.Since(began), failed)
 	}
 	return err
 }

@@ -183,7 +183,7 @@ func register[I, O any](b *builder, op operation, handle func(ctx context.Contex
 	huma.Register(b.api, op.huma(), func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, actorOf(ctx), in)
 		if err != nil {
-			return nil, b.problem(op.id, err)
+			return nil, b.problem(ctx, op.id, err)
 		}
 		return out, nil
 	})

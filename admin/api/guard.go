@@ -33,7 +33,7 @@ func (a *API) serve(op *huma.Operation, handler func(huma.Context)) http.Handler
 		defer out.send(w)
 		defer func() {
 			if p := recover(); p != nil {
-				a.log.Error("panic in the management API", "operation", op.OperationID, "panic", p, "stack", string(debug.Stack()))
+				a.log.ErrorContext(r.Context(), "panic in the management API", "operation", op.OperationID, "panic", p, "stack", string(debug.Stack()))
 				out.reset()
 				refuse(http.StatusInternalServerError, "something went wrong here: the log says what").write(out)
 			}
@@ -43,12 +43,12 @@ func (a *API) serve(op *huma.Operation, handler func(huma.Context)) http.Handler
 		r = r.WithContext(ctx)
 		actor, err := a.identify(op, out.Header(), r)
 		if err != nil {
-			a.problem(op.OperationID, err).write(out)
+			a.problem(r.Context(), op.OperationID, err).write(out)
 			return
 		}
 		body, err := content(op, r)
 		if err != nil {
-			a.problem(op.OperationID, err).write(out)
+			a.problem(r.Context(), op.OperationID, err).write(out)
 			return
 		}
 		r = r.WithContext(context.WithValue(r.Context(), actorKey{}, actor))
@@ -57,7 +57,7 @@ func (a *API) serve(op *huma.Operation, handler func(huma.Context)) http.Handler
 			handler(humago.NewContext(op, r, out))
 		}
 		if err := a.once(op, actor, r, body, out, run); err != nil {
-			a.problem(op.OperationID, err).write(out)
+			a.problem(r.Context(), op.OperationID, err).write(out)
 			return
 		}
 		out.tag(r)
@@ -123,7 +123,7 @@ func (a *API) page(contentType string, build func() ([]byte, error)) http.Handle
 		text, err := build()
 		switch limited := a.limitCaller(counted, 1, out.Header()); {
 		case limited != nil:
-			a.problem("page", limited).write(out)
+			a.problem(r.Context(), "page", limited).write(out)
 		case err != nil:
 			a.log.Error("the management API's description", "error", err)
 			refuse(http.StatusInternalServerError, "something went wrong here: the log says what").write(out)

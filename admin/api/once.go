@@ -60,7 +60,7 @@ func (a *API) once(op *huma.Operation, actor control.Actor, r *http.Request, bod
 	}
 	release := func() {
 		if err := settle(func(ctx context.Context) error { return a.answers.Release(ctx, owner, key) }); err != nil {
-			a.log.Error("an idempotency key is not released", "operation", op.OperationID, "error", err)
+			a.log.ErrorContext(r.Context(), "an idempotency key is not released", "operation", op.OperationID, "error", err)
 		}
 	}
 	finished := false
@@ -77,7 +77,7 @@ func (a *API) once(op *huma.Operation, actor control.Actor, r *http.Request, bod
 	}
 	err = settle(func(ctx context.Context) error { return a.keep(ctx, owner, key, out) })
 	if err != nil { // it is given all the same: it has been done
-		a.log.Error("an answer is not kept for its idempotency key", "operation", op.OperationID, "error", err)
+		a.log.ErrorContext(r.Context(), "an answer is not kept for its idempotency key", "operation", op.OperationID, "error", err)
 	}
 	return nil
 }

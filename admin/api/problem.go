@@ -68,7 +68,7 @@ func challenge(detail, parameters string) *refusal {
 }
 
 // problem is what an error of control's, or one of ours, is answered.
-func (a *API) problem(operation string, err error) *refusal {
+func (a *API) problem(ctx context.Context, operation string, err error) *refusal {
 	var ours *refusal
 	if errors.As(err, &ours) {
 		return ours
@@ -90,7 +90,9 @@ func (a *API) problem(operation string, err error) *refusal {
 		return refuse(http.StatusServiceUnavailable, err.Error())
 	}
 	if !errors.Is(err, context.Canceled) {
-		a.sayAway.Do(func() { a.log.Error("the management API cannot ask the store", "operation", operation, "error", err) })
+		a.sayAway.Do(func() {
+			a.log.ErrorContext(ctx, "the management API cannot ask the store", "operation", operation, "error", err)
+		})
 	}
 	return refuse(http.StatusServiceUnavailable, "the store cannot be asked at the moment", "Retry-After", strconv.Itoa(wholeSeconds(storeRetry)))
 }

@@ -19,7 +19,7 @@ type asked struct {
 	all []string
 }
 
-func (a *asked) Query(name string, _ time.Duration, _ error) {
+func (a *asked) Query(_ context.Context, name string, _ time.Duration, _ error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.all = append(a.all, name)

@@ -182,12 +182,6 @@ func (c Config) insight(proxy string) insight.Config {
 	return insight.Config{Proxy: proxy, Threshold: c.SlowLog.Threshold, MaxLen: c.SlowLog.MaxLen, Sample: c.Insight.Sample, HashKeys: c.Insight.HashKeys}
 }
 
-// TracingConfig is where spans go; nowhere while Endpoint is "".
-type TracingConfig struct {
-	Endpoint    string
-	SampleRatio float64 // 0 to 1
-}
-
 // EventLoops is the number of event loops to run: Loops or, when that is 0, half
 // of the usable cores and at least one, since the kernel's network work needs the
 // rest.
@@ -326,6 +320,9 @@ func (c Config) validate() error {
 	}
 	if c.HTTP.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		return fmt.Errorf("http.listen: %s is taken by listen already", c.Listen)
+	}
+	if err := c.Tracing.check(); err != nil {
+		return err
 	}
 	for _, files := range c.certificateFiles() {
 		if err := files.check(); err != nil {

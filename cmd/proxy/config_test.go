@@ -73,8 +73,7 @@ func TestReadmeConfigTable(t *testing.T) {
 
 func TestNotBuiltYet(t *testing.T) {
 	for name, c := range map[string]struct{ key, value, want string }{
-		"tracing": {"RESPGATE_TRACING_ENDPOINT", "localhost:4317", "tracing.endpoint (from RESPGATE_TRACING_ENDPOINT): localhost:4317 is not supported"},
-		"delay":   {"RESPGATE_RATE_LIMIT_MODE", "delay", "rate_limit.mode (from RESPGATE_RATE_LIMIT_MODE): delay is not supported"},
+		"delay": {"RESPGATE_RATE_LIMIT_MODE", "delay", "rate_limit.mode (from RESPGATE_RATE_LIMIT_MODE): delay is not supported"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("RESPGATE_CONFIG", "")

@@ -19,6 +19,7 @@ import (
 	"github.com/respgate/respgate/proxy"
 	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/tenant"
+	"github.com/respgate/respgate/tracing"
 )
 
 // dataPlane is the side that clients see: event loops, each with its sessions and
@@ -56,11 +57,11 @@ type lane struct {
 // proxyIDLength is how long a proxy's id is, in base62: one in 57 billion.
 const proxyIDLength = 6
 
-// newDataPlane makes the loops; start runs them. Look-ups and dialling end with
-// ctx.
-func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
+// newDataPlane makes the loops of the proxy with that id; start runs them. Look-ups and
+// dialling end with ctx. tracer is nil when nothing is traced.
+func newDataPlane(ctx context.Context, id string, tracer *tracing.Tracer, cfg Config, has resources, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
 	d := &dataPlane{
-		id:      auth.RandomText(proxyIDLength),
+		id:      id,
 		maxOpen: int64(has.files - has.spareFiles()), spareFiles: int64(has.spareFiles()),
 		account: loop.NewAccount(cfg.Limits.memoryBound(has.memory)), log: log, metrics: m,
 		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),
@@ -94,6 +95,9 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 		core.Observers = []proxy.Observer{d.book.AddLoop(l, func(label string) { core.Metrics.Tenant(label).SlowLogged() })}
 		links := pool.New(ctx, cfg.Pool.links(), l, d.slots, d.dialer, linkCounter{m, &d.links}, core.Meter, log)
 		core.Links = links
+		if tracer != nil {
+			core.Observers = append(core.Observers, tracer.Loop(m.Loop(i)))
+		}
 		home := &lane{loop: l, core: core, pool: links}
 		core.Everywhere = func(visit func(*proxy.Core), then func()) {
 			d.everywhere(func(l *lane) { visit(l.core) }, func() { home.loop.Post(then) })
@@ -148,6 +152,7 @@ func (d *dataPlane) reconfigure(cfg Config) {
 		l.core.SetLimits(cfg.Limits.client())
 		l.core.Rewatch()
 		l.pool.SetConfig(cfg.Pool.links())
+		l.core.Rewatch()
 	}, func() {})
 }
 

@@ -48,7 +48,7 @@ func startPlane(t *testing.T) *plane {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	data, err := newDataPlane(ctx, cfg, resources{files: 1000}, service, ratelimit.New(cfg.RateLimit.defaults()), m, logger)
+	data, err := newDataPlane(ctx, auth.RandomText(proxyIDLength), nil, cfg, resources{files: 1000}, service, ratelimit.New(cfg.RateLimit.defaults()), m, logger)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,7 @@ func (s *server) stages(data *dataPlane, service *auth.Service, limiters *rateli
 		always(func(next Config) { level.Set(next.Log.slogLevel()) }),
 		always(func(next Config) { limiters.SetDefaults(next.RateLimit.defaults()) }),
 		always(func(next Config) { service.SetMaxStale(next.Store.MaxStale) }),
+		always(s.retrace), // the data plane asks the tracer
 		always(data.reconfigure),
 		always(s.remanage),
 		always(func(Config) { _ = s.certs.Reload() }), // it has its own log and metrics

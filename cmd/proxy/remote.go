@@ -48,7 +48,7 @@ func (a *app) remote(server, from string) (*client, error) {
 	if u.Scheme == "http" && !loopback(u.Hostname()) {
 		a.note("warning: %s: the token goes to %s as plain text: use https", from, u.Host)
 	}
-	caller := &caller{name: from + " " + u.Scheme + "://" + u.Host, tokenFrom: tokenFrom, Client: http.Client{
+	caller := &caller{name: from + " " + u.Scheme + "://" + u.Host, tokenFrom: tokenFrom, trace: os.Getenv("TRACEPARENT"), Client: http.Client{
 		Timeout:       remoteTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token is for this server
 	}}
@@ -111,6 +111,7 @@ type caller struct {
 	http.Client
 	name      string // of the server, in errors
 	tokenFrom string // where the token comes from
+	trace     string // of which the requests are to be a part, as W3C's traceparent; "" is none
 }
 
 // Do implements respgate.HttpRequestDoer. A request that comes too soon was not done: it is
@@ -140,6 +141,9 @@ func (c *caller) Do(r *http.Request) (*http.Response, error) {
 
 // once makes a request. Whatever does not answer as a management API does is an error.
 func (c *caller) once(r *http.Request) (*http.Response, error) {
+	if c.trace != "" {
+		r.Header.Set("Traceparent", c.trace)
+	}
 	res, err := c.Client.Do(r) //nolint:gosec // the operator names the server
 	if err != nil {
 		if r.Context().Err() != nil {

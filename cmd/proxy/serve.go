@@ -28,6 +28,7 @@ import (
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/store"
+	"github.com/respgate/respgate/tracing"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -57,12 +58,14 @@ func (a *app) serveCommand() *cobra.Command {
 
 // server is one running proxy.
 type server struct {
+	id        string                 // of this proxy
 	cfg       Config                 // as it was at the start
 	config    atomic.Pointer[Config] // as it is in effect
 	log       *slog.Logger
 	has       resources
 	registry  *prometheus.Registry
 	metrics   *metrics.Metrics
+	tracer    *tracing.Tracer // nil: nothing is traced
 	health    *health.Health
 	checks    checks
 	listeners listeners
@@ -97,6 +100,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, star
 	m.Bound(cfg.Metrics.MaxTenants, time.Now)
 	m.SetResources(has.memory, has.cpus)
 	m.Expect(auth.Reasons(), store.QueryNames(), admin.Paths())
+	m.ExpectSpans(tracing.Reasons(), tracing.DropReasons())
 	m.ExpectClientCertificates(auth.CertificateResults())
 	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
 		if err := registry.Register(c); err != nil {
@@ -105,6 +109,15 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, star
 	}
 	for _, warning := range append(cfg.warnings(), has.warnings(cfg.Limits)...) {
 		log.Warn(warning)
+	}
+	id := auth.RandomText(proxyIDLength)
+	tracer, err := newTracer(ctx, cfg, id, m, log)
+	if err != nil {
+		return err
+	}
+	if tracer != nil {
+		defer tracer.Close()
+		log = slog.New(tracing.Logs(log.Handler()))
 	}
 	certs, err := loadCertificates(cfg, m, log)
 	if err != nil {
@@ -115,7 +128,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, star
 		return err
 	}
 	defer func() { _ = file.close() }()
-	s := &server{cfg: cfg, audit: file, log: log, has: has, registry: registry, metrics: m, listeners: ls, certs: certs}
+	s := &server{cfg: cfg, id: id, tracer: tracer, audit: file, log: log, has: has, registry: registry, metrics: m, listeners: ls, certs: certs}
 	s.config.Store(&cfg)
 	m.ConfigRead(time.Now())
 	s.health = health.New(time.Now, checkTimeout, s.checks.all())
@@ -152,7 +165,7 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	service.SetMaxStale(s.cfg.Store.MaxStale)
 	s.metrics.WatchStore(service.Stale, st.Stats)
 	limiters := ratelimit.New(s.cfg.RateLimit.defaults())
-	data, err := newDataPlane(background, s.cfg, s.has, service, limiters, s.metrics, s.log)
+	data, err := newDataPlane(background, s.id, s.tracer, s.cfg, s.has, service, limiters, s.metrics, s.log)
 	if err != nil {
 		return err
 	}
@@ -208,7 +221,7 @@ func (s *server) becomeReady(ctx context.Context) bool {
 // a configuration that can never work is an error. It returns nil when ctx ends.
 func (s *server) openStore(ctx context.Context) (*store.Store, error) {
 	for wait := time.Second; ; wait = min(2*wait, 15*time.Second) {
-		st, err := openStore(ctx, s.cfg, s.metrics)
+		st, err := openStore(ctx, s.cfg, queries{s.metrics, s.tracer})
 		switch {
 		case err == nil:
 			return st, nil

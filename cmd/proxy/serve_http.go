@@ -21,13 +21,17 @@ const httpStopTimeout = 2 * time.Second
 
 // newHandler returns what answers HTTP requests with this configuration.
 func (s *server) newHandler(cfg Config) http.Handler {
-	return admin.New(admin.Config{
+	config := admin.Config{
 		AdminToken:   cfg.HTTP.AdminToken,
 		MetricsToken: cfg.HTTP.MetricsToken,
 		Pprof:        cfg.HTTP.Pprof,
 		API:          s.api,
 		Console:      s.console,
-	}, s.health, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{
+	}
+	if s.tracer != nil {
+		config.Tracer = s.tracer
+	}
+	return admin.New(config, s.health, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelError),
 		EnableOpenMetrics: true, // without it there are no exemplars
 	}), s.metrics, s.log)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/respgate/respgate/insight"
 	"github.com/respgate/respgate/tenant"
+	"github.com/respgate/respgate/tracing"
 )
 
 // setting is one key of the configuration.
@@ -109,8 +110,10 @@ func (c *Config) settings() []setting {
 		live(integer("insight.sample", &c.Insight.Sample, 32, 0, maxSample)),
 		flag("insight.hash_keys", &c.Insight.HashKeys, false, nil),
 
-		text("tracing.endpoint", &c.Tracing.Endpoint, "", optional(notBuilt[string])),
-		ratio("tracing.sample_ratio", &c.Tracing.SampleRatio, 0.01),
+		text("tracing.endpoint", &c.Tracing.Endpoint, "", optional(func(s string) error { return tracing.CheckEndpoint(s, "") })),
+		text("tracing.protocol", &c.Tracing.Protocol, "grpc", oneOf([]string{"grpc", "http"})),
+		live(ratio("tracing.sample_ratio", &c.Tracing.SampleRatio, 0.01)),
+		live(duration("tracing.slow", &c.Tracing.Slow, "100ms", 0, time.Hour)),
 	}
 }
 
