@@ -7,7 +7,7 @@ import "github.com/respgate/respgate/command"
 // of the same clients, for a later command must not run when it is unknown
 // whether an earlier one did. The others wait for the next connection.
 func (l *Link) Closed(err error) {
-	if l.state != up {
+	if !l.open() {
 		return
 	}
 	if l.pin != nil {
@@ -15,7 +15,7 @@ func (l *Link) Closed(err error) {
 		return
 	}
 	l.key.refresh()
-	tail := l.conn.Tail(l.conn.Unsent())
+	tail := append(l.conn.Tail(l.conn.Unsent()), l.backlog...) // of one that is to be replaced
 	requests := l.q.all()
 	sent, size := len(requests), 0
 	for sent > 0 && size+int(requests[sent-1].size) <= len(tail) {
