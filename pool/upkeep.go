@@ -5,11 +5,17 @@ import (
 	"time"
 )
 
+// The kinds of links that clients share.
+const (
+	SharedLinks = "shared"
+	ScriptLinks = "scripts"
+)
+
 // Status is how the links of one kind to an instance are, on one loop.
 type Status struct {
 	Instance   string // its id
 	Label      string
-	Kind       string // shared, scripts, pinned or subscriber
+	Kind       string // SharedLinks, ScriptLinks, or a Kind's
 	Connected  int
 	Dialing    int
 	Broken     int           // shared links whose last round of dialling has failed
@@ -24,8 +30,8 @@ type Status struct {
 // Idle is how many connected links nobody uses.
 func (s *Status) Idle() int { return s.Connected - s.InUse }
 
-// Under adds another loop's status of the same links.
-func (s *Status) Under(o Status) {
+// Add adds another loop's status of the same links.
+func (s *Status) Add(o Status) {
 	s.Connected += o.Connected
 	s.Dialing += o.Dialing
 	s.Broken += o.Broken
@@ -55,7 +61,7 @@ func (p *Pool) Survey(instance string) map[StatusKey]*Status {
 	}
 	for key, l := range p.links {
 		if instance == "" || key.Instance == instance {
-			l.addTo(of(key, [...]string{Plain: "shared", Scripts: "scripts"}[key.Lane], maxShared), now)
+			l.addTo(of(key, [...]string{Plain: SharedLinks, Scripts: ScriptLinks}[key.Lane], maxShared), now)
 		}
 	}
 	most := p.slots.bounds()

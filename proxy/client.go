@@ -15,16 +15,18 @@ func validName(name string) bool {
 
 // clientCommands are CLIENT's subcommands that are answered here.
 var clientCommands = map[string]func(*Session, *item, [][]byte){
-	"client|id":       func(s *Session, _ *item, _ [][]byte) { s.say(redcon.AppendInt(s.core.scratch[:0], s.id)) },
-	"client|getname":  func(s *Session, _ *item, _ [][]byte) { s.sayName() },
-	"client|setname":  (*Session).setName,
-	"client|setinfo":  (*Session).setInfo,
-	"client|info":     func(s *Session, _ *item, _ [][]byte) { s.sayText(string(s.describe(nil))) },
-	"client|list":     (*Session).clientList,
-	"client|kill":     (*Session).clientKill,
-	"client|unblock":  (*Session).clientUnblock,
-	"client|pause":    (*Session).clientPause,
-	"client|unpause":  func(s *Session, _ *item, _ [][]byte) { s.onAllLoops((*Core).release) },
+	"client|id":      func(s *Session, _ *item, _ [][]byte) { s.say(redcon.AppendInt(s.core.scratch[:0], s.id)) },
+	"client|getname": func(s *Session, _ *item, _ [][]byte) { s.sayName() },
+	"client|setname": (*Session).setName,
+	"client|setinfo": (*Session).setInfo,
+	"client|info":    func(s *Session, _ *item, _ [][]byte) { s.sayText(string(s.describe(nil))) },
+	"client|list":    (*Session).clientList,
+	"client|kill":    (*Session).clientKill,
+	"client|unblock": (*Session).clientUnblock,
+	"client|pause":   (*Session).clientPause,
+	"client|unpause": func(s *Session, _ *item, _ [][]byte) {
+		s.onAllLoops(func(c *Core, instance string) { c.release(holdKey{instance, byClient}) })
+	},
 	"client|reply":    (*Session).clientReply,
 	"client|no-evict": (*Session).clientNoEvict,
 	"client|help":     (*Session).clientHelp,
@@ -32,7 +34,10 @@ var clientCommands = map[string]func(*Session, *item, [][]byte){
 
 // asksOthers are those of them that look at other sessions: what is owed must have come
 // before, since the answer takes its time.
-var asksOthers = map[string]bool{"client|list": true, "client|kill": true, "client|unblock": true, "client|pause": true, "client|unpause": true}
+var asksOthers = map[string]bool{
+	"client|list": true, "client|kill": true, "client|unblock": true, "client|pause": true, "client|unpause": true,
+	"proxy|show": true, "proxy|pause": true, "proxy|resume": true, "proxy|reconnect": true, "proxy|kill": true,
+}
 
 // client serves CLIENT's subcommands about sessions.
 func (s *Session) client(it *item) {

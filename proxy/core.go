@@ -64,8 +64,11 @@ type Core struct {
 	IDs        *atomic.Int64 // the last client's id
 	Left       func()        // a client is gone, and its descriptor is closed
 	Limits     Limits
-	Memory     Memory  // nil: without bound
-	Auditor    Auditor // nil: nothing is noted
+	Memory     Memory      // nil: without bound
+	Auditor    Auditor     // nil: nothing is noted
+	Proxy      string      // what the ids of this proxy's sessions begin with, before the '-'
+	Upkeep     Upkeep      // of Links
+	Operations *Operations // nil: there is no PROXY command
 	Log        *slog.Logger
 
 	turn      int64 // the clock in the turn in which commands were looked at last
@@ -77,7 +80,7 @@ type Core struct {
 	usages    map[usedBy]*usage
 	nobody    usage
 	sessions  map[*Session]struct{}
-	holds     map[string]*hold // by instance
+	holds     map[holdKey]*hold
 	lack      map[pool.Backend]lack
 	denials   denials
 	after     *resp.Limits // once authenticated

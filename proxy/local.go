@@ -44,6 +44,8 @@ func (s *Session) answer(it *item) {
 		s.wrongArity(it)
 	case top == "select":
 		s.selectDB(it)
+	case top == "proxy":
+		s.operate(it)
 	default:
 		s.client(it)
 	}
