@@ -39,6 +39,7 @@ type Metrics struct {
 	tls          tlsMetrics
 	lifecycle    lifecycle
 	books        books
+	operations   operations
 	store        watchedStore
 
 	mu   sync.Mutex
@@ -61,7 +62,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(),
+		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(), operations: newOperations(),
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_active", Help: "Open connections to backends.",
 		}, []string{"tenant", "kind"}),
@@ -101,6 +102,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	}
 	all = append(all, m.lifecycle.collectors()...)
 	all = append(all, m.books.collectors()...)
+	all = append(all, m.operations.paused)
 	for _, g := range m.totals {
 		all = append(all, g)
 	}
@@ -169,6 +171,7 @@ func (m *Metrics) RemoveTenant(label string) {
 	m.topology.DeletePartialMatch(prometheus.Labels{"tenant": label})
 	m.delayed.DeleteLabelValues(label)
 	m.breakers.DeleteLabelValues(label)
+	m.operations.paused.DeleteLabelValues(label)
 }
 
 // LinkOpened counts an open connection to a tenant's backend.

@@ -102,6 +102,10 @@ func used(t testing.TB) *prometheus.Registry {
 	m.WatchStore(func() time.Duration { return 90 * time.Second }, func() tenant.Connections {
 		return tenant.Connections{InUse: 3, Idle: 5, Waits: 7, Waited: 250 * time.Millisecond}
 	})
+	m.Paused("acme/cache", true)
+	m.Paused("new/cache", true)
+	m.Paused("new/cache", false)
+	m.Paused("gone/cache", true)
 	m.Draining()
 	m.ConfigRead(time.Unix(1_000, 0))
 	m.ConfigReloaded(time.Unix(2_000, 0), nil)

@@ -55,9 +55,13 @@ func newConsole(t *testing.T) *console {
 	d.core.Upkeep = d.core.Links.(*desked).made
 	d.core.Operations = &Operations{
 		Version: "1.2.3", Directory: c.store,
-		Pauses:   NewPauses(func(label string, paused bool) { c.paused = append(c.paused, fmt.Sprint(label, " ", paused)) }),
-		Config:   func() []Setting { return []Setting{{"listen", "127.0.0.1:6380", "127.0.0.1:6380", false}, {"http.admin_token", "(hidden)", "", true}} },
-		Troubles: func() map[string]pool.Trouble { return map[string]pool.Trouble{"acme/cache": {State: "open", Cause: "timed out"}} },
+		Pauses: NewPauses(func(label string, paused bool) { c.paused = append(c.paused, fmt.Sprint(label, " ", paused)) }),
+		Config: func() []Setting {
+			return []Setting{{"listen", "127.0.0.1:6380", "127.0.0.1:6380", false}, {"http.admin_token", "(hidden)", "", true}}
+		},
+		Troubles: func() map[string]pool.Trouble {
+			return map[string]pool.Trouble{"acme/cache": {State: "open", Cause: "timed out"}}
+		},
 		Answered: func(id string) (bool, bool) { return true, id == "acme" },
 		Patience: func() time.Duration { return time.Second },
 	}

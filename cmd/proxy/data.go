@@ -85,7 +85,7 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 			Left: func() { d.clients.Add(-1) },
 		}
 		links := pool.New(ctx, cfg.Pool.links(), l, d.slots, d.dialer, linkCounter{m, &d.links}, core.Meter, log)
-		core.Links = links
+		core.Links, core.Upkeep, core.Proxy = links, links, d.id
 		home := &lane{loop: l, core: core, pool: links}
 		core.Everywhere = func(visit func(*proxy.Core), then func()) {
 			d.everywhere(func(l *lane) { visit(l.core) }, func() { home.loop.Post(then) })

@@ -158,6 +158,7 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	events := newTrail(st, s.audit, s.metrics, s.log)
 	pictures := picture.New(s.metrics, data.Proxy())
 	s.manage(st, data, events, pictures)
+	s.operate(st, data)
 	if instances, err := st.Instances(ctx, "", store.Page{}); err == nil {
 		for _, in := range instances {
 			s.metrics.AddTenant(in.Label())
