@@ -102,7 +102,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	}
 	all = append(all, m.lifecycle.collectors()...)
 	all = append(all, m.books.collectors()...)
-	all = append(all, m.operations.paused)
+	all = append(all, m.operations.paused, m.operations.dropped)
 	for _, g := range m.totals {
 		all = append(all, g)
 	}

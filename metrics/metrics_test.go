@@ -106,6 +106,7 @@ func used(t testing.TB) *prometheus.Registry {
 	m.Paused("new/cache", true)
 	m.Paused("new/cache", false)
 	m.Paused("gone/cache", true)
+	m.WatchLog(func() int64 { return 42 })
 	m.Draining()
 	m.ConfigRead(time.Unix(1_000, 0))
 	m.ConfigReloaded(time.Unix(2_000, 0), nil)
