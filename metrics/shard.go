@@ -161,11 +161,15 @@ func (t *Tenant) Error(id command.ID, code string) {
 
 // ErrorReply is Error for the first word of a reply, which is valid during the call only.
 func (t *Tenant) ErrorReply(id command.ID, code []byte) {
-	known, ok := knownCodes[string(code)] // does not allocate
-	if !ok {
-		known = "other"
+	t.count(id, Code(code))
+}
+
+// Code is the label code of an error whose first word is given.
+func Code(word []byte) string {
+	if known, ok := knownCodes[string(word)]; ok { // does not allocate
+		return known
 	}
-	t.count(id, known)
+	return "other"
 }
 
 func (t *Tenant) count(id command.ID, code string) {

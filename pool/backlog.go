@@ -60,7 +60,7 @@ func (l *Link) Disown(gone func(Owner) bool) {
 	first := l.firstWaiting()
 	for pos := l.q.head; pos != l.q.tail; pos++ {
 		q := *l.q.at(pos)
-		q.cut = true // its position changes, so it could not be named for Cut
+		q.cut, q.taped = true, false // its position changes, so it could not be named for Cut
 		if pos-l.q.head < first-l.q.head {
 			kept.push(q)
 			continue
@@ -74,5 +74,6 @@ func (l *Link) Disown(gone func(Owner) bool) {
 	}
 	l.turnAt = kept.head + (first - l.q.head)
 	l.q = kept
+	l.forgetTape()
 	l.setBacklog(backlog)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/resp"
+	"github.com/respgate/respgate/tenant"
 )
 
 // Limits bound what one client may do.
@@ -64,8 +65,9 @@ type Core struct {
 	IDs        *atomic.Int64 // the last client's id
 	Left       func()        // a client is gone, and its descriptor is closed
 	Limits     Limits
-	Memory     Memory      // nil: without bound
-	Auditor    Auditor     // nil: nothing is noted
+	Memory     Memory  // nil: without bound
+	Auditor    Auditor // nil: nothing is noted
+	Observers  []Observer
 	Proxy      string      // what the ids of this proxy's sessions begin with, before the '-'
 	Upkeep     Upkeep      // of Links
 	Operations *Operations // nil: there is no PROXY command
@@ -90,6 +92,7 @@ type Core struct {
 	spare     []*call        // for the next ones
 	args      [][]byte
 	keys      []int
+	seen      tenant.Observed // the last one
 }
 
 // limitsBefore are the limits before a session has authenticated.
@@ -112,6 +115,8 @@ type meter struct {
 	loop    *metrics.Loop
 	tenant  *metrics.Tenant
 	retries float64 // that the tenant's calls may still cause
+	watch   tenant.Watch
+	route   tenant.Route // by which it was chosen
 }
 
 // Meter returns where the instance called label is counted. It is the pool's
@@ -121,7 +126,7 @@ func (c *Core) Meter(label string) pool.Meter { return c.meter(label) }
 func (c *Core) meter(label string) *meter {
 	m := c.meters[label]
 	if m == nil {
-		m = &meter{c.Metrics, c.Metrics.Tenant(label), maxRetries}
+		m = &meter{loop: c.Metrics, tenant: c.Metrics.Tenant(label), retries: maxRetries, watch: tenant.Unwatched()}
 		if c.meters == nil {
 			c.meters = map[string]*meter{}
 		}

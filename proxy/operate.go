@@ -99,7 +99,7 @@ func (s *Session) operate(it *item) {
 	case name == "proxy|help":
 		s.proxyHelp()
 	case name == "proxy|show":
-		s.show(it, args)
+		s.proxyShow(it, args)
 	case operations[name] != nil:
 		s.onInstance(it, args, operations[name])
 	default:

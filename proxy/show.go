@@ -29,8 +29,8 @@ var shows = map[string]func(*Session, command.ID){
 	"version":   (*Session).showVersion,
 }
 
-// show serves PROXY SHOW.
-func (s *Session) show(it *item, args [][]byte) {
+// proxyShow serves PROXY SHOW.
+func (s *Session) proxyShow(it *item, args [][]byte) {
 	if serve := shows[strings.ToLower(string(args[2]))]; serve != nil {
 		serve(s, it.id)
 		return

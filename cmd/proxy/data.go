@@ -137,6 +137,7 @@ func (d *dataPlane) reconfigure(cfg Config) {
 	d.slots.SetMax(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
 	d.everywhere(func(l *lane) {
 		l.core.SetLimits(cfg.Limits.client())
+		l.core.Rewatch()
 		l.pool.SetConfig(cfg.Pool.links())
 	}, func() {})
 }

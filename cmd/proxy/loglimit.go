@@ -181,8 +181,7 @@ func (l *lineLimiter) settle(always bool) error {
 	return errors.Join(errs...)
 }
 
-// run settles until ctx ends, and once more then.
+// run settles until ctx ends.
 func (l *lineLimiter) run(ctx context.Context) {
 	every(ctx, logInterval/4, func() { _ = l.settle(false) })
-	_ = l.settle(true)
 }

@@ -23,8 +23,11 @@ func (s *server) operate(st *store.Store, data *dataPlane) {
 		Answered:  s.checks.answered,
 		Patience:  func() time.Duration { return s.config.Load().Pool.StallTimeout },
 	}
+	s.sampled = &proxy.Sampled{Proxy: data.id, Log: s.log}
+	s.sampled.SetRatio(s.cfg.Log.SampleRatio)
 	for _, l := range data.lanes {
 		l.core.Operations = ops
+		l.core.Observers = append(l.core.Observers, s.sampled)
 	}
 }
 

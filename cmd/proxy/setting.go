@@ -94,6 +94,7 @@ func (c *Config) settings() []setting {
 
 		live(text("log.level", &c.Log.Level, "info", oneOf([]string{"debug", "info", "warn", "error"}))),
 		text("log.format", &c.Log.Format, "text", oneOf([]string{"text", "json"})),
+		live(ratio("log.sample_ratio", &c.Log.SampleRatio, 0)),
 
 		text("audit.file", &c.Audit.File, "", anything),
 		live(duration("audit.keep", &c.Audit.Keep, "2160h", 0, 10*maxYear)),
