@@ -183,25 +183,6 @@ func (l *Link) Cut(pos uint64) {
 	}
 }
 
-// Abort closes the connection, if there is one: it is no longer trusted.
-func (l *Link) Abort(err error) {
-	if l.open() {
-		l.conn.Close(err)
-	}
-}
-
-// retire makes the link useless for good: what waits fails, and so does what
-// still comes.
-func (l *Link) retire(cause error) {
-	l.gone, l.cause = true, cause
-	switch {
-	case l.open():
-		l.conn.Close(cause)
-	default: // a round of dialling that has not ended finds that it is not wanted
-		l.Down(cause)
-	}
-}
-
 // Full reports whether the backend takes bytes more slowly than they come.
 func (l *Link) Full() bool {
 	n := l.Unsent()

@@ -2,6 +2,25 @@ package pool
 
 import "github.com/respgate/respgate/command"
 
+// Abort closes the connection, if there is one: it is no longer trusted.
+func (l *Link) Abort(err error) {
+	if l.open() {
+		l.conn.Close(err)
+	}
+}
+
+// retire makes the link useless for good: what waits fails, and so does what
+// still comes.
+func (l *Link) retire(cause error) {
+	l.gone, l.cause = true, cause
+	switch {
+	case l.open():
+		l.conn.Close(cause)
+	default: // a round of dialling that has not ended finds that it is not wanted
+		l.Down(cause)
+	}
+}
+
 // Closed implements loop.Handler: the connection is lost. Commands of which a
 // byte was sent fail, since they may have been executed; so do the unsent ones
 // of the same clients, for a later command must not run when it is unknown

@@ -24,16 +24,16 @@ type holdKey struct {
 
 // hold is a pause of one instance's clients, as one loop knows it.
 type hold struct {
-	until   int64 // nanoseconds of the loop's clock
-	writes  bool  // only these are held up
-	waiting map[*Session]struct{}
+	until   int64               // nanoseconds of the loop's clock
+	writes  bool                // only these are held up
+	waiting map[*Session]func() // with what goes on when it is over
 	timer   Timer
 }
 
 // holdUp has the commands of an instance's clients wait for d; release lets them go.
 func (c *Core) holdUp(of holdKey, d time.Duration, writes bool) {
 	c.release(of)
-	h := &hold{until: c.Clock.Nanos() + int64(d), writes: writes, waiting: map[*Session]struct{}{}}
+	h := &hold{until: c.Clock.Nanos() + int64(d), writes: writes, waiting: map[*Session]func(){}}
 	h.timer = c.After(d, func() { c.release(of) })
 	if c.holds == nil {
 		c.holds = map[holdKey]*hold{}
@@ -48,8 +48,8 @@ func (c *Core) release(of holdKey) {
 	}
 	delete(c.holds, of)
 	h.timer.Stop()
-	for s := range h.waiting {
-		s.resume()
+	for _, goOn := range h.waiting {
+		goOn()
 	}
 }
 
@@ -71,9 +71,30 @@ func (s *Session) held(it *item) bool {
 			return false
 		}
 	}
-	h.waiting[s] = struct{}{}
+	s.holdBack(h, s.resume)
+	return true
+}
+
+func (s *Session) holdBack(h *hold, goOn func()) {
+	h.waiting[s] = goOn
 	s.heldUp = true
 	s.pause(someone)
+}
+
+// heldOff reports whether an operator has paused the session's instance: then again is
+// called when that is over. It is for what fails while the server is away, which may be what
+// the pause is for.
+func (s *Session) heldOff(again func()) bool {
+	h := s.core.holds[holdKey{s.principal.Route.InstanceID, byOperator}]
+	if h == nil {
+		return false
+	}
+	s.holdBack(h, func() {
+		s.wait, s.heldUp = nothing, false
+		if again(); s.wait == nothing {
+			s.resume()
+		}
+	})
 	return true
 }
 

@@ -208,6 +208,8 @@ func (s *Session) onLink(id command.ID, db, proto int, undo func(*pool.Error), t
 			refuse(&pool.Error{Reason: movedAway})
 		case err == nil:
 			then(l)
+		case s.heldOff(func() { s.onLink(id, db, proto, undo, then) }):
+			return
 		default:
 			refuse(err)
 		}

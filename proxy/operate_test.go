@@ -38,6 +38,7 @@ func (d *directory) Instances(context.Context) ([]tenant.Instance, error) { retu
 type console struct {
 	*desk
 	client *desk
+	key    string // the client's
 	store  *directory
 	paused []string // what the gauge was told
 	notes  *notes
@@ -66,7 +67,8 @@ func newConsole(t *testing.T) *console {
 		Patience: func() time.Duration { return time.Second },
 	}
 	c.client = c.beside()
-	c.client.send("AUTH " + st.grant("acme", "127.0.0.1:1", 0, "") + "\r\n")
+	c.key = st.grant("acme", "127.0.0.1:1", 0, "")
+	c.client.send("AUTH " + c.key + "\r\n")
 	d.send("AUTH " + st.grant("ops", "127.0.0.1:2", 0, "+@all +proxy") + "\r\n")
 	c.client.out, d.out = nil, nil
 	return c
@@ -181,6 +183,30 @@ func TestProxyPauseAndClientPause(t *testing.T) {
 	c.client.send("")
 	c.client.reply()
 	wantTold(t, "then", c.client, "+backend|")
+}
+
+// TestProxyPauseWhileTheServerIsAway: who comes new waits for the end of the pause, rather
+// than be told that there is no server.
+func TestProxyPauseWhileTheServerIsAway(t *testing.T) {
+	c := newConsole(t)
+	c.send("PROXY PAUSE acme/cache\r\n")
+	wantTold(t, "PAUSE", c.desk, "+OK|")
+	c.refuse = errors.New("away")
+	for l := range c.wires {
+		if l.Key().Instance == "acme" {
+			delete(c.wires, l)
+		}
+	}
+	fresh, gone := c.beside(), c.beside()
+	fresh.send("HELLO 3 AUTH default " + c.key + "\r\nCLIENT GETNAME\r\n")
+	gone.send("HELLO 3 AUTH default " + c.key + "\r\n")
+	wantTold(t, "while it is away", fresh, "")
+	gone.session.Closed(nil)
+	if n := len(c.core.holds[holdKey{"acme", byOperator}].waiting); n != 1 {
+		t.Errorf("%d clients are waited for, want the one that is there", n)
+	}
+	c.send("PROXY RESUME acme/cache\r\n")
+	wantTold(t, "after the pause", fresh, "-ERR backend unavailable: cannot connect|-NOAUTH Authentication required.|")
 }
 
 func TestProxyErrors(t *testing.T) {

@@ -15,19 +15,24 @@ import (
 func TestCommandTellsOperatorsOfProxy(t *testing.T) {
 	st := fixed{}
 	server := testbed.Redis(t)
-	addr := startProxy(t, st)
-	count := int64(0)
-	for _, c := range []struct {
+	cases := []struct {
 		rules string
 		names []string // of proxy's, that are told
 	}{
 		{"+@all", nil},
 		{"+@all +proxy", []string{"proxy", "proxy|help", "proxy|kill", "proxy|pause", "proxy|reconnect", "proxy|resume", "proxy|show"}},
 		{"+@all +proxy|show", []string{"proxy", "proxy|show"}},
-	} {
+	}
+	keys := map[string]string{}
+	for _, c := range cases {
+		keys[c.rules] = st.grant("acme", server.Addr, 0, c.rules)
+	}
+	addr := startProxy(t, st)
+	count := int64(0)
+	for _, c := range cases {
 		for _, proto := range []int{2, 3} {
 			t.Run(fmt.Sprint(c.rules, " ", proto), func(t *testing.T) {
-				client := redis.NewClient(&redis.Options{Addr: addr, Password: st.grant("acme", server.Addr, 0, c.rules), Protocol: proto, MaxRetries: -1})
+				client := redis.NewClient(&redis.Options{Addr: addr, Password: keys[c.rules], Protocol: proto, MaxRetries: -1})
 				defer client.Close()
 				ask := func(args ...any) any {
 					reply, err := client.Do(t.Context(), args...).Result()
