@@ -18,7 +18,8 @@ const DefaultRules = "+@all -@admin -@dangerous +info +keys +sort +sort_ro +flus
 // Empty rules are DefaultRules. Commands that the table does not know are allowed
 // where the last word about all commands was +@all.
 //
-// Two things go beyond Redis. CLIENT's subcommands are always allowed, since
+// Three things go beyond Redis. No category has PROXY, which is for operators, and neither
+// has @all: only rules that name it allow it. CLIENT's subcommands are always allowed, since
 // respgate answers them for the tenant's own sessions, and so are SLOWLOG's, unless
 // the rules name these: its entries have other keys' commands in them. And scripts, which can
 // call what their key may not, are allowed to rules stricter than the default
@@ -115,7 +116,7 @@ func applyRule(set *tenant.CommandSet, word string) error {
 	}
 	allow, name := word[0] == '+', word[1:]
 	if name == "@all" {
-		apply(set, allow, func(*command.Command) bool { return true })
+		apply(set, allow, func(c *command.Command) bool { return !allow || c.Categories != 0 })
 		set.SetUnknown(allow)
 		return nil
 	}

@@ -37,6 +37,10 @@ func TestParseRules(t *testing.T) {
 		{"a command has its subcommands", "+config -config|set", "config|get config", "config|set", false},
 		{"order matters", "-get +@all", "get", "", true},
 		{"taken away later", "+@all -@all +get", "get", "set", false},
+		{"no rule brings the operator's command but its own", "+@all allcommands +@admin +@dangerous +@slow +@fast +@connection", "flushall", "proxy proxy|show proxy|kill", true},
+		{"the operator's command", "+@all +proxy -@all +proxy -@admin -@dangerous -@slow -@fast", "proxy proxy|show proxy|kill", "get", false},
+		{"a part of the operator's command", "+get +proxy|show", "proxy|show get", "proxy proxy|kill", false},
+		{"the operator's command taken away", "+proxy nocommands", "", "proxy proxy|show proxy|kill", false},
 		{"aliases", "allcommands nocommands +GET", "get", "set", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

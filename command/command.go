@@ -28,10 +28,10 @@ const (
 // Command is what Redis says of one command (COMMAND INFO), and its class.
 type Command struct {
 	Name       string // lower case; a subcommand is "config|get"
-	Since      string // the Redis version that brought it
+	Since      string // the Redis version that brought it, or respgate's
 	Arity      int    // arguments with the name; negative: at least so many
 	Flags      Flags
-	Categories Categories
+	Categories Categories // 0: a command of respgate's own, which not even @all has
 	Class      Class
 	Top        ID // the top-level command, itself if it is one
 	Container  bool

@@ -17,6 +17,7 @@ func TestLookup(t *testing.T) {
 		{"CONFIG", "Get", "config|get"},
 		{"CONFIG", "nosuch", "config"},
 		{"GET", "key", "get"},
+		{"Proxy", "SHOW", "proxy|show"},
 		{"restore-asking", "", "restore-asking"},
 		{"nosuch", "", "other"},
 		{"", "", "other"},
@@ -47,7 +48,7 @@ func TestClasses(t *testing.T) {
 		Shared:  "get set mget ping echo info publish xread xreadgroup object|encoding config|get vadd msetex xackdel delex scan dump restore flushall swapdb script|kill function|kill",
 		Script:  "eval evalsha_ro fcall function|load script|load",
 		Pinned:  "multi exec discard watch unwatch subscribe psubscribe ssubscribe unsubscribe blpop blmove bzmpop wait waitaof monitor shutdown debug migrate other",
-		Local:   "auth hello quit reset select client client|list client|setname slowlog slowlog|get",
+		Local:   "auth hello quit reset select client client|list client|setname slowlog slowlog|get proxy proxy|show",
 		Refused: "sync psync replconf asking readonly script|debug",
 	}
 	for class, names := range want {

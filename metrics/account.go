@@ -34,6 +34,7 @@ const (
 	tallyDialBreaker
 	tallyDialDelayed
 	tallyBreaker
+	tallyPaused
 	tallyLookChanged
 	tallyLookOK
 	tallyLookError
@@ -47,6 +48,7 @@ var (
 	descAttempts  = desc("redis_connection_attempts_total", "Tries to connect to a backend, by how they ended; those that an open breaker refuses are breaker_open.", "tenant", "result")
 	descDelayed   = desc("redis_connection_attempts_delayed_total", "Tries to connect to a backend that waited for their turn among others.", "tenant")
 	descBreaker   = desc("redis_breaker_state", "Whether a backend is dialled: 0 closed (yes), 1 half-open (a probe is under way), 2 open (no).", "tenant")
+	descPaused    = desc("redis_paused", "1 while an operator holds up an instance's commands here, else 0.", "tenant")
 	descLooks     = desc("redis_topology_refreshes_total", "Looks at who is who in a group of servers, by how they ended.", "tenant", "result")
 )
 
@@ -74,6 +76,7 @@ var tallies = [numTallies]struct {
 	tallyDialBreaker:         {desc: descAttempts, kind: prometheus.CounterValue, value: "breaker_open"},
 	tallyDialDelayed:         {desc: descDelayed, kind: prometheus.CounterValue},
 	tallyBreaker:             {desc: descBreaker, kind: prometheus.GaugeValue, worst: true},
+	tallyPaused:              {desc: descPaused, kind: prometheus.GaugeValue},
 	tallyLookChanged:         {desc: descLooks, kind: prometheus.CounterValue, value: "changed", seldom: true},
 	tallyLookOK:              {desc: descLooks, kind: prometheus.CounterValue, value: "ok", seldom: true},
 	tallyLookError:           {desc: descLooks, kind: prometheus.CounterValue, value: "error", seldom: true},
@@ -172,4 +175,15 @@ func (m *Metrics) BreakerState(label string, state int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.account(label).tallies[tallyBreaker].Store(int64(state))
+}
+
+// Paused says whether an operator holds up an instance's commands.
+func (m *Metrics) Paused(label string, paused bool) {
+	value := int64(0)
+	if paused {
+		value = 1
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.account(label).tallies[tallyPaused].Store(value)
 }

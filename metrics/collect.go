@@ -30,7 +30,7 @@ type tenantMetrics Metrics
 func (m *tenantMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descSlow, descLimited,
-		descLinks, descWaiting, descExhausted, descAttempts, descDelayed, descBreaker, descLooks,
+		descLinks, descWaiting, descExhausted, descAttempts, descDelayed, descBreaker, descPaused, descLooks,
 	} {
 		ch <- d
 	}

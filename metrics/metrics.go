@@ -35,6 +35,7 @@ type Metrics struct {
 	tls          tlsMetrics
 	lifecycle    lifecycle
 	books        books
+	operations   operations
 	store        watchedStore
 	traces       traces
 
@@ -62,7 +63,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		accounts: map[string]*account{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(), traces: newTraces(),
+		accounts: map[string]*account{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(), traces: newTraces(), operations: newOperations(),
 		keyRequests:  prometheus.NewCounter(prometheus.CounterOpts{Name: "api_key_requests_total", Help: "Clients' attempts to authenticate with an API key."}),
 		keyFailures:  counter("api_key_auth_failures_total", "Attempts to authenticate that failed.", "reason"),
 		throttled:    counter("api_key_guesses_throttled_total", "Failed attempts to authenticate that are answered late, for too many with one key or from one address.", "by"),
@@ -94,6 +95,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	all = append(all, m.lifecycle.collectors()...)
 	all = append(all, m.books.collectors()...)
 	all = append(all, m.traces.collectors()...)
+	all = append(all, m.operations.dropped)
 	for _, g := range m.totals {
 		all = append(all, g)
 	}

@@ -28,12 +28,13 @@ func (l *Link) setBacklog(b []byte) {
 // Backlog returns how many bytes of commands wait for a connection.
 func (l *Link) Backlog() int { return len(l.backlog) }
 
-// Unsent returns how many bytes of commands the link's connection has not sent yet.
+// Unsent returns how many bytes of commands the link's connection has not sent yet; those
+// that wait for the next one, while it is replaced, are among them.
 func (l *Link) Unsent() int {
-	if l.state != up {
+	if !l.open() {
 		return 0
 	}
-	return l.conn.Unsent()
+	return l.conn.Unsent() + len(l.backlog)
 }
 
 // EachWaiting calls fn with the owner and the bytes of each command that waits for a connection.
@@ -41,7 +42,7 @@ func (l *Link) EachWaiting(fn func(owner Owner, bytes int)) {
 	if len(l.backlog) == 0 {
 		return
 	}
-	for pos := l.q.head; pos != l.q.tail; pos++ {
+	for pos := l.firstWaiting(); pos != l.q.tail; pos++ {
 		q := l.q.at(pos)
 		fn(q.owner, int(q.size)*int(q.n))
 	}
@@ -56,16 +57,22 @@ func (l *Link) Disown(gone func(Owner) bool) {
 	kept := ring{head: l.q.tail, tail: l.q.tail}
 	var backlog []byte
 	rest := l.backlog
+	first := l.firstWaiting()
 	for pos := l.q.head; pos != l.q.tail; pos++ {
 		q := *l.q.at(pos)
+		q.cut, q.taped = true, false // its position changes, so it could not be named for Cut
+		if pos-l.q.head < first-l.q.head {
+			kept.push(q)
+			continue
+		}
 		raw := rest[:int(q.size)*int(q.n)]
 		rest = rest[len(raw):]
 		if !gone(q.owner) {
-			q.cut, q.taped = true, false // its position changes, so it could not be named for Cut
 			kept.push(q)
 			backlog = append(backlog, raw...)
 		}
 	}
+	l.turnAt = kept.head + (first - l.q.head)
 	l.q = kept
 	l.forgetTape()
 	l.setBacklog(backlog)

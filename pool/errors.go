@@ -66,7 +66,7 @@ func (e ReplyError) auth() bool {
 }
 
 // ourReasons are told as they are.
-var ourReasons = []error{errGone, errNotPrimary, errLeftGroup, errNoSentinel, errNoPrimary, errNoNode, errNoSlots, errNotCluster}
+var ourReasons = []error{errGone, errNotPrimary, errLeftGroup, errNoSentinel, errNoPrimary, errNoNode, errNoSlots, errNotCluster, errKilled}
 
 // atWork reports whether a backend that refuses a PING so serves all the same: a script
 // keeps it busy, and can be told to stop; or it cannot save, and so refuses writes.

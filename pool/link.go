@@ -58,7 +58,8 @@ const (
 	idle    state = iota // no connection and none wanted
 	dialing              // commands wait for the connection
 	up
-	broken // a round of dialling failed: commands fail at once, probes go on
+	broken  // a round of dialling failed: commands fail at once, probes go on
+	turning // the connection is to be replaced when it owes nothing: commands wait for the next
 )
 
 // errGarbage closes a connection whose bytes cannot be matched to requests.
@@ -90,6 +91,7 @@ type Link struct {
 	hello   Hello
 	retry   *loop.Timer // of a broken link that waits to dial again
 	pin     *pinned     // nil: the link is shared
+	turnAt  uint64      // while turning, the position of the first command that waits
 	watched
 }
 
@@ -181,25 +183,6 @@ func (l *Link) Cut(pos uint64) {
 	}
 }
 
-// Abort closes the connection, if there is one: it is no longer trusted.
-func (l *Link) Abort(err error) {
-	if l.state == up {
-		l.conn.Close(err)
-	}
-}
-
-// retire makes the link useless for good: what waits fails, and so does what
-// still comes.
-func (l *Link) retire(cause error) {
-	l.gone, l.cause = true, cause
-	switch l.state {
-	case up:
-		l.conn.Close(cause)
-	default: // a round of dialling that has not ended finds that it is not wanted
-		l.Down(cause)
-	}
-}
-
 // Full reports whether the backend takes bytes more slowly than they come.
 func (l *Link) Full() bool {
 	n := l.Unsent()
@@ -288,9 +271,17 @@ func (l *Link) Data(b []byte) int {
 		l.conn.Close(io.EOF)
 		return 0
 	}
-	if l.pin != nil {
+	switch {
+	case l.pin != nil:
 		return l.dataPinned(b)
+	case l.state == turning:
+		return l.dataTurning(b)
 	}
+	return l.replies(b)
+}
+
+// replies is Data for a shared link's connection.
+func (l *Link) replies(b []byte) int {
 	now := l.nanos()
 	l.moved = now
 	run := run{link: l, lookout: l.lookout(now)}

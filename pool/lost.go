@@ -2,12 +2,31 @@ package pool
 
 import "github.com/respgate/respgate/command"
 
+// Abort closes the connection, if there is one: it is no longer trusted.
+func (l *Link) Abort(err error) {
+	if l.open() {
+		l.conn.Close(err)
+	}
+}
+
+// retire makes the link useless for good: what waits fails, and so does what
+// still comes.
+func (l *Link) retire(cause error) {
+	l.gone, l.cause = true, cause
+	switch {
+	case l.open():
+		l.conn.Close(cause)
+	default: // a round of dialling that has not ended finds that it is not wanted
+		l.Down(cause)
+	}
+}
+
 // Closed implements loop.Handler: the connection is lost. Commands of which a
 // byte was sent fail, since they may have been executed; so do the unsent ones
 // of the same clients, for a later command must not run when it is unknown
 // whether an earlier one did. The others wait for the next connection.
 func (l *Link) Closed(err error) {
-	if l.state != up {
+	if !l.open() {
 		return
 	}
 	if l.pin != nil {
@@ -15,7 +34,7 @@ func (l *Link) Closed(err error) {
 		return
 	}
 	l.key.refresh()
-	tail := l.conn.Tail(l.conn.Unsent())
+	tail := append(l.conn.Tail(l.conn.Unsent()), l.backlog...) // of one that is to be replaced
 	requests := l.q.all()
 	sent, size := len(requests), 0
 	for sent > 0 && size+int(requests[sent-1].size) <= len(tail) {

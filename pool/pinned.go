@@ -42,6 +42,7 @@ type pinned struct {
 	db     int // selected, as far as the link was told
 	holder Holder
 	inbox  inbox
+	worn   bool // it is to close when it is given back
 }
 
 // freeKey says which kept links are alike: the database is chosen anew.
@@ -62,6 +63,7 @@ type borrow struct {
 	timer *loop.Timer
 	stop  func() // ends its dialling; nil before
 	over  bool   // answered or cancelled
+	since int64  // nanoseconds of the loop's clock
 }
 
 // end answers the wish, once.
@@ -77,7 +79,7 @@ func (b *borrow) end(l *Link, err *Error) {
 // the reason why there is none; not after cancel has been called.
 func (p *Pool) Borrow(key Key, kind Kind, then func(*Link, *Error)) (cancel func()) {
 	key.Lane = Plain
-	b := &borrow{key: key, slot: slot{key.Instance, kind}, then: then}
+	b := &borrow{key: key, slot: slot{key.Instance, kind}, then: then, since: p.loop.Nanos()}
 	if l := p.keptLink(key.free(), kind); l != nil {
 		p.hand(l, b)
 		return func() { b.over = true }
@@ -266,7 +268,7 @@ func (p *Pool) keep(l *Link) {
 	if l.state != up {
 		return
 	}
-	if l.pin.slot.kind == Subscriber {
+	if l.pin.slot.kind == Subscriber || l.pin.worn {
 		l.conn.Close(errGivenBack)
 		return
 	}

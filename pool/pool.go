@@ -252,7 +252,7 @@ func (p *Pool) watch() {
 	quiet := func(l *Link) time.Duration { return time.Duration(now - l.moved) }
 	silent := map[Backend][]*Link{}
 	stalls := func(l *Link) {
-		if l.state == up && l.q.len() > 0 && quiet(l) > p.cfg.StallTimeout {
+		if l.open() && l.q.len() > 0 && quiet(l) > p.cfg.StallTimeout {
 			l.moved = now
 			silent[l.key.Backend] = append(silent[l.key.Backend], l)
 		}
@@ -289,7 +289,7 @@ const silence = time.Second
 
 // silent reports whether a link's server may have gone without a word.
 func (p *Pool) silent(l *Link) bool {
-	if l.state != up && l.state != dialing || l.q.len() == 0 {
+	if !l.open() && l.state != dialing || l.q.len() == 0 {
 		return false
 	}
 	return time.Duration(p.loop.Nanos()-l.q.at(l.q.head).at) >= silence

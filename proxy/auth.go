@@ -155,7 +155,7 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
 	}
 	backend, err := pool.ParseURL(p.Route.URL)
 	if err != nil {
-		s.core.Log.Error("instance cannot be used", "tenant", p.Route.Label, "error", err)
+		s.core.Log.Error("instance cannot be used", s.aboutAs(p, "error", err)...)
 		return err
 	}
 	if !s.core.Seats.move(s.principal, p) {

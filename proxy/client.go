@@ -15,16 +15,18 @@ func validName(name string) bool {
 
 // localCommands are the subcommands, of CLIENT and SLOWLOG, that are answered here.
 var localCommands = map[string]func(*Session, *item, [][]byte){
-	"client|id":       func(s *Session, _ *item, _ [][]byte) { s.say(redcon.AppendInt(s.core.scratch[:0], s.id)) },
-	"client|getname":  func(s *Session, _ *item, _ [][]byte) { s.sayName() },
-	"client|setname":  (*Session).setName,
-	"client|setinfo":  (*Session).setInfo,
-	"client|info":     func(s *Session, _ *item, _ [][]byte) { s.sayText(string(s.describe(nil))) },
-	"client|list":     (*Session).clientList,
-	"client|kill":     (*Session).clientKill,
-	"client|unblock":  (*Session).clientUnblock,
-	"client|pause":    (*Session).clientPause,
-	"client|unpause":  func(s *Session, _ *item, _ [][]byte) { s.onAllLoops((*Core).release) },
+	"client|id":      func(s *Session, _ *item, _ [][]byte) { s.say(redcon.AppendInt(s.core.scratch[:0], s.id)) },
+	"client|getname": func(s *Session, _ *item, _ [][]byte) { s.sayName() },
+	"client|setname": (*Session).setName,
+	"client|setinfo": (*Session).setInfo,
+	"client|info":    func(s *Session, _ *item, _ [][]byte) { s.sayText(string(s.describe(nil))) },
+	"client|list":    (*Session).clientList,
+	"client|kill":    (*Session).clientKill,
+	"client|unblock": (*Session).clientUnblock,
+	"client|pause":   (*Session).clientPause,
+	"client|unpause": func(s *Session, _ *item, _ [][]byte) {
+		s.onAllLoops(func(c *Core, instance string) { c.release(holdKey{instance, byClient}) })
+	},
 	"client|reply":    (*Session).clientReply,
 	"client|no-evict": (*Session).clientNoEvict,
 	"client|help":     (*Session).clientHelp,
@@ -39,6 +41,7 @@ var localCommands = map[string]func(*Session, *item, [][]byte){
 var asksOthers = map[string]bool{
 	"client|list": true, "client|kill": true, "client|unblock": true, "client|pause": true, "client|unpause": true,
 	"slowlog|get": true, "slowlog|len": true, "slowlog|reset": true,
+	"proxy|show": true, "proxy|pause": true, "proxy|resume": true, "proxy|reconnect": true, "proxy|kill": true,
 }
 
 // serveLocal serves one of localCommands.

@@ -69,6 +69,9 @@ type Core struct {
 	Memory     Memory  // nil: without bound
 	Auditor    Auditor // nil: nothing is noted
 	Observers  []Observer
+	Proxy      string      // what the ids of this proxy's sessions begin with, before the '-'
+	Upkeep     Upkeep      // of Links
+	Operations *Operations // nil: there is no PROXY command
 	Log        *slog.Logger
 
 	turn      int64 // the clock in the turn in which commands were looked at last
@@ -80,7 +83,7 @@ type Core struct {
 	usages    map[usedBy]*usage
 	nobody    usage
 	sessions  map[*Session]struct{}
-	holds     map[string]*hold // by instance
+	holds     map[holdKey]*hold
 	lack      map[pool.Backend]lack
 	denials   denials
 	after     *resp.Limits // once authenticated

@@ -8,53 +8,93 @@ import (
 	"github.com/respgate/respgate/resp"
 )
 
-// hold is a CLIENT PAUSE of one instance's clients, as one loop knows it.
+// holder is who holds up an instance's commands: what one has begun the other does not end.
+type holder uint8
+
+const (
+	byClient   holder = iota // CLIENT PAUSE
+	byOperator               // PROXY PAUSE and PROXY KILL
+)
+
+// holdKey says whose commands are held up, and by whom.
+type holdKey struct {
+	instance string
+	by       holder
+}
+
+// hold is a pause of one instance's clients, as one loop knows it.
 type hold struct {
-	until   int64 // nanoseconds of the loop's clock
-	writes  bool  // only these are held up
-	waiting map[*Session]struct{}
+	until   int64               // nanoseconds of the loop's clock
+	writes  bool                // only these are held up
+	waiting map[*Session]func() // with what goes on when it is over
 	timer   Timer
 }
 
 // holdUp has the commands of an instance's clients wait for d; release lets them go.
-func (c *Core) holdUp(instance string, d time.Duration, writes bool) {
-	c.release(instance)
-	h := &hold{until: c.Clock.Nanos() + int64(d), writes: writes, waiting: map[*Session]struct{}{}}
-	h.timer = c.After(d, func() { c.release(instance) })
+func (c *Core) holdUp(of holdKey, d time.Duration, writes bool) {
+	c.release(of)
+	h := &hold{until: c.Clock.Nanos() + int64(d), writes: writes, waiting: map[*Session]func(){}}
+	h.timer = c.After(d, func() { c.release(of) })
 	if c.holds == nil {
-		c.holds = map[string]*hold{}
+		c.holds = map[holdKey]*hold{}
 	}
-	c.holds[instance] = h
+	c.holds[of] = h
 }
 
-func (c *Core) release(instance string) {
-	h := c.holds[instance]
+func (c *Core) release(of holdKey) {
+	h := c.holds[of]
 	if h == nil {
 		return
 	}
-	delete(c.holds, instance)
+	delete(c.holds, of)
 	h.timer.Stop()
-	for s := range h.waiting {
-		s.resume()
+	for _, goOn := range h.waiting {
+		goOn()
 	}
 }
 
-// forget has no CLIENT PAUSE wait for a session that has ended.
+// forget has no pause wait for a session that has ended.
 func (c *Core) forget(s *Session) {
 	for _, h := range c.holds {
 		delete(h.waiting, s)
 	}
 }
 
-// held reports whether a CLIENT PAUSE concerns the command; the session waits then.
+// held reports whether a pause concerns the command; the session waits then. An operator's
+// lets transactions that have begun come to their end.
 func (s *Session) held(it *item) bool {
-	h := s.core.holds[s.principal.Route.InstanceID]
+	instance := s.principal.Route.InstanceID
+	h := s.core.holds[holdKey{instance, byClient}]
 	if h == nil || h.writes && !mayWrite(it) {
-		return false
+		h = s.core.holds[holdKey{instance, byOperator}]
+		if h == nil || s.pin.tx != none {
+			return false
+		}
 	}
-	h.waiting[s] = struct{}{}
+	s.holdBack(h, s.resume)
+	return true
+}
+
+func (s *Session) holdBack(h *hold, goOn func()) {
+	h.waiting[s] = goOn
 	s.heldUp = true
 	s.pause(someone)
+}
+
+// heldOff reports whether an operator has paused the session's instance: then again is
+// called when that is over. It is for what fails while the server is away, which may be what
+// the pause is for.
+func (s *Session) heldOff(again func()) bool {
+	h := s.core.holds[holdKey{s.principal.Route.InstanceID, byOperator}]
+	if h == nil {
+		return false
+	}
+	s.holdBack(h, func() {
+		s.wait, s.heldUp = nothing, false
+		if again(); s.wait == nothing {
+			s.resume()
+		}
+	})
 	return true
 }
 
@@ -82,7 +122,9 @@ func (s *Session) clientPause(it *item, args [][]byte) {
 		s.refuse(it.id, badRequest, "ERR CLIENT PAUSE mode must be WRITE or ALL")
 	default:
 		writes := len(args) == 4 && equalFold(args[3], "write")
-		s.onAllLoops(func(c *Core, instance string) { c.holdUp(instance, time.Duration(ms)*time.Millisecond, writes) })
+		s.onAllLoops(func(c *Core, instance string) {
+			c.holdUp(holdKey{instance, byClient}, time.Duration(ms)*time.Millisecond, writes)
+		})
 	}
 }
 

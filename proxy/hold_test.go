@@ -11,7 +11,7 @@ func TestHeldUpClientsThatLeaveAreForgotten(t *testing.T) {
 	st := fixed{}
 	key := st.grant("acme", "127.0.0.1:1", 0, "+@all")
 	d := newDesk(t, st)
-	d.core.holdUp("acme", time.Hour, false)
+	d.core.holdUp(holdKey{"acme", byClient}, time.Hour, false)
 	for range 3 {
 		d.session = d.core.Open(d, Peer{})
 		d.send("AUTH " + key + "\r\nGET a\r\n")
@@ -21,7 +21,7 @@ func TestHeldUpClientsThatLeaveAreForgotten(t *testing.T) {
 		d.session.Closed(nil)
 		d.in, d.paused = nil, false
 	}
-	if n := len(d.core.holds["acme"].waiting); n != 0 {
+	if n := len(d.core.holds[holdKey{"acme", byClient}].waiting); n != 0 {
 		t.Errorf("%d clients are waited for that have left", n)
 	}
 }

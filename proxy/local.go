@@ -44,6 +44,8 @@ func (s *Session) answer(it *item) {
 		s.wrongArity(it)
 	case top == "select":
 		s.selectDB(it)
+	case top == "proxy":
+		s.operate(it)
 	default:
 		s.serveLocal(it)
 	}
@@ -206,6 +208,8 @@ func (s *Session) onLink(id command.ID, db, proto int, undo func(*pool.Error), t
 			refuse(&pool.Error{Reason: movedAway})
 		case err == nil:
 			then(l)
+		case s.heldOff(func() { s.onLink(id, db, proto, undo, then) }):
+			return
 		default:
 			refuse(err)
 		}

@@ -44,16 +44,16 @@ func (s *Session) noteDrop(err error) {
 			continue
 		}
 		s.core.Metrics.Dropped(d.label)
-		say := func(label string) {
-			s.core.Log.Info("client dropped", "client", s.addr.String(), "tenant", label, "reason", err, "bytes", s.out.Held()+s.kept)
+		say := func() {
+			s.core.Log.Info("client dropped", s.about("reason", err, "bytes", s.out.Held()+s.kept)...)
 		}
 		if s.principal != nil {
-			say(s.principal.Route.Label)
+			say()
 			continue
 		}
 		// It has not authenticated, and others may come as fast as they like: the metrics have all.
 		s.core.strangers.First, s.core.strangers.Interval = strangersTold, time.Second
-		s.core.strangers.Do(func() { say("") })
+		s.core.strangers.Do(say)
 	}
 }
 

@@ -59,7 +59,7 @@ func (c *call) mayWait(why metrics.Retry) bool {
 	if !c.s.meter.spend() {
 		c.s.core.denied.Interval = time.Second
 		c.s.core.denied.Do(func() {
-			c.s.core.Log.Warn("too many commands would have to be sent again: they are refused", "tenant", c.s.principal.Route.Label)
+			c.s.core.Log.Warn("too many commands would have to be sent again: they are refused", c.s.about()...)
 		})
 		return false
 	}

@@ -37,10 +37,11 @@ func (c *Core) Sessions(org string, most int, then func([]tenant.Session)) {
 }
 
 // Kill ends the session of a client at once, as CLIENT KILL does, where it is the
-// organization's with the id org, any with "". It reports whether there was one.
+// organization's with the id org, any with "". It reports whether there was one; the log has it.
 func (c *Core) Kill(id int64, org string) bool {
 	for s := range c.sessions {
 		if s.id == id && !s.closed && (org == "" || s.principal != nil && s.principal.Seats.OrgID == org) {
+			c.Log.Info("client's session ended by request", s.about()...)
 			s.drop(errKilled)
 			return true
 		}

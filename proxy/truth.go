@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"strconv"
+	"strings"
 
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/pool"
@@ -16,6 +17,7 @@ type truth struct {
 	*Session
 	about   string // which of COMMAND's subcommands is answered
 	allowed func(name string) bool
+	asked   []string // the names that are asked about, where the key may run PROXY; none: all
 	reply   []byte
 }
 
@@ -33,7 +35,13 @@ func (s *Session) tellTruth(it *item, raw []byte) (pool.Owner, []byte) {
 		return s, raw
 	}
 	set := s.principal.Commands
-	return &truth{Session: s, about: about, allowed: func(name string) bool { return runs(set, name) }}, raw
+	t := &truth{Session: s, about: about, allowed: func(name string) bool { return runs(set, name) }}
+	if t.allowed(ownCommand) && it.frame.Args > 2 {
+		for _, name := range it.frame.AppendArgs(nil)[2:] {
+			t.asked = append(t.asked, strings.ToLower(string(name)))
+		}
+	}
+	return t, raw
 }
 
 // runs reports whether a key may run a command, or any subcommand of it.
@@ -80,18 +88,20 @@ func (t *truth) Replies(b []byte, done int, _ bool) {
 	switch kind, parts, ok := elements(t.reply); {
 	case !ok, kind == '%' && t.about != "command|docs": // an error, or nothing that Redis says
 	case t.about == "command":
-		told = appendAggregate(nil, kind, t.details(parts))
+		told = appendAggregate(nil, kind, append(t.details(parts), t.ownDetails(ownCommand)...))
 	case t.about == "command|count":
-		told = strconv.AppendInt([]byte{':'}, int64(len(t.details(parts))), 10)
+		told = strconv.AppendInt([]byte{':'}, int64(len(t.details(parts))+len(t.ownDetails(ownCommand))), 10)
 		told = append(told, "\r\n"...)
 	case t.about == "command|list":
-		told = appendAggregate(nil, kind, t.among(parts, 1))
+		told = appendAggregate(nil, kind, append(t.among(parts, 1), t.ownNames()...))
 	case t.about == "command|docs":
-		told = appendAggregate(nil, kind, t.among(parts, 2))
+		told = appendAggregate(nil, kind, append(t.among(parts, 2), t.ownDocs()...))
 	case t.about == "command|info":
 		for i, part := range parts {
 			if one := t.details([][]byte{part}); len(one) == 1 {
 				parts[i] = one[0]
+			} else if own := t.ownAsked(i); own != nil {
+				parts[i] = own
 			} else if t.proto == 3 {
 				parts[i] = []byte("_\r\n")
 			} else {

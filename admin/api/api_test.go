@@ -115,6 +115,11 @@ func testAnswers(t *testing.T, open stores.Opener) {
 		{"all of the audit log", request{who: "root", call: "GET /audit?target=user"}, 200, `"action":"user.update"`},
 		{"the audit log is for operators", request{who: "owner", call: "GET /audit"}, 403, `operators`},
 
+		{"the log's level", request{who: "operator", call: "GET /log"}, 200, `{"level":"info"}`},
+		{"another level of the log", request{who: "root", call: "PUT /log", body: `{"level":"debug"}`}, 200, `{"level":"debug"}`},
+		{"no level of a log", request{who: "operator", call: "PUT /log", body: `{"level":"loud"}`}, 422, `debug`},
+		{"the log is for operators", request{who: "owner", call: "PUT /log", body: `{"level":"debug"}`}, 403, `operators`},
+
 		{"no token", request{call: "GET /me"}, 401, `Authorization: Bearer`},
 		{"a wrong token", request{who: "nobody", call: "GET /me", header: map[string]string{"Authorization": "Bearer rgt_nonsense"}}, 401, `not good`},
 		{"another scheme", request{call: "GET /me", header: map[string]string{"Authorization": "Basic " + adminToken.Reveal()}}, 401, ``},

@@ -206,6 +206,7 @@ func wordsOfLive() map[string]word {
 		"Event.org":      {doc: "the organization's name then", example: "acme"},
 		"before":         {doc: "how it was, without secrets; null is not there"},
 		"after":          {doc: "how it is since, without secrets; null is not there"},
+		"level":          {doc: "from which level on the log has lines", example: "info", enum: []any{"debug", "info", "warn", "error"}},
 		"outcome":        {doc: "what came of it", example: "ok", enum: []any{"ok", "denied", "failed"}},
 		"detail":         {doc: "why it was denied or failed, or how many events this one stands for", example: ""},
 	}

@@ -120,6 +120,7 @@ func newSpec() *huma.OpenAPI {
 			{Name: "sessions", Description: "Redis clients that are connected"},
 			{Name: "usage", Description: "What was done with keys"},
 			{Name: "audit", Description: "Who did what, and what came of it"},
+			{Name: "log", Description: "What a proxy says of itself"},
 		},
 	}
 }

@@ -74,7 +74,7 @@ func newWorld(t testing.TB, open stores.Opener, cfg Config) *world {
 	w.store = open(t)
 	now := func() time.Time { return w.now }
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
-	w.control = control.New(control.Config{AdminToken: adminToken, Live: w.live, Pictures: w.live, Log: log, Now: now, Test: func(_ context.Context, in tenant.Instance) control.Probe {
+	w.control = control.New(control.Config{AdminToken: adminToken, Live: w.live, Pictures: w.live, LogLevel: new(slog.LevelVar), Log: log, Now: now, Test: func(_ context.Context, in tenant.Instance) control.Probe {
 		w.probing()
 		return control.Probe{Org: in.Org, Name: in.Name, Reachable: true}
 	}}, w.store)

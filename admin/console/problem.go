@@ -112,7 +112,7 @@ func (v *visit) explain(err error) failure {
 		}
 	}
 	if !errors.Is(err, context.Canceled) {
-		v.log.ErrorContext(v.r.Context(), "the console cannot ask the store", "route", v.route.path, "error", err)
+		v.log.ErrorContext(v.r.Context(), "the console cannot ask the store", "path", v.route.path, "error", err)
 	}
 	return failure{status: http.StatusServiceUnavailable, Title: "The database is away", What: "The database cannot be asked at the moment. Clients that are known are served on.",
 		Next: "Try again in a few seconds.", retrySecond: 5}

@@ -66,7 +66,7 @@ func (c *Console) serve(rt route) http.Handler {
 		v := &visit{Console: c, w: w, r: r, route: rt}
 		defer func() {
 			if p := recover(); p != nil {
-				c.log.ErrorContext(r.Context(), "panic in the console", "route", rt.path, "panic", p, "stack", string(debug.Stack()))
+				c.log.ErrorContext(r.Context(), "panic in the console", "path", rt.path, "panic", p, "stack", string(debug.Stack()))
 				v.render(v.failed(errBroken))
 			}
 		}()

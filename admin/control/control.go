@@ -106,6 +106,7 @@ type Config struct {
 	Audit    Audit                                               // where events are kept; the store
 	Live     Live                                                // nil: this process serves no clients
 	Pictures Pictures                                            // likewise
+	LogLevel *slog.LevelVar                                      // of this process's log; likewise
 	Test     func(ctx context.Context, in tenant.Instance) Probe // connects to an instance; nil: this process cannot
 	Log      *slog.Logger                                        // nil: none
 	Now      func() time.Time                                    // time.Now

@@ -278,6 +278,12 @@ var permissions = []struct {
 	{"KillSession: of any", "session.kill", "who who no no no no yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		return nil, w.KillSession(t.Context(), a, "", "proxy2-7")
 	}},
+	{"LogLevel", "", "who who no no no no yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		return w.LogLevel(t.Context(), a)
+	}},
+	{"SetLogLevel", "log.level", "who who no no no no yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		return w.SetLogLevel(t.Context(), a, "debug")
+	}},
 	{"Events", "", "who who none yes yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		all, err := w.Events(t.Context(), a, EventQuery{Org: w.org(t).Name}, store.Page{})
 		return Views(all, ViewEvent), err

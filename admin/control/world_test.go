@@ -68,7 +68,7 @@ func newWorld(t *testing.T, open stores.Opener, change ...func(*Config)) *world 
 	t.Helper()
 	st := open(t)
 	w := &world{store: st, live: &fakeLive{}}
-	cfg := Config{AdminToken: adminToken, Live: w.live, Pictures: w.live, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Test: func(_ context.Context, in tenant.Instance) Probe {
+	cfg := Config{AdminToken: adminToken, Live: w.live, Pictures: w.live, LogLevel: new(slog.LevelVar), Log: slog.New(slog.NewTextHandler(&w.log, nil)), Test: func(_ context.Context, in tenant.Instance) Probe {
 		return Probe{Org: in.Org, Name: in.Name, Reachable: true, Warnings: []string{}}
 	}}
 	for _, f := range change {

@@ -69,6 +69,54 @@ func (e EventOutcome) Valid() bool {
 	}
 }
 
+// Defines values for LogLevel.
+const (
+	LogLevelDebug LogLevel = "debug"
+	LogLevelError LogLevel = "error"
+	LogLevelInfo  LogLevel = "info"
+	LogLevelWarn  LogLevel = "warn"
+)
+
+// Valid indicates whether the value is a known member of the LogLevel enum.
+func (e LogLevel) Valid() bool {
+	switch e {
+	case LogLevelDebug:
+		return true
+	case LogLevelError:
+		return true
+	case LogLevelInfo:
+		return true
+	case LogLevelWarn:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LogChangeLevel.
+const (
+	LogChangeLevelDebug LogChangeLevel = "debug"
+	LogChangeLevelError LogChangeLevel = "error"
+	LogChangeLevelInfo  LogChangeLevel = "info"
+	LogChangeLevelWarn  LogChangeLevel = "warn"
+)
+
+// Valid indicates whether the value is a known member of the LogChangeLevel enum.
+func (e LogChangeLevel) Valid() bool {
+	switch e {
+	case LogChangeLevelDebug:
+		return true
+	case LogChangeLevelError:
+		return true
+	case LogChangeLevelInfo:
+		return true
+	case LogChangeLevelWarn:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for MeActor.
 const (
 	MeActorKey      MeActor = "key"
@@ -714,6 +762,32 @@ type ListUser struct {
 	// Examples:
 	Next string `json:"next"`
 }
+
+// Log defines model for Log.
+type Log struct {
+	// Level from which level on the log has lines
+	//
+	// Examples: info
+	Level LogLevel `json:"level"`
+}
+
+// LogLevel from which level on the log has lines
+//
+// Examples: info
+type LogLevel string
+
+// LogChange defines model for LogChange.
+type LogChange struct {
+	// Level from which level on the log has lines
+	//
+	// Examples: info
+	Level LogChangeLevel `json:"level"`
+}
+
+// LogChangeLevel from which level on the log has lines
+//
+// Examples: info
+type LogChangeLevel string
 
 // Me defines model for Me.
 type Me struct {
@@ -1910,6 +1984,9 @@ type UpdateKeyJSONRequestBody = KeyPatch
 // RotateKeyJSONRequestBody defines body for RotateKey for application/json ContentType.
 type RotateKeyJSONRequestBody = KeyRotate
 
+// SetLogJSONRequestBody defines body for SetLog for application/json ContentType.
+type SetLogJSONRequestBody = LogChange
+
 // CreateOrganizationJSONRequestBody defines body for CreateOrganization for application/json ContentType.
 type CreateOrganizationJSONRequestBody = OrganizationCreate
 
@@ -2117,6 +2194,31 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/keys/{key}/rotate (the `RotateKey` operationId).
 	RotateKey(ctx context.Context, key string, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetLog Show the log's level
+	//
+	// That of the proxy that answers. For operators.
+	//
+	// Corresponds with GET /api/v1/log (the `GetLog` operationId).
+	GetLog(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetLogWithBody Change the log's level
+	//
+	// That of the proxy that answers, at once, until it starts again or reads its configuration again. For operators.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/log (the `SetLog` operationId).
+	SetLogWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetLog Change the log's level
+	//
+	// That of the proxy that answers, at once, until it starts again or reads its configuration again. For operators.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/log (the `SetLog` operationId).
+	SetLog(ctx context.Context, body SetLogJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetMe Show who asks
 	//
@@ -2738,6 +2840,61 @@ func (c *Client) RotateKeyWithBody(ctx context.Context, key string, params *Rota
 // Corresponds with POST /api/v1/keys/{key}/rotate (the `RotateKey` operationId).
 func (c *Client) RotateKey(ctx context.Context, key string, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRotateKeyRequest(c.Server, key, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetLog Show the log's level
+//
+// That of the proxy that answers. For operators.
+//
+// Corresponds with GET /api/v1/log (the `GetLog` operationId).
+func (c *Client) GetLog(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetLogRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetLogWithBody Change the log's level
+//
+// That of the proxy that answers, at once, until it starts again or reads its configuration again. For operators.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/log (the `SetLog` operationId).
+func (c *Client) SetLogWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetLogRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetLog Change the log's level
+//
+// That of the proxy that answers, at once, until it starts again or reads its configuration again. For operators.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/log (the `SetLog` operationId).
+func (c *Client) SetLog(ctx context.Context, body SetLogJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetLogRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4326,6 +4483,73 @@ func NewRotateKeyRequestWithBody(server string, key string, params *RotateKeyPar
 		}
 
 	}
+
+	return req, nil
+}
+
+// NewGetLogRequest constructs an http.Request for the GetLog method
+func NewGetLogRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/log")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetLogRequest calls the generic SetLog builder with application/json body
+func NewSetLogRequest(server string, body SetLogJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetLogRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewSetLogRequestWithBody constructs an http.Request for the SetLog method, with any body, and a specified content type
+func NewSetLogRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/log")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -7072,6 +7296,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/keys/{key}/rotate (the `RotateKey` operationId).
 	RotateKeyWithResponse(ctx context.Context, key string, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
 
+	// GetLogWithResponse Show the log's level
+	//
+	// That of the proxy that answers. For operators.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/log (the `GetLog` operationId).
+	GetLogWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetLogResponse, error)
+
+	// SetLogWithBodyWithResponse Change the log's level
+	//
+	// That of the proxy that answers, at once, until it starts again or reads its configuration again. For operators.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/log (the `SetLog` operationId).
+	SetLogWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetLogResponse, error)
+
+	// SetLogWithResponse Change the log's level
+	//
+	// That of the proxy that answers, at once, until it starts again or reads its configuration again. For operators.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/log (the `SetLog` operationId).
+	SetLogWithResponse(ctx context.Context, body SetLogJSONRequestBody, reqEditors ...RequestEditorFn) (*SetLogResponse, error)
+
 	// GetMeWithResponse Show who asks
 	//
 	// Whose the token is, and what may be done with it.
@@ -7883,6 +8134,78 @@ func (r RotateKeyResponse) Bytes() []byte {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RotateKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Log
+}
+
+// Status returns HTTPResponse.Status
+func (r GetLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// Bytes is a convenience method to retrieve the raw bytes from the HTTP response
+func (r GetLogResponse) Bytes() []byte {
+	return r.Body
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetLogResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SetLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Log
+}
+
+// Status returns HTTPResponse.Status
+func (r SetLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// Bytes is a convenience method to retrieve the raw bytes from the HTTP response
+func (r SetLogResponse) Bytes() []byte {
+	return r.Body
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetLogResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9544,6 +9867,51 @@ func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, key str
 	return ParseRotateKeyResponse(rsp)
 }
 
+// GetLogWithResponse Show the log's level
+//
+// That of the proxy that answers. For operators.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/log (the `GetLog` operationId).
+func (c *ClientWithResponses) GetLogWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetLogResponse, error) {
+	rsp, err := c.GetLog(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetLogResponse(rsp)
+}
+
+// SetLogWithBodyWithResponse Change the log's level
+//
+// That of the proxy that answers, at once, until it starts again or reads its configuration again. For operators.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/log (the `SetLog` operationId).
+func (c *ClientWithResponses) SetLogWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetLogResponse, error) {
+	rsp, err := c.SetLogWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetLogResponse(rsp)
+}
+
+// SetLogWithResponse Change the log's level
+//
+// That of the proxy that answers, at once, until it starts again or reads its configuration again. For operators.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/log (the `SetLog` operationId).
+func (c *ClientWithResponses) SetLogWithResponse(ctx context.Context, body SetLogJSONRequestBody, reqEditors ...RequestEditorFn) (*SetLogResponse, error) {
+	rsp, err := c.SetLog(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetLogResponse(rsp)
+}
+
 // GetMeWithResponse Show who asks
 //
 // Whose the token is, and what may be done with it.
@@ -10554,6 +10922,58 @@ func ParseRotateKeyResponse(rsp *http.Response) (*RotateKeyResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest NewKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetLogResponse parses an HTTP response from a GetLogWithResponse call
+func ParseGetLogResponse(rsp *http.Response) (*GetLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Log
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSetLogResponse parses an HTTP response from a SetLogWithResponse call
+func ParseSetLogResponse(rsp *http.Response) (*SetLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Log
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

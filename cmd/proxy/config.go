@@ -134,10 +134,12 @@ type ShutdownConfig struct {
 	DrainTimeout time.Duration
 }
 
-// LogConfig is the log's level (debug, info, warn, error) and format (text, json).
+// LogConfig is the log's level (debug, info, warn, error) and format (text, json), and which
+// share of the commands has a line of its own.
 type LogConfig struct {
-	Level  string
-	Format string
+	Level       string
+	Format      string
+	SampleRatio float64 // 0 to 1
 }
 
 // slogLevel is the level as slog has it.

@@ -94,7 +94,7 @@ func newDataPlane(ctx context.Context, id string, tracer *tracing.Tracer, cfg Co
 		}
 		core.Observers = []proxy.Observer{d.book.AddLoop(l, func(label string) { core.Metrics.Tenant(label).SlowLogged() })}
 		links := pool.New(ctx, cfg.Pool.links(), l, d.slots, d.dialer, linkCounter{m, &d.links}, core.Meter, log)
-		core.Links = links
+		core.Links, core.Upkeep, core.Proxy = links, links, d.id
 		if tracer != nil {
 			core.Observers = append(core.Observers, tracer.Loop(m.Loop(i)))
 		}

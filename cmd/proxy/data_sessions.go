@@ -62,9 +62,5 @@ func (d *dataPlane) EndSession(told string) {
 	if !ok || err != nil || home != d.id {
 		return
 	}
-	d.everywhere(func(l *lane) {
-		if l.core.Kill(number, ending.OrgID) {
-			d.log.Info("client's session ended by request", "session", ending.ID)
-		}
-	}, func() {})
+	d.everywhere(func(l *lane) { l.core.Kill(number, ending.OrgID) }, func() {})
 }

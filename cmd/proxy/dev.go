@@ -55,7 +55,7 @@ func (a *app) dev(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, cfg, newLogger(cfg.Log.Format, cfg.Log.slogLevel(), a.stderr), nil, func(ls listeners) { a.welcome(ls, redis, key, shown, cfg) })
+	return serve(ctx, cfg, newLogger(cfg.Log.Format, a.stderr), nil, func(ls listeners) { a.welcome(ls, redis, key, shown, cfg) })
 }
 
 // seed makes the demo tenant and returns its key.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -65,7 +64,7 @@ func startServeFrom(t testing.TB, cfg Config, from *origin) *running {
 	ended := make(chan error, 1)
 	up := make(chan listeners, 1)
 	go func() {
-		ended <- serve(ctx, cfg, slog.New(slog.NewTextHandler(r.log, nil)), from, func(ls listeners) { up <- ls })
+		ended <- serve(ctx, cfg, newLogger("text", r.log), from, func(ls listeners) { up <- ls })
 	}()
 	r.stop = sync.OnceValue(func() error { cancel(); return <-ended })
 	t.Cleanup(func() {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -23,7 +22,6 @@ type origin struct {
 	file    string           // "" when there is none
 	version string           // of the file when it was read: see fileVersion
 	hup     <-chan os.Signal // asks for the configuration to be read again
-	level   *slog.LevelVar   // the log's
 }
 
 // stage has one part of the proxy get ready for a configuration. What it returns puts that
@@ -36,9 +34,10 @@ func always(commit func(next Config)) stage {
 }
 
 // stages are the parts that follow a change of the configuration.
-func (s *server) stages(data *dataPlane, service *auth.Service, limiters *ratelimit.Registry, level *slog.LevelVar) []stage {
+func (s *server) stages(data *dataPlane, service *auth.Service, limiters *ratelimit.Registry) []stage {
 	return []stage{
-		always(func(next Config) { level.Set(next.Log.slogLevel()) }),
+		always(func(next Config) { s.level.Set(next.Log.slogLevel()) }),
+		always(func(next Config) { s.sampled.SetRatio(next.Log.SampleRatio) }),
 		always(func(next Config) { limiters.SetDefaults(next.RateLimit.defaults()) }),
 		always(func(next Config) { service.SetMaxStale(next.Store.MaxStale) }),
 		always(s.retrace), // the data plane asks the tracer

@@ -26,6 +26,7 @@ import (
 	"github.com/respgate/respgate/health"
 	"github.com/respgate/respgate/internal/bare"
 	"github.com/respgate/respgate/metrics"
+	"github.com/respgate/respgate/proxy"
 	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tracing"
@@ -45,13 +46,12 @@ func (a *app) serveCommand() *cobra.Command {
 			hup := make(chan os.Signal, 1)
 			signal.Notify(hup, syscall.SIGHUP)
 			defer signal.Stop(hup)
-			from := &origin{file: file, version: fileVersion(file), hup: hup, level: new(slog.LevelVar)}
+			from := &origin{file: file, version: fileVersion(file), hup: hup}
 			cfg, err := loadConfig(file)
 			if err != nil {
 				return err
 			}
-			from.level.Set(cfg.Log.slogLevel())
-			return serve(cmd.Context(), cfg, newLogger(cfg.Log.Format, from.level, a.stderr), from, nil)
+			return serve(cmd.Context(), cfg, newLogger(cfg.Log.Format, a.stderr), from, nil)
 		},
 	}
 }
@@ -62,6 +62,9 @@ type server struct {
 	cfg       Config                 // as it was at the start
 	config    atomic.Pointer[Config] // as it is in effect
 	log       *slog.Logger
+	level     *slog.LevelVar // from which on the log has lines
+	lines     *lineLimiter
+	sampled   *proxy.Sampled // which commands it has
 	has       resources
 	registry  *prometheus.Registry
 	metrics   *metrics.Metrics
@@ -79,8 +82,13 @@ type server struct {
 
 // serve runs a proxy until ctx ends, and then drains it. from is where its configuration
 // may be read again, nil when that is not to be. started, which may be nil, is called once
-// it is ready for clients.
+// it is ready for clients. Of the lines that log gets, those below the configuration's level
+// and many that are alike are left out.
 func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, started func(listeners)) error {
+	level := new(slog.LevelVar)
+	level.Set(cfg.Log.slogLevel())
+	log, lines := limitLines(log, level, time.Now)
+	defer func() { _ = lines.settle(true) }()
 	ls, err := openListeners(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -128,7 +136,8 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, star
 		return err
 	}
 	defer func() { _ = file.close() }()
-	s := &server{cfg: cfg, id: id, tracer: tracer, audit: file, log: log, has: has, registry: registry, metrics: m, listeners: ls, certs: certs}
+	m.WatchLog(lines.left.Load)
+	s := &server{cfg: cfg, id: id, tracer: tracer, audit: file, log: log, level: level, lines: lines, has: has, registry: registry, metrics: m, listeners: ls, certs: certs}
 	s.config.Store(&cfg)
 	m.ConfigRead(time.Now())
 	s.health = health.New(time.Now, checkTimeout, s.checks.all())
@@ -173,6 +182,7 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	events := newTrail(st, s.audit, s.metrics, s.log)
 	pictures := picture.New(s.metrics, data.Proxy())
 	s.manage(st, data, events, pictures)
+	s.operate(st, data)
 	if instances, err := st.Instances(ctx, "", store.Page{}); err == nil {
 		for _, in := range instances {
 			s.metrics.AddTenant(in.Label())
@@ -185,12 +195,13 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 		func(ctx context.Context) { s.watchInstances(ctx, st, data) },
 		func(ctx context.Context) { s.sweep(ctx, st) },
 		pictures.Run,
+		s.lines.run,
 		data.watchMemory,
 		data.book.Run,
 		s.certs.watch,
 		func(ctx context.Context) {
 			if from != nil {
-				s.followConfig(ctx, from, s.stages(data, service, limiters, from.level))
+				s.followConfig(ctx, from, s.stages(data, service, limiters))
 			}
 		},
 	) {
@@ -265,8 +276,9 @@ func every(ctx context.Context, interval time.Duration, fn func()) {
 	}
 }
 
-func newLogger(format string, level slog.Leveler, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
+// newLogger writes lines of all levels: serve leaves out what is below the one wanted.
+func newLogger(format string, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: slog.LevelDebug}
 	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}

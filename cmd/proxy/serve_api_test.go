@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -124,7 +123,7 @@ func TestAPIFollowsConfiguration(t *testing.T) {
 		cfg.Listen, cfg.Store.DSN.Reveal(), cfg.HTTP.Listen)
 	file, rewrite := configFile(t, fmt.Sprintf(text, one, 1000))
 	hup := make(chan os.Signal, 1)
-	r := startServeFrom(t, cfg, &origin{file: file, version: fileVersion(file), hup: hup, level: new(slog.LevelVar)})
+	r := startServeFrom(t, cfg, &origin{file: file, version: fileVersion(file), hup: hup})
 	defer http.DefaultClient.CloseIdleConnections()
 	first, second := apiClient{r.http, one}, apiClient{r.http, other}
 	if a, b := first.call(t, "GET", "/api/v1/me", "", nil), second.call(t, "GET", "/api/v1/me", "", nil); a != 200 || b != 401 {

@@ -17,6 +17,7 @@ func (s *server) manage(st *store.Store, data *dataPlane, events *trail, picture
 		AdminToken: s.cfg.HTTP.AdminToken,
 		Live:       data,
 		Pictures:   pictures,
+		LogLevel:   s.level,
 		Test:       s.testInstance,
 		Log:        s.log,
 	}, st)

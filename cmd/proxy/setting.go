@@ -26,6 +26,7 @@ type setting struct {
 	set      func(value any) error // value is what YAML, the environment or fallback gave
 	value    func() any            // what it is set to, in a form that set takes
 	live     bool                  // it can change while the proxy runs
+	secret   bool                  // it is shown to nobody
 }
 
 // live is a setting that can change while the proxy runs. The others need a restart.
@@ -97,6 +98,7 @@ func (c *Config) settings() []setting {
 
 		live(text("log.level", &c.Log.Level, "info", oneOf([]string{"debug", "info", "warn", "error"}))),
 		text("log.format", &c.Log.Format, "text", oneOf([]string{"text", "json"})),
+		live(ratio("log.sample_ratio", &c.Log.SampleRatio, 0)),
 
 		text("audit.file", &c.Audit.File, "", anything),
 		live(duration("audit.keep", &c.Audit.Keep, "2160h", 0, 10*maxYear)),
@@ -118,7 +120,8 @@ func (c *Config) settings() []setting {
 }
 
 func text[T string | tenant.Secret](key string, p *T, fallback string, check func(string) error) setting {
-	return setting{key: key, fallback: fallback, set: func(value any) error {
+	_, secret := any(*p).(tenant.Secret)
+	return setting{key: key, fallback: fallback, secret: secret, set: func(value any) error {
 		s, ok := value.(string)
 		if !ok {
 			return errors.New("want text: put it in quotes")

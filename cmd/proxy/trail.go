@@ -77,7 +77,7 @@ func (s *server) books(events *trail, st usageStore, service *auth.Service, data
 
 // newTrail returns a trail; run runs it.
 func newTrail(st eventStore, file *auditFile, m *metrics.Metrics, log *slog.Logger) *trail {
-	m.ExpectEvents(proxy.CommandAudited, proxy.CommandDenied, keyBad)
+	m.ExpectEvents(proxy.CommandAudited, proxy.CommandDenied, keyBad, proxy.ProxyPaused, proxy.ProxyResumed, proxy.ProxyReconnected, proxy.ProxyKilled)
 	return &trail{
 		store: st, file: file, metrics: m, log: log, queue: make(chan *occurrence, trailQueue),
 		sayLost: rate.Sometimes{Interval: time.Minute}, sayFile: rate.Sometimes{Interval: time.Minute},

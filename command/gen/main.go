@@ -55,12 +55,27 @@ var classes = map[string]string{
 	// KILLs are not among them.
 	"Script": "eval eval_ro evalsha evalsha_ro fcall fcall_ro function script",
 	// The session's own state, and what respgate knows of the tenant's sessions.
-	"Local": "auth hello quit reset select client slowlog",
+	"Local": "auth hello quit reset select client slowlog proxy",
 	// Replication and cluster hand-shakes turn the connection into something
 	// that is no client's; the debugger takes it over.
 	"Refused": "sync psync replconf asking readonly readwrite script|debug restore-asking",
 	// These wait for others, although their groups' commands do not.
 	"Pinned": "wait waitaof migrate",
+}
+
+// ownGroup is the group of respgate's own commands.
+const ownGroup = "proxy"
+
+// own are respgate's own commands, which no Redis has. They are in no category, and so are
+// not part of any rule but those that name them.
+var own = []fact{
+	{Name: "proxy", Arity: -2},
+	{Name: "proxy help", Arity: 2},
+	{Name: "proxy kill", Arity: 3},
+	{Name: "proxy pause", Arity: -3},
+	{Name: "proxy reconnect", Arity: 3},
+	{Name: "proxy resume", Arity: 3},
+	{Name: "proxy show", Arity: 3},
 }
 
 func words(s string) []string { return strings.Fields(s) }
@@ -76,6 +91,10 @@ func main() {
 		log.Fatalf("commands.json: %v", err)
 	}
 	facts = slices.DeleteFunc(facts, func(f fact) bool { return slices.Contains(f.Flags, "only_sentinel") })
+	for _, f := range own {
+		f.Group, f.Since, f.Flags = ownGroup, "1.0.0", words("admin noscript loading stale skip_slowlog no_multi")
+		facts = append(facts, f)
+	}
 	slices.SortFunc(facts, func(a, b fact) int {
 		if sub := strings.Count(a.Name, " ") - strings.Count(b.Name, " "); sub != 0 {
 			return sub
@@ -153,6 +172,9 @@ func bits(prefix string, names []string) string {
 
 // categories adds those that Redis derives from the flags (setImplicitACLCategories).
 func categories(f fact) []string {
+	if f.Group == ownGroup {
+		return nil
+	}
 	out := slices.Clone(f.Categories)
 	has := func(flag string) bool { return slices.Contains(f.Flags, flag) }
 	scripting := slices.Contains(out, "scripting")

@@ -190,6 +190,21 @@ class Client(Transport):
             body=body,
         )
 
+    def get_log(self) -> models.Log:
+        """Show the log's level.
+
+        That of the proxy that answers. For operators.
+        """
+        return self._call(models.Log, "GET", "/api/v1/log")
+
+    def set_log(self, body: models.LogChange) -> models.Log:
+        """Change the log's level.
+
+        That of the proxy that answers, at once, until it starts again or reads its configuration
+        again. For operators.
+        """
+        return self._call(models.Log, "PUT", "/api/v1/log", body=body)
+
     def get_me(self) -> models.Me:
         """Show who asks.
 

@@ -220,6 +220,17 @@ class Links:
 
 
 @dataclass(frozen=True)
+class Log:
+    # from which level on the log has lines
+    level: Literal["debug", "info", "warn", "error"]
+
+
+class LogChange(TypedDict):
+    # from which level on the log has lines
+    level: Literal["debug", "info", "warn", "error"]
+
+
+@dataclass(frozen=True)
 class Me:
     # what kind of somebody it is
     actor: Literal["operator", "shell", "user", "key", "system", "nobody"]

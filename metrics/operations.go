@@ -1,0 +1,29 @@
+package metrics
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// operations are what the log keeps from operators.
+type operations struct {
+	unsaid  *atomic.Pointer[func() int64]
+	dropped prometheus.CounterFunc
+}
+
+func newOperations() operations {
+	unsaid := new(atomic.Pointer[func() int64])
+	return operations{unsaid: unsaid, dropped: prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "respgate_log_lines_dropped_total", Help: "Lines that are not in the log since there were many like them; another one there says how many.",
+	}, func() float64 {
+		if count := unsaid.Load(); count != nil {
+			return float64((*count)())
+		}
+		return 0
+	})}
+}
+
+// WatchLog tells from where a scrape gets how many lines were left out of the log: left may be
+// called from any goroutine.
+func (m *Metrics) WatchLog(left func() int64) { m.operations.unsaid.Store(&left) }
