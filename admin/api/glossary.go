@@ -84,6 +84,8 @@ func wordsOfAll() map[string]word {
 		"Instance.url":        {doc: "where it is, without the password", example: "redis://app:xxxxx@10.0.0.5:6379/0"},                                                                                     //nolint:gosec // an example
 		"url":                 {doc: "redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password", example: "redis://app:secret@10.0.0.5:6379/0"}, //nolint:gosec // an example
 
+		"slowlog_threshold_us": {doc: "the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting", example: 10000},
+
 		"same": {doc: "whether it is that one", example: true},
 
 		"Probe.name":    {doc: "the instance's name", example: "cache"},

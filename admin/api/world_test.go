@@ -121,7 +121,7 @@ func (w *world) acme(t testing.TB) tenant.Organization {
 		}
 	}
 	if _, err := w.store.Instance(ctx, "acme", "cache"); errors.Is(err, tenant.ErrNotFound) {
-		must[tenant.Instance](t)(w.store.CreateInstance(ctx, "acme", "cache", "redis://app:hunter2@10.0.0.5:6379/0"))
+		must[tenant.Instance](t)(w.store.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "cache", URL: "redis://app:hunter2@10.0.0.5:6379/0"}))
 	}
 	w.live.All = slices.DeleteFunc(w.live.All, func(c tenant.Session) bool { return c.Org == "acme" })
 	w.live.All = append(w.live.All, tenant.Session{ID: "proxy1-1", OrgID: o.ID, Org: "acme", Instance: "cache", KeyName: "web"})
@@ -141,7 +141,7 @@ func (w *world) strangers(t testing.TB) {
 	o := must[tenant.Organization](t)(w.store.CreateOrganization(ctx, tenant.Organization{Name: "globex"}))
 	w.globex = o.ID
 	must[tenant.Membership](t)(w.store.SetMember(ctx, "globex", w.users["stranger"], tenant.Owner))
-	in := must[tenant.Instance](t)(w.store.CreateInstance(ctx, "globex", "store", "redis://"+marker+".example:6379/0"))
+	in := must[tenant.Instance](t)(w.store.CreateInstance(ctx, tenant.Instance{Org: "globex", Name: "store", URL: "redis://" + marker + ".example:6379/0"}))
 	w.other = must[control.NewKey](t)(w.control.CreateKey(ctx, operator(), tenant.Key{Org: "globex", Instances: []string{"store"}, Name: marker}))
 	if err := w.store.AddUsage(ctx, []tenant.Usage{{KeyID: w.other.ID, InstanceID: in.ID, At: w.now, Commands: 7}}); err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func (w *world) strangers(t testing.TB) {
 	if err := w.store.DeleteOrganization(ctx, marker, store.Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	must[tenant.Instance](t)(w.store.CreateInstance(ctx, "globex", marker, "redis://10.0.0.9:6379/0"))
+	must[tenant.Instance](t)(w.store.CreateInstance(ctx, tenant.Instance{Org: "globex", Name: marker, URL: "redis://10.0.0.9:6379/0"}))
 	if err := w.store.DeleteInstance(ctx, "globex", marker, store.Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}

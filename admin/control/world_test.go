@@ -110,7 +110,7 @@ func (w *world) org(t *testing.T) tenant.Organization {
 
 func (w *world) instance(t *testing.T) tenant.Instance {
 	t.Helper()
-	return must[tenant.Instance](t)(w.store.CreateInstance(t.Context(), w.org(t).Name, w.name(), testURL))
+	return must[tenant.Instance](t)(w.store.CreateInstance(t.Context(), tenant.Instance{Org: w.org(t).Name, Name: w.name(), URL: testURL}))
 }
 
 func (w *world) key(t *testing.T) tenant.Key {

@@ -352,6 +352,11 @@ type Instance struct {
 	// Examples: acme
 	Org string `json:"org"`
 
+	// SlowlogThresholdUs the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting
+	//
+	// Examples: 10000
+	SlowlogThresholdUs nullable.Nullable[int64] `json:"slowlog_threshold_us"`
+
 	// URL where it is, without the password
 	//
 	// Examples: redis://app:xxxxx@10.0.0.5:6379/0
@@ -370,6 +375,11 @@ type InstanceCreate struct {
 	// Examples: cache
 	Name string `json:"name"`
 
+	// SlowlogThresholdUs the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting
+	//
+	// Examples: 10000
+	SlowlogThresholdUs nullable.Nullable[int64] `json:"slowlog_threshold_us,omitempty"`
+
 	// URL redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password
 	//
 	// Examples: redis://app:secret@10.0.0.5:6379/0
@@ -382,6 +392,11 @@ type InstancePatch struct {
 	//
 	// Examples: cache
 	Name *string `json:"name,omitempty"`
+
+	// SlowlogThresholdUs the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting
+	//
+	// Examples: 10000
+	SlowlogThresholdUs nullable.Nullable[int64] `json:"slowlog_threshold_us,omitempty"`
 
 	// URL redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password
 	//

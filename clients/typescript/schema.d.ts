@@ -894,6 +894,12 @@ export interface components {
              */
             org: string;
             /**
+             * Format: int64
+             * @description the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting
+             * @example 10000
+             */
+            slowlog_threshold_us: number | null;
+            /**
              * @description where it is, without the password
              * @example redis://app:xxxxx@10.0.0.5:6379/0
              */
@@ -912,6 +918,12 @@ export interface components {
              */
             name: string;
             /**
+             * Format: int64
+             * @description the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting
+             * @example 10000
+             */
+            slowlog_threshold_us?: number | null;
+            /**
              * @description redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password
              * @example redis://app:secret@10.0.0.5:6379/0
              */
@@ -923,6 +935,12 @@ export interface components {
              * @example cache
              */
             name?: string;
+            /**
+             * Format: int64
+             * @description the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting
+             * @example 10000
+             */
+            slowlog_threshold_us?: number | null;
             /**
              * @description redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password
              * @example redis://app:secret@10.0.0.5:6379/0

@@ -74,6 +74,9 @@ class Instance:
     name: str
     # where it is, without the password
     url: str
+    # the slow log keeps commands whose time is so many microseconds or more, as Redis's
+    # slowlog-log-slower-than: 0 is every command, -1 none; None follows the proxy's setting
+    slowlog_threshold_us: Optional[int]
     # grows by one with each change
     version: int
     # when it was made, in UTC
@@ -84,7 +87,7 @@ class Instance:
     etag: Optional[str] = field(default=None, compare=False)
 
 
-class InstanceCreate(TypedDict):
+class _InstanceCreateRequired(TypedDict):
     # 1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit; not
     # default
     name: str
@@ -93,10 +96,19 @@ class InstanceCreate(TypedDict):
     url: str
 
 
+class InstanceCreate(_InstanceCreateRequired, total=False):
+    # the slow log keeps commands whose time is so many microseconds or more, as Redis's
+    # slowlog-log-slower-than: 0 is every command, -1 none; None follows the proxy's setting
+    slowlog_threshold_us: Optional[int]
+
+
 class InstancePatch(TypedDict, total=False):
     # 1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit; not
     # default
     name: str
+    # the slow log keeps commands whose time is so many microseconds or more, as Redis's
+    # slowlog-log-slower-than: 0 is every command, -1 none; None follows the proxy's setting
+    slowlog_threshold_us: Optional[int]
     # redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or
     # rediss-cluster://, with its password
     url: str
