@@ -39,7 +39,7 @@ func explain(name string, s *huma.Schema) {
 // everywhere else.
 func glossary() map[string]word {
 	all := map[string]word{}
-	for _, part := range []map[string]word{wordsOfAll(), wordsOfKeys(), wordsOfUsers(), wordsOfLive(), wordsOfPictures()} {
+	for _, part := range []map[string]word{wordsOfAll(), wordsOfKeys(), wordsOfUsers(), wordsOfLive(), wordsOfPictures(), wordsOfTops(), wordsOfSlowLogs()} {
 		for field, w := range part {
 			all[field] = w
 		}

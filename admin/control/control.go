@@ -106,6 +106,8 @@ type Config struct {
 	Audit    Audit                                               // where events are kept; the store
 	Live     Live                                                // nil: this process serves no clients
 	Pictures Pictures                                            // likewise
+	Rates    Rates                                               // likewise
+	Insight  Insight                                             // likewise
 	Test     func(ctx context.Context, in tenant.Instance) Probe // connects to an instance; nil: this process cannot
 	Log      *slog.Logger                                        // nil: none
 	Now      func() time.Time                                    // time.Now

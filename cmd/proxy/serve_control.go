@@ -6,17 +6,19 @@ import (
 	"github.com/respgate/respgate/admin/api"
 	"github.com/respgate/respgate/admin/console"
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/admin/picture"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
 // manage has the control plane served, now that there is a store.
-func (s *server) manage(st *store.Store, data *dataPlane, events *trail, pictures control.Pictures) {
+func (s *server) manage(st *store.Store, data *dataPlane, events *trail, sampler *picture.Sampler) {
 	s.control = control.New(control.Config{
 		Audit:      events,
 		AdminToken: s.cfg.HTTP.AdminToken,
 		Live:       data,
-		Pictures:   pictures,
+		Pictures:   sampler,
+		Rates:      sampler,
 		Test:       s.testInstance,
 		Log:        s.log,
 	}, st)
