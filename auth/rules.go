@@ -19,7 +19,8 @@ const DefaultRules = "+@all -@admin -@dangerous +info +keys +sort +sort_ro +flus
 // where the last word about all commands was +@all.
 //
 // Two things go beyond Redis. CLIENT's subcommands are always allowed, since
-// respgate answers them for the tenant's own sessions. And scripts, which can
+// respgate answers them for the tenant's own sessions, and so are SLOWLOG's, unless
+// the rules name these: its entries have other keys' commands in them. And scripts, which can
 // call what their key may not, are allowed to rules stricter than the default
 // only where these name @scripting.
 //
@@ -55,8 +56,32 @@ func compileRules(rules string) (set *tenant.CommandSet, scripting bool, err err
 		}
 	}
 	client := command.Lookup([]byte("client"))
-	apply(set, true, func(c *command.Command) bool { return c.Top == client })
-	return set, scripting, nil
+	apply(set, true, func(c *command.Command) bool { return c.Top == client || c.Top == slowlog })
+	return set, scripting, applyNamed(set, rules)
+}
+
+// slowlog is SLOWLOG.
+var slowlog = command.Lookup([]byte("slowlog"))
+
+// applyNamed applies once more those rules that name SLOWLOG or its subcommands, and that no
+// later rule about all commands has undone.
+func applyNamed(set *tenant.CommandSet, rules string) error {
+	var named []string
+	for _, word := range strings.Fields(strings.ToLower(rules)) {
+		top, _, _ := strings.Cut(word[1:], "|")
+		switch {
+		case command.Lookup([]byte(top)) == slowlog:
+			named = append(named, word)
+		case top == "@all", word == "allcommands", word == "nocommands":
+			named = nil
+		}
+	}
+	for _, word := range named {
+		if err := applyRule(set, word); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ParseAudit compiles the rules of the commands that are noted, which are as those of
@@ -142,10 +167,11 @@ func apply(set *tenant.CommandSet, allow bool, match func(*command.Command) bool
 	}
 }
 
-// contains reports whether set has all that part has.
+// contains reports whether set has all that part has, SLOWLOG aside, which shows nothing of
+// the server's.
 func contains(set, part *tenant.CommandSet) bool {
 	for id := command.Other + 1; id < command.Num; id++ {
-		if part.Has(uint16(id)) && !set.Has(uint16(id)) {
+		if part.Has(uint16(id)) && !set.Has(uint16(id)) && id.Info().Top != slowlog {
 			return false
 		}
 	}

@@ -17,7 +17,7 @@ func sameSet(a, b *tenant.CommandSet) bool { return contains(a, b) && contains(b
 // are refused, and empty ones are none.
 func FuzzParseRules(f *testing.F) {
 	for _, seed := range []string{"", DefaultRules, "+@read -@dangerous +config|get", "allcommands nocommands +GET", "+@read +@scripting -@scripting +eval",
-		"-", "+", "+@", "+|", "+config|", "~*", "%R~x", "(+get ~a)", "+@all -config +config|get", "+client|nosuch", "-@all -client"} {
+		"-", "+", "+@", "+|", "+config|", "~*", "%R~x", "(+get ~a)", "+@all -config +config|get", "+client|nosuch", "-@all -client", "+@all -slowlog|get", "-slowlog +@all"} {
 		f.Add(seed)
 	}
 	standard, err := ParseRules("")

@@ -47,7 +47,7 @@ func TestClasses(t *testing.T) {
 		Shared:  "get set mget ping echo info publish xread xreadgroup object|encoding config|get vadd msetex xackdel delex scan dump restore flushall swapdb script|kill function|kill",
 		Script:  "eval evalsha_ro fcall function|load script|load",
 		Pinned:  "multi exec discard watch unwatch subscribe psubscribe ssubscribe unsubscribe blpop blmove bzmpop wait waitaof monitor shutdown debug migrate other",
-		Local:   "auth hello quit reset select client client|list client|setname",
+		Local:   "auth hello quit reset select client client|list client|setname slowlog slowlog|get",
 		Refused: "sync psync replconf asking readonly script|debug",
 	}
 	for class, names := range want {

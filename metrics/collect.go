@@ -29,6 +29,7 @@ var (
 	descClients  = desc("client_connections", "Authenticated clients.", "tenant")
 	descBytes    = desc("client_bytes_total", "Bytes from (in) and to (out) clients.", "tenant", "direction")
 	descRetries  = desc("redis_command_retries_total", "Commands sent again, by why; denied: not sent again, since there were too many.", "tenant", "reason")
+	descSlow     = desc("slowlog_entries_total", "Commands put into the slow log of their instance.", "tenant")
 	descLimited  = desc("rate_limited_commands_total", "Commands refused by the limit of their key or organization.", "tenant")
 )
 
@@ -37,7 +38,7 @@ type loopTotals Metrics
 
 // Describe implements prometheus.Collector.
 func (m *loopTotals) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descLimited} {
+	for _, d := range []*prometheus.Desc{descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descSlow, descLimited} {
 		ch <- d
 	}
 }
@@ -104,6 +105,7 @@ func collectTenant(ch chan<- prometheus.Metric, label string, shards []*Tenant) 
 	counter(descBytes, sum.In, label, "in")
 	counter(descBytes, sum.Out, label, "out")
 	counter(descLimited, sum.Limited, label)
+	counter(descSlow, sum.Slow, label)
 }
 
 func (d *Durations) collect(ch chan<- prometheus.Metric, as *prometheus.Desc, labels ...string) {

@@ -62,6 +62,7 @@ func used(t testing.TB) *prometheus.Registry {
 		acme.Clients(2)
 		acme.Clients(-1)
 		acme.RateLimited(7)
+		acme.SlowLogged()
 		l.Duration(get, 200*time.Microsecond, 3)
 		l.Duration(get, time.Minute, 1)
 		l.Tenant("gone/cache").Commands(get, 1)

@@ -77,6 +77,7 @@ type Tenant struct {
 	clients  atomic.Int64
 	in, out  atomic.Uint64
 	limited  atomic.Uint64
+	slow     atomic.Uint64
 
 	mu      sync.Mutex
 	errors  map[errorKey]uint64
@@ -161,11 +162,15 @@ func (t *Tenant) Error(id command.ID, code string) {
 
 // ErrorReply is Error for the first word of a reply, which is valid during the call only.
 func (t *Tenant) ErrorReply(id command.ID, code []byte) {
-	known, ok := knownCodes[string(code)] // does not allocate
-	if !ok {
-		known = "other"
+	t.count(id, Code(code))
+}
+
+// Code is the label code of an error whose first word is given.
+func Code(word []byte) string {
+	if known, ok := knownCodes[string(word)]; ok { // does not allocate
+		return known
 	}
-	t.count(id, known)
+	return "other"
 }
 
 func (t *Tenant) count(id command.ID, code string) {
@@ -199,6 +204,9 @@ func (t *Tenant) Retry(r Retry) {
 
 // Clients counts clients that come (1) and go (-1).
 func (t *Tenant) Clients(delta int) { t.clients.Add(int64(delta)) }
+
+// SlowLogged counts a command that is put into the tenant's slow log.
+func (t *Tenant) SlowLogged() { t.slow.Add(1) }
 
 // RateLimited counts n commands refused by the limit.
 func (t *Tenant) RateLimited(n int) { t.limited.Add(uint64(n)) } //nolint:gosec // n counts

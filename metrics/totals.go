@@ -8,6 +8,7 @@ type Totals struct {
 	Commands [command.NumTop]uint64 // by top-level command; those that are not known at command.Other
 	Errors   uint64                 // commands answered with an error, refused ones too
 	Limited  uint64                 // of these, the ones refused by a limit
+	Slow     uint64                 // commands put into the slow log
 	In, Out  uint64                 // bytes from and to clients
 	Phases   [numPhases]Durations
 	Clients  int64 // that there are now, as links
@@ -52,6 +53,7 @@ func (t *Totals) add(shard *Tenant) {
 	t.In += shard.in.Load()
 	t.Out += shard.out.Load()
 	t.Limited += shard.limited.Load()
+	t.Slow += shard.slow.Load()
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	for _, n := range shard.errors {

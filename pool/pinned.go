@@ -144,7 +144,8 @@ func (p *Pool) dialPinned(b *borrow) {
 		nc, hello, err := p.dialer.Dial(ctx, b.key.Label, b.key.Backend, b.key.DB, b.key.Proto, p.cfg.Dial.Attempts)
 		posted := p.loop.Post(func() {
 			delete(p.dialled, b)
-			l := &Link{key: b.key, meter: p.meter(b.key.Label), nanos: p.loop.Nanos, onIdle: func(*Link) {}, memory: p.loop, gone: true}
+			l := p.newLink(b.key)
+			l.gone = true
 			l.pin = &pinned{pool: p, slot: b.slot, db: b.key.DB}
 			if err == nil && b.key.Group.left(b.key.Backend) { // meanwhile: Leave did not know of this link
 				_ = nc.Close()
@@ -175,7 +176,8 @@ func (p *Pool) dialPinned(b *borrow) {
 // hand gives a clean link to b, in b's database. That is waited for: were it
 // refused, what follows would run in another.
 func (p *Pool) hand(l *Link, b *borrow) {
-	l.meter, l.key.Group = p.meter(b.key.Label), b.key.Group
+	l.key.Group = b.key.Group
+	l.count(p.meter(b.key.Label))
 	if l.pin.db == b.key.DB {
 		b.end(l, nil)
 		return

@@ -13,8 +13,8 @@ func validName(name string) bool {
 	return !strings.ContainsFunc(name, func(r rune) bool { return r < '!' || r > '~' })
 }
 
-// clientCommands are CLIENT's subcommands that are answered here.
-var clientCommands = map[string]func(*Session, *item, [][]byte){
+// localCommands are the subcommands, of CLIENT and SLOWLOG, that are answered here.
+var localCommands = map[string]func(*Session, *item, [][]byte){
 	"client|id":       func(s *Session, _ *item, _ [][]byte) { s.say(redcon.AppendInt(s.core.scratch[:0], s.id)) },
 	"client|getname":  func(s *Session, _ *item, _ [][]byte) { s.sayName() },
 	"client|setname":  (*Session).setName,
@@ -28,20 +28,27 @@ var clientCommands = map[string]func(*Session, *item, [][]byte){
 	"client|reply":    (*Session).clientReply,
 	"client|no-evict": (*Session).clientNoEvict,
 	"client|help":     (*Session).clientHelp,
+	"slowlog|get":     (*Session).slowlogGet,
+	"slowlog|len":     (*Session).slowlogLen,
+	"slowlog|reset":   (*Session).slowlogReset,
+	"slowlog|help":    (*Session).slowlogHelp,
 }
 
-// asksOthers are those of them that look at other sessions: what is owed must have come
-// before, since the answer takes its time.
-var asksOthers = map[string]bool{"client|list": true, "client|kill": true, "client|unblock": true, "client|pause": true, "client|unpause": true}
+// asksOthers are those of them that look at other sessions, or at what these have done: what
+// is owed must have come before, since the answer takes its time or is about that.
+var asksOthers = map[string]bool{
+	"client|list": true, "client|kill": true, "client|unblock": true, "client|pause": true, "client|unpause": true,
+	"slowlog|get": true, "slowlog|len": true, "slowlog|reset": true,
+}
 
-// client serves CLIENT's subcommands about sessions.
-func (s *Session) client(it *item) {
-	name := it.id.Info().Name
-	if serve := clientCommands[name]; serve != nil {
+// serveLocal serves one of localCommands.
+func (s *Session) serveLocal(it *item) {
+	info := it.id.Info()
+	if serve := localCommands[info.Name]; serve != nil {
 		serve(s, it, it.frame.AppendArgs(nil))
 		return
 	}
-	s.refuse(it.id, badRequest, "ERR unknown subcommand '", printable(it.frame.Sub), "'. Try CLIENT HELP.")
+	s.refuse(it.id, badRequest, "ERR unknown subcommand '", printable(it.frame.Sub), "'. Try ", strings.ToUpper(info.Top.Info().Name), " HELP.")
 }
 
 func (s *Session) sayName() {
@@ -95,11 +102,7 @@ func (s *Session) clientHelp(*item, [][]byte) {
 		"UNPAUSE", "    End a pause.",
 		"HELP", "    This text.",
 	}
-	b := redcon.AppendArray(nil, len(lines))
-	for _, line := range lines {
-		b = redcon.AppendString(b, line)
-	}
-	s.say(b)
+	s.sayLines(lines)
 }
 
 func (s *Session) setInfo(it *item, args [][]byte) {

@@ -45,7 +45,7 @@ func (s *Session) answer(it *item) {
 	case top == "select":
 		s.selectDB(it)
 	default:
-		s.client(it)
+		s.serveLocal(it)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/insight"
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
@@ -79,6 +80,12 @@ func parts(t testing.TB, st fixed, log *slog.Logger) (*metrics.Metrics, *auth.Se
 // startProxy serves the store's keys on one event loop and returns its address.
 func startProxy(t *testing.T, st fixed) string {
 	t.Helper()
+	return startProxyWith(t, st, newBook(t))
+}
+
+// startProxyWith is startProxy with a book that what stands out is noted in.
+func startProxyWith(t *testing.T, st fixed, book *insight.Book) string {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	l, err := loop.New(log)
 	if err != nil {
@@ -90,7 +97,7 @@ func startProxy(t *testing.T, st fixed) string {
 		IdleTimeout: time.Minute, StallTimeout: time.Minute, PinnedWait: time.Second,
 	}
 	core := &Core{
-		Ctx: t.Context(), Clock: l, Auth: service, Limiters: ratelimit.New(ratelimit.Defaults{RPS: 100}), Metrics: m.Loop(0),
+		Ctx: t.Context(), Clock: l, Auth: service, Limiters: ratelimit.New(ratelimit.Defaults{RPS: 100}), Metrics: m.Loop(0), SlowLog: book,
 		IDs: new(atomic.Int64), Log: log,
 		Left: func() {}, Limits: Limits{MaxCommand: 64 << 20, MaxOutput: 64 << 20, AuthTimeout: 10 * time.Second},
 		After: func(d time.Duration, fn func()) Timer { return l.After(d, fn) },
@@ -98,6 +105,7 @@ func startProxy(t *testing.T, st fixed) string {
 			go func() { l.Post(work()) }()
 		},
 	}
+	core.Observers = []Observer{book.AddLoop(l, func(string) {})}
 	links := pool.New(t.Context(), cfg, l, pool.NewSlots(8, 100), pool.NewDialer(cfg.Dial, log, m), m, core.Meter, log)
 	core.Links = links
 	core.Topologies = pool.NewTopologies(t.Context(), cfg.Dial, log, m, func(of *pool.Topology, gone []pool.Backend) {

@@ -80,7 +80,7 @@ func newDesk(t testing.TB, st fixed) *desk {
 	t.Cleanup(func() { l.Stop(); l.Run() })
 	d := &desk{t: t, links: map[pool.Key]*pool.Link{}, wires: map[*pool.Link]*wire{}}
 	d.core = &Core{
-		Ctx: t.Context(), Clock: d, Auth: service, Limiters: ratelimit.New(ratelimit.Defaults{RPS: 100}), Metrics: m.Loop(0),
+		Ctx: t.Context(), Clock: d, Auth: service, Limiters: ratelimit.New(ratelimit.Defaults{RPS: 100}), Metrics: m.Loop(0), SlowLog: newBook(t),
 		IDs: new(atomic.Int64), Log: log, Left: func() {},
 		Limits: Limits{MaxCommand: 1 << 20, MaxOutput: 1 << 20, AuthTimeout: 10 * time.Second},
 		After: func(after time.Duration, fn func()) Timer {

@@ -27,8 +27,6 @@ var spreads = map[string]func(*Session, *item, role) bool{
 	"config|set":           onAll(first),
 	"config|resetstat":     onAll(first),
 	"memory|purge":         onAll(first),
-	"slowlog|reset":        onAll(first),
-	"slowlog|len":          onAll(sum),
 	"latency|reset":        onAll(sum),
 	"pubsub|channels":      onAll(concat),
 	"pubsub|shardchannels": onAll(concat),

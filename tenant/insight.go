@@ -33,7 +33,8 @@ type SlowEntry struct {
 // Top is what stands out among an instance's commands at a proxy of late. The lists are in
 // order, what stands out most first.
 type Top struct {
-	// Window is the time until now that it is about: one to two minutes, less after a start.
+	// Window is the time until now that it is about: one to two minutes, less after a start,
+	// but at least a second.
 	Window time.Duration
 	// Every is how many commands one is looked at of, at random, for HotKeys and Clients; 0 is
 	// none: both are empty then.
@@ -49,8 +50,8 @@ const TopLen = 16
 
 // HotKey is a key that many commands name as their first.
 type HotKey struct {
-	Key string // its first 128 bytes, or a keyed hash of it
-	Cut bool   // the key is longer
+	Key string // its first 128 bytes, or a keyed hash of them
+	Cut bool   // the key is longer: those that begin like it are counted with it
 	DB  int
 	// Rate is an estimate, of commands per second over the window. The true rate is within
 	// Error of it, for all but one in twenty.

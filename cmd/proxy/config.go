@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/viper"
 
+	"github.com/respgate/respgate/insight"
 	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/tenant"
 )
@@ -32,6 +33,8 @@ type Config struct {
 	Log       LogConfig
 	Audit     AuditConfig
 	Usage     UsageConfig
+	SlowLog   SlowLogConfig
+	Insight   InsightConfig
 	Tracing   TracingConfig
 	SecretKey tenant.Secret // RESPGATE_SECRET_KEY; "" or at least 32 bytes
 
@@ -154,6 +157,23 @@ type AuditConfig struct {
 // UsageConfig says how long it stays known what keys have done.
 type UsageConfig struct {
 	Keep time.Duration // 0 is for ever
+}
+
+// SlowLogConfig says which commands are slow and how many of each instance are kept.
+type SlowLogConfig struct {
+	Threshold time.Duration // those that took their backend so long, or longer; negative: none
+	MaxLen    int           // the newest of an instance; 0: none
+}
+
+// InsightConfig says how hot keys and busy clients are looked for.
+type InsightConfig struct {
+	Sample   int  // one command in so many is looked at; 0: none
+	HashKeys bool // keys and arguments are told as keyed hashes only
+}
+
+// insight is what a proxy with that id keeps of what stands out.
+func (c Config) insight(proxy string) insight.Config {
+	return insight.Config{Proxy: proxy, Threshold: c.SlowLog.Threshold, MaxLen: c.SlowLog.MaxLen, Sample: c.Insight.Sample, HashKeys: c.Insight.HashKeys}
 }
 
 // TracingConfig is where spans go; nowhere while Endpoint is "".

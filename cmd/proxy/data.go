@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/insight"
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
@@ -30,6 +31,7 @@ type dataPlane struct {
 	account    *loop.Account
 	log        *slog.Logger
 	metrics    *metrics.Metrics
+	book       *insight.Book
 	dialer     *pool.Dialer
 	slots      *pool.Slots
 	lanes      []*lane
@@ -64,6 +66,10 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),
 		slots:  pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax),
 	}
+	var err error
+	if d.book, err = insight.New(cfg.insight(d.id)); err != nil {
+		return nil, err
+	}
 	d.maxClients.Store(int64(cfg.Limits.MaxClients))
 	d.topologies = pool.NewTopologies(ctx, cfg.Pool.dial(), log, m, d.looked)
 	d.handshakes = loop.NewGate(max(1, runtime.GOMAXPROCS(0)/2), m.TLSHandshake)
@@ -76,7 +82,7 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 		d.account.Add(l)
 		core := &proxy.Core{
 			Ctx: ctx, Clock: l, Memory: l, Auth: service, Limiters: limiters, Seats: seats, Topologies: d.topologies,
-			Metrics: m.Loop(i), IDs: ids, Log: log,
+			Metrics: m.Loop(i), SlowLog: d.book, IDs: ids, Log: log,
 			Limits: cfg.Limits.client(),
 			After:  func(after time.Duration, fn func()) proxy.Timer { return l.After(after, fn) },
 			Background: func(work func() func()) {
@@ -84,6 +90,7 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 			},
 			Left: func() { d.clients.Add(-1) },
 		}
+		core.Observers = []proxy.Observer{d.book.AddLoop(l, func(label string) { core.Metrics.Tenant(label).SlowLogged() })}
 		links := pool.New(ctx, cfg.Pool.links(), l, d.slots, d.dialer, linkCounter{m, &d.links}, core.Meter, log)
 		core.Links = links
 		home := &lane{loop: l, core: core, pool: links}
@@ -135,8 +142,10 @@ func (d *dataPlane) reconfigure(cfg Config) {
 	d.dialer.SetConfig(cfg.Pool.dial())
 	d.topologies.SetConfig(cfg.Pool.dial())
 	d.slots.SetMax(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
+	d.book.SetConfig(cfg.insight(d.id))
 	d.everywhere(func(l *lane) {
 		l.core.SetLimits(cfg.Limits.client())
+		l.core.Rewatch()
 		l.pool.SetConfig(cfg.Pool.links())
 	}, func() {})
 }

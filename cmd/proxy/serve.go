@@ -167,10 +167,11 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 		func(ctx context.Context) { _ = service.Run(ctx) },
 		func(ctx context.Context) { st.Follow(ctx, service.Poll) },
 		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },
-		func(ctx context.Context) { s.watchInstances(ctx, st, data.dialer) },
+		func(ctx context.Context) { s.watchInstances(ctx, st, data) },
 		func(ctx context.Context) { s.sweep(ctx, st) },
 		pictures.Run,
 		data.watchMemory,
+		data.book.Run,
 		s.certs.watch,
 		func(ctx context.Context) {
 			if from != nil {

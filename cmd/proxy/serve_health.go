@@ -12,6 +12,7 @@ import (
 
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/health"
+	"github.com/respgate/respgate/insight"
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
@@ -120,8 +121,8 @@ func (c *checks) answered(instanceID string) (reachable, known bool) {
 // watchInstances asks every instance's backend how it is, now and at intervals,
 // and counts what the store holds. It dials as the data plane does: where a breaker is
 // open that is its probe, or is answered by what the last one has found, a retry delay ago.
-func (s *server) watchInstances(ctx context.Context, st *store.Store, dialer *pool.Dialer) {
-	w := watcher{server: s, store: st, dialer: dialer}
+func (s *server) watchInstances(ctx context.Context, st *store.Store, data *dataPlane) {
+	w := watcher{server: s, store: st, dialer: data.dialer, book: data.book}
 	for {
 		w.look(ctx)
 		select {
@@ -136,6 +137,7 @@ type watcher struct {
 	*server
 	store  *store.Store
 	dialer *pool.Dialer
+	book   *insight.Book
 	last   []tenant.Instance // what the store said when it was last there
 }
 
@@ -182,16 +184,20 @@ func (w *watcher) learn(ctx context.Context) error {
 }
 
 // follow takes over what instances there are now, whose series are to exist, and drops
-// those of the others: the last round may have made some after their instance had gone.
+// those of the others: the last round may have made some after their instance had gone. The
+// slow log goes with the instance, not with its name.
 func (w *watcher) follow(instances []tenant.Instance) {
-	there := map[string]bool{}
+	there := map[string]bool{} // labels and ids
 	for _, in := range instances {
-		there[in.Label()] = true
+		there[in.Label()], there[in.ID] = true, true
 		w.metrics.AddTenant(in.Label())
 	}
 	for _, in := range w.last {
 		if !there[in.Label()] {
 			w.metrics.RemoveTenant(in.Label())
+		}
+		if !there[in.ID] {
+			w.book.Forget(in.ID)
 		}
 	}
 	w.last = instances

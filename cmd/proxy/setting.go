@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/respgate/respgate/insight"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -36,10 +37,12 @@ const (
 	// maxRate is the largest rate and burst, in commands per second: far above
 	// what one proxy can serve, and far from overflow.
 	maxRate = 1_000_000_000
-	maxDay  = 24 * time.Hour
-	maxYear = 365 * maxDay
-	kib     = int64(1) << 10
-	tib     = int64(1) << 40
+	// maxSample is the largest insight.sample: one in more commands tells nothing.
+	maxSample = 1_000_000
+	maxDay    = 24 * time.Hour
+	maxYear   = 365 * maxDay
+	kib       = int64(1) << 10
+	tib       = int64(1) << 40
 )
 
 // settings lists every key, in the order of configs/respgate.yaml, each set into c.
@@ -98,6 +101,12 @@ func (c *Config) settings() []setting {
 		live(duration("audit.keep", &c.Audit.Keep, "2160h", 0, 10*maxYear)),
 
 		live(duration("usage.keep", &c.Usage.Keep, "768h", 0, 10*maxYear)),
+
+		live(duration("slowlog.threshold", &c.SlowLog.Threshold, "10ms", -maxDay, maxDay)),
+		live(integer("slowlog.max_len", &c.SlowLog.MaxLen, 128, 0, insight.MaxLen)),
+
+		live(integer("insight.sample", &c.Insight.Sample, 32, 0, maxSample)),
+		flag("insight.hash_keys", &c.Insight.HashKeys, false, nil),
 
 		text("tracing.endpoint", &c.Tracing.Endpoint, "", optional(notBuilt[string])),
 		ratio("tracing.sample_ratio", &c.Tracing.SampleRatio, 0.01),

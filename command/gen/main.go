@@ -49,13 +49,13 @@ var classes = map[string]string{
 	// policy that keeps them from a tenant, not the class. SHUTDOWN, MONITOR and
 	// DEBUG do more than answer, and are pinned.
 	"Shared": `ping echo publish spublish pubsub dbsize info time lastsave lolwut flushdb flushall swapdb role command
-		config slowlog latency memory module acl bgsave bgrewriteaof save replicaof slaveof failover cluster xread xreadgroup
+		config latency memory module acl bgsave bgrewriteaof save replicaof slaveof failover cluster xread xreadgroup
 		script|kill function|kill`,
 	// Scripts may run for long; who kills one must get through to it, so that the two
 	// KILLs are not among them.
 	"Script": "eval eval_ro evalsha evalsha_ro fcall fcall_ro function script",
-	// The session's own state.
-	"Local": "auth hello quit reset select client",
+	// The session's own state, and what respgate knows of the tenant's sessions.
+	"Local": "auth hello quit reset select client slowlog",
 	// Replication and cluster hand-shakes turn the connection into something
 	// that is no client's; the debugger takes it over.
 	"Refused": "sync psync replconf asking readonly readwrite script|debug restore-asking",

@@ -1,0 +1,435 @@
+package insight
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/respgate/respgate/tenant"
+)
+
+// home is a loop that does at once what it is posted, with a clock of its own.
+type home struct {
+	nanos int64
+	ended bool
+}
+
+func (h *home) Post(fn func()) bool {
+	if !h.ended {
+		fn()
+	}
+	return !h.ended
+}
+func (h *home) Nanos() int64 { return h.nanos }
+
+func newTestBook(t testing.TB, cfg Config) *Book {
+	t.Helper()
+	cfg.Proxy = "proxy1"
+	b, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+var (
+	bob   = &tenant.Principal{KeyID: "key000000001", Route: tenant.Route{InstanceID: "cache", Label: "acme/cache"}}
+	alice = &tenant.Principal{KeyID: "key000000002", Route: tenant.Route{InstanceID: "cache", Label: "acme/cache"}}
+	noon  = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+)
+
+// of makes a principal of another instance's.
+func of(instance string) *tenant.Principal {
+	return &tenant.Principal{KeyID: "key000000003", Route: tenant.Route{InstanceID: instance, Label: "acme/" + instance}}
+}
+
+// seen is a command of bob's that is looked at.
+func seen(why tenant.Why, args ...string) *tenant.Observed {
+	return &tenant.Observed{
+		Why: why, Every: 1, Principal: bob, Session: 7, Client: netip.MustParseAddrPort("127.0.0.1:5000"), Name: "bob",
+		Command: uint16(idOf(strings.ToLower(args[0]))), Begins: begins(args...), Size: len(sent(args...)), At: noon,
+	}
+}
+
+func sampled(args ...string) *tenant.Observed { return seen(tenant.WhySampled, args...) }
+
+// slow is one that took that long.
+func slow(took time.Duration, args ...string) *tenant.Observed {
+	o := seen(tenant.WhySlow, args...)
+	o.Took = took
+	return o
+}
+
+// ignored is for what is logged.
+func ignored(string) {}
+
+func top(t testing.TB, b *Book, instance string) tenant.Top {
+	t.Helper()
+	top, err := b.Top(t.Context(), instance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return top
+}
+
+func TestSlowLog(t *testing.T) {
+	b := newTestBook(t, Config{MaxLen: 3})
+	l := b.AddLoop(&home{}, ignored)
+	o := slow(22*time.Millisecond, "GET", "k")
+	o.Waited, o.Ahead, o.DB, o.ReplySize, o.Code = time.Millisecond, 2*time.Millisecond, 3, 40, "WRONGTYPE"
+	l.Saw(o)
+	want := tenant.SlowEntry{
+		ID: 0, At: noon, Command: "get", Args: []string{"GET", "k"},
+		Took: 20 * time.Millisecond, Total: 23 * time.Millisecond, Waited: time.Millisecond, Ahead: 2 * time.Millisecond,
+		Address: "127.0.0.1:5000", Name: "bob", KeyID: "key000000001", SessionID: "proxy1-7", DB: 3, Size: 20, ReplySize: 40, Error: "WRONGTYPE",
+	}
+	if got := b.Slow("cache", -1); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	ids := func(n int) (ids []int64) {
+		for _, e := range b.Slow("cache", n) {
+			ids = append(ids, e.ID)
+		}
+		return ids
+	}
+	for range 4 {
+		l.Saw(slow(time.Second, "PING"))
+	}
+	for _, c := range []struct {
+		n    int
+		want []int64
+	}{{-1, []int64{4, 3, 2}}, {0, nil}, {2, []int64{4, 3}}, {10, []int64{4, 3, 2}}} {
+		if got := ids(c.n); !slices.Equal(got, c.want) {
+			t.Errorf("the newest %d are %v, want %v", c.n, got, c.want)
+		}
+	}
+	if got := b.SlowLen("cache"); got != 3 {
+		t.Errorf("there are %d, want 3", got)
+	}
+	if b.SlowLen("other") != 0 || b.Slow("other", -1) != nil {
+		t.Error("another instance has entries too")
+	}
+	b.SetConfig(Config{MaxLen: 1})
+	if got := ids(-1); !slices.Equal(got, []int64{4}) {
+		t.Errorf("with a bound of 1 there are %v, want the newest", got)
+	}
+	b.ResetSlow("cache")
+	l.Saw(slow(time.Second, "PING"))
+	if got := ids(-1); !slices.Equal(got, []int64{5}) {
+		t.Errorf("after a RESET there are %v, want 5: ids go on", got)
+	}
+	b.Forget("cache")
+	l.Saw(slow(time.Second, "PING"))
+	if got := ids(-1); !slices.Equal(got, []int64{0}) {
+		t.Errorf("of an instance that was forgotten there are %v, want 0", got)
+	}
+	b.SetConfig(Config{})
+	l.Saw(slow(time.Second, "PING"))
+	if got := ids(-1); got != nil {
+		t.Errorf("with a bound of 0 there are %v", got)
+	}
+}
+
+// TestSlowLogsAreBoundedTogether: beyond the bound of all instances the oldest entries go,
+// whosever they are, and an instance that has many takes only its own.
+func TestSlowLogsAreBoundedTogether(t *testing.T) {
+	b := newTestBook(t, Config{MaxLen: maxEntries})
+	l := b.AddLoop(&home{}, ignored)
+	add := func(instance string, n int) {
+		e := slow(time.Second, "PING")
+		e.Principal = of(instance)
+		for range n {
+			l.Saw(e)
+		}
+	}
+	add("old", 10)
+	add("many", maxEntries-10)
+	add("new", 4)
+	for instance, want := range map[string]int{"old": 6, "many": maxEntries - 10, "new": 4} {
+		if got := b.SlowLen(instance); got != want {
+			t.Errorf("%s has %d, want %d", instance, got, want)
+		}
+	}
+	if got := b.Slow("old", -1); got[5].ID != 4 {
+		t.Errorf("the oldest that is left is %d, want 4", got[5].ID)
+	}
+	add("many", maxEntries)
+	if got := b.slow.all.Len(); got != maxEntries || b.SlowLen("new") != 0 {
+		t.Errorf("there are %d in all, want %d", got, maxEntries)
+	}
+}
+
+// TestWhatIsSlow: by a command's own time, and what is said for its instance.
+func TestWhatIsSlow(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		threshold   time.Duration
+		maxLen      int
+		took, ahead time.Duration
+		why         tenant.Why
+		want        int
+	}{
+		{"as long as that", 10 * time.Millisecond, 9, 10 * time.Millisecond, 0, tenant.WhySlow, 1},
+		{"shorter", 10 * time.Millisecond, 9, 10*time.Millisecond - 1, 0, tenant.WhySlow, 0},
+		{"behind others", 10 * time.Millisecond, 9, 20 * time.Millisecond, 11 * time.Millisecond, tenant.WhySlow, 0},
+		{"all", 0, 9, 0, 0, tenant.WhySlow, 1},
+		{"none", -1, 9, time.Hour, 0, tenant.WhySlow, 0},
+		{"a wait", 10 * time.Millisecond, 9, time.Hour, 0, tenant.WhyFailed, 0},
+		{"none is kept", 0, 0, time.Hour, 0, tenant.WhySlow, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newTestBook(t, Config{Threshold: c.threshold, MaxLen: c.maxLen})
+			logged := 0
+			l := b.AddLoop(&home{}, func(label string) {
+				if logged++; label != "acme/cache" {
+					t.Errorf("%s is counted", label)
+				}
+			})
+			o := slow(c.took, "GET", "k")
+			o.Ahead, o.Why = c.ahead, c.why
+			l.Saw(o)
+			if got := b.SlowLen("cache"); got != c.want || logged != c.want {
+				t.Errorf("%d are kept and %d counted, want %d", got, logged, c.want)
+			}
+			want := tenant.Watch{Slow: c.threshold, Big: Big}
+			if c.maxLen == 0 {
+				want.Slow = -1
+			}
+			if got := l.Watch(&bob.Route); got != want {
+				t.Errorf("watches %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+// TestWeights: whoever else looks at commands, and at how many of them, rates are right.
+func TestWeights(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		every, found int // one in so many is wanted, and found
+	}{{"as many as are wanted", 32, 32}, {"more", 32, 4}, {"all", 8, 1}, {"fewer, for a moment", 4, 32}} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newTestBook(t, Config{Sample: c.every})
+			l := b.AddLoop(&home{nanos: 1e9}, ignored)
+			const truth = 200_000
+			for range truth / c.found {
+				o := sampled("GET", "k")
+				o.Every = c.found
+				l.Saw(o)
+			}
+			got := top(t, b, "cache").HotKeys[0]
+			if off := got.Rate - truth; off < -2*got.Error-1 || off > 2*got.Error+1 {
+				t.Errorf("got %v ± %v per second, want %d", got.Rate, got.Error, truth)
+			}
+		})
+	}
+	b := newTestBook(t, Config{})
+	l := b.AddLoop(&home{nanos: 1e9}, ignored)
+	l.Saw(sampled("GET", "k"))
+	if got := top(t, b, "cache"); len(got.HotKeys)+len(got.Clients) != 0 {
+		t.Errorf("what nobody wants is counted: %+v", got)
+	}
+}
+
+func TestHotKeysAndClients(t *testing.T) {
+	b := newTestBook(t, Config{Sample: 1})
+	homes := []*home{{}, {}}
+	loops := []*Loop{b.AddLoop(homes[0], ignored), b.AddLoop(homes[1], ignored)}
+	for i := range 900 {
+		homes[i%2].nanos = int64(i) * 1e8
+		loops[i%2].Saw(sampled("GET", "hot"))
+	}
+	homes[0].nanos, homes[1].nanos = minute+30e9, minute+30e9
+	for range 90 {
+		o := sampled("MGET", "warm", "hot")
+		o.Principal, o.Session, o.Client, o.Name, o.DB = alice, 8, netip.MustParseAddrPort("127.0.0.1:5001"), "", 2
+		loops[0].Saw(o)
+	}
+	loops[0].Saw(sampled("DBSIZE"))
+	got := top(t, b, "cache")
+	want := tenant.Top{
+		Window: 90 * time.Second, Every: 1,
+		HotKeys: []tenant.HotKey{{Key: "hot", Rate: 10}, {Key: "warm", DB: 2, Rate: 1}},
+		Clients: []tenant.BusyClient{
+			{SessionID: "proxy1-7", Address: "127.0.0.1:5000", Name: "bob", KeyID: "key000000001", Rate: 901.0 / 90},
+			{SessionID: "proxy1-8", Address: "127.0.0.1:5001", KeyID: "key000000002", Rate: 1},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if got := top(t, b, "other"); len(got.HotKeys)+len(got.Clients) != 0 {
+		t.Errorf("another instance has %+v", got)
+	}
+}
+
+// TestWhatWasHotGoes: after two minutes nothing is told of what was, and nothing is kept.
+func TestWhatWasHotGoes(t *testing.T) {
+	b := newTestBook(t, Config{Sample: 1})
+	h := &home{}
+	l := b.AddLoop(h, ignored)
+	saw := func(at int64, key string) { h.nanos = at; l.Saw(sampled("GET", key)) }
+	saw(5, "early")
+	for _, c := range []struct {
+		at   int64
+		want int
+	}{{minute - 1, 1}, {minute, 1}, {2*minute - 1, 1}, {2 * minute, 0}} {
+		h.nanos = c.at
+		if got := top(t, b, "cache").HotKeys; len(got) != c.want {
+			t.Errorf("after %v there are %d hot keys, want %d", time.Duration(c.at), len(got), c.want)
+		}
+	}
+	if l.slots.used != 0 || len(l.slots.watches) != 0 {
+		t.Errorf("%d slots are in use by %d instances", l.slots.used, len(l.slots.watches))
+	}
+	saw(3*minute, "a")
+	saw(4*minute, "b")
+	h.nanos = 4*minute + 30e9
+	keys := func() (keys []string) {
+		for _, k := range top(t, b, "cache").HotKeys {
+			keys = append(keys, k.Key)
+		}
+		slices.Sort(keys)
+		return keys
+	}
+	if got := keys(); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("in the next minute %v are hot, want a and b", got)
+	}
+	saw(5*minute, "c")
+	h.nanos = 5 * minute
+	if got := keys(); !slices.Equal(got, []string{"b", "c"}) {
+		t.Errorf("in the one after that %v are hot, want b and c", got)
+	}
+	saw(9*minute, "d")
+	h.nanos = 9 * minute
+	if got := keys(); !slices.Equal(got, []string{"d"}) {
+		t.Errorf("after a quiet time %v are hot, want d", got)
+	}
+}
+
+func TestLongKeysAreCut(t *testing.T) {
+	b := newTestBook(t, Config{Sample: 1})
+	l := b.AddLoop(&home{nanos: 1e9}, ignored)
+	long := strings.Repeat("k", 129)
+	l.Saw(sampled("GET", long))
+	l.Saw(sampled("SET", long[:128], strings.Repeat("v", 500)))
+	got := top(t, b, "cache").HotKeys
+	if len(got) != 1 || got[0].Key != long[:128] {
+		t.Errorf("got %+v, want the first 128 bytes", got)
+	}
+	b = newTestBook(t, Config{Sample: 1})
+	l = b.AddLoop(&home{nanos: 1e9}, ignored)
+	l.Saw(sampled("GET", long))
+	l.Saw(sampled("LRANGE", "short", "0", "1"))
+	for _, k := range top(t, b, "cache").HotKeys {
+		if k.Cut != (k.Key != "short") {
+			t.Errorf("%q is cut: %v", k.Key, k.Cut)
+		}
+	}
+}
+
+func TestBigCommandsAndReplies(t *testing.T) {
+	b := newTestBook(t, Config{})
+	l := b.AddLoop(&home{nanos: 1e9}, ignored)
+	bigOne := func(size, reply int, args ...string) {
+		o := seen(tenant.WhyBig, args...)
+		o.Size, o.ReplySize, o.At = size, reply, noon.Add(time.Duration(size+reply))
+		l.Saw(o)
+	}
+	bigOne(Big, 5, "SET", "a", "v")
+	bigOne(Big-1, 5, "SET", "small", "v")
+	bigOne(3*Big, 5, "SET", "a", "v")
+	bigOne(2*Big, 5, "SET", "a", "v")
+	bigOne(2*Big, 5, "APPEND", "b", "v")
+	bigOne(9*Big, Big, "PFCOUNT", "not a write")
+	bigOne(30, 4*Big, "GET", "a")
+	bigOne(30, 2*Big, "HGETALL", "a")
+	bigOne(30, 5*Big, "KEYS", "*")
+	got := top(t, b, "cache")
+	tell := func(list []tenant.BigCommand) (lines []string) {
+		for _, c := range list {
+			lines = append(lines, fmt.Sprintf("%s %s %d", c.Command, c.Key, c.Bytes/Big))
+		}
+		return lines
+	}
+	if lines, want := tell(got.BigKeys), []string{"set a 3", "append b 2"}; !slices.Equal(lines, want) {
+		t.Errorf("big keys: got %q, want %q", lines, want)
+	}
+	if lines, want := tell(got.BigReplies), []string{"keys  5", "get a 4", "hgetall a 2", "pfcount not a write 1"}; !slices.Equal(lines, want) {
+		t.Errorf("big replies: got %q, want %q", lines, want)
+	}
+	if c := got.BigKeys[0]; c.SessionID != "proxy1-7" || c.KeyID != bob.KeyID || c.Name != "bob" || c.Address != "127.0.0.1:5000" || !c.At.Equal(noon.Add(3*Big+5)) {
+		t.Errorf("of the largest it is told %+v", c)
+	}
+	if len(got.HotKeys)+len(got.Clients) != 0 || got.Every != 0 {
+		t.Errorf("what was not picked at random is counted: %+v", got)
+	}
+	for i := range 100 {
+		bigOne((i+10)*Big, 5, "SET", fmt.Sprint("k", i%50), "v")
+	}
+	list := top(t, b, "cache").BigKeys
+	if len(list) != tenant.TopLen || list[0].Key != "k49" || list[15].Key != "k34" || list[15].Bytes != int64(94*Big) {
+		t.Errorf("of many %d are told, from %v to %v", len(list), list[0], list[len(list)-1])
+	}
+}
+
+// TestHashedKeys: with hashes a key is told alike everywhere, and nothing of it.
+func TestHashedKeys(t *testing.T) {
+	b := newTestBook(t, Config{Sample: 1, MaxLen: 10, HashKeys: true})
+	l := b.AddLoop(&home{nanos: 1e9}, ignored)
+	o := slow(time.Second, "SET", "customer", "secret"+strings.Repeat("v", 300))
+	o.Why, o.Size, o.ReplySize = tenant.WhySlow|tenant.WhySampled|tenant.WhyBig, 2*Big, 2*Big
+	l.Saw(o)
+	o = slow(time.Second, "CONFIG", "GET", "x")
+	o.Command = uint16(idOf("config|get"))
+	l.Saw(o)
+	l.Saw(slow(time.Second, "MIGRATE", "h", "1", "k", "0", "10", "AUTH", "x"))
+	entries, got := b.Slow("cache", -1), top(t, b, "cache")
+	if all := fmt.Sprint(entries, got); strings.Contains(all, "customer") || strings.Contains(all, "secret") {
+		t.Errorf("something is told: %s", all)
+	}
+	key := got.HotKeys[0].Key
+	if len(key) != len("sha256:")+16 || !strings.HasPrefix(key, "sha256:") {
+		t.Errorf("the key is told as %q", key)
+	}
+	args := entries[2].Args
+	if args[0] != "SET" || args[1] != key || got.BigKeys[0].Key != key || got.BigReplies[0].Key != key {
+		t.Errorf("the key %q is %q in the slow log, %q among the big", key, args[1], got.BigKeys[0].Key)
+	}
+	if !strings.HasSuffix(args[2], "... (178 more bytes)") {
+		t.Errorf("the value is told as %q", args[2])
+	}
+	if args := entries[1].Args; args[0] != "CONFIG" || !strings.HasPrefix(args[2], "sha256:") {
+		t.Errorf("CONFIG GET is told as %q", args)
+	}
+	if args := entries[0].Args; args[7] != redacted {
+		t.Errorf("MIGRATE is told as %q", args)
+	}
+	if other := newTestBook(t, Config{HashKeys: true}).veil.show("customer"); other == key {
+		t.Error("two processes have the same hashes")
+	}
+}
+
+// TestLoopsThatHaveEnded are not waited for, and who stops asking is told so.
+func TestLoopsThatHaveEnded(t *testing.T) {
+	b := newTestBook(t, Config{})
+	b.AddLoop(&home{ended: true}, ignored)
+	top(t, b, "cache")
+	b.AddLoop(deaf{}, ignored)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.Top(ctx, "cache"); err == nil {
+		t.Error("a loop that does not answer has answered")
+	}
+}
+
+// deaf is a loop that is busy for ever.
+type deaf struct{}
+
+func (deaf) Post(func()) bool { return true }
+func (deaf) Nanos() int64     { return 0 }
