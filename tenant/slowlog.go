@@ -68,17 +68,15 @@ func SlowlogThreshold(us *int64) *time.Duration {
 	return new(max(time.Duration(*us)*time.Microsecond, SlowlogOff))
 }
 
-// SameSlowlogThreshold reports whether two thresholds mean the same.
-func SameSlowlogThreshold(a, b *time.Duration) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return *a == *b || *a < 0 && *b < 0
-}
-
 // SameWay reports whether commands go the same way by both: how they are watched on it may
 // differ.
 func (r Route) SameWay(other Route) bool {
 	r.SlowlogThreshold, other.SlowlogThreshold = nil, nil
 	return r == other
+}
+
+// Same reports whether two routes are the same in everything.
+func (r Route) Same(other Route) bool {
+	a, b := r.SlowlogThreshold, other.SlowlogThreshold
+	return r.SameWay(other) && (a == b || a != nil && b != nil && *a == *b)
 }

@@ -65,7 +65,10 @@ func TestSameWay(t *testing.T) {
 		other := route()
 		tt.change(&other)
 		if got := route().SameWay(other); got != tt.want {
-			t.Errorf("%s: got %t, want %t", tt.name, got, tt.want)
+			t.Errorf("%s: the same way: %t, want %t", tt.name, got, tt.want)
+		}
+		if got := route().Same(other); got != (tt.name == "the same") {
+			t.Errorf("%s: the same: %t", tt.name, got)
 		}
 	}
 }

@@ -19,6 +19,7 @@ func (s *server) manage(st *store.Store, data *dataPlane, events *trail, sampler
 		Live:       data,
 		Pictures:   sampler,
 		Rates:      sampler,
+		Insight:    data.book,
 		Test:       s.testInstance,
 		Log:        s.log,
 	}, st)
