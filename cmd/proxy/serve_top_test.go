@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -142,6 +143,33 @@ func TestTopOverTheAPI(t *testing.T) {
 	x.bob.want(t, http.StatusForbidden, "GET", "/api/v1/top", "", nil)
 	x.bob.want(t, http.StatusNotFound, "GET", "/api/v1/organizations/acme/top", "", nil)
 	x.bob.want(t, http.StatusNotFound, "GET", acmeCache+"/top", "", nil)
+}
+
+// TestTopAtTheShell: where there is no terminal, top is one table; and a slow log is seen and
+// emptied.
+func TestTopAtTheShell(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.SlowLog.Threshold = 0
+	x := newTopTest(t, cfg)
+	x.load(t)
+	t.Setenv(serverVariable, "http://"+x.http)
+	t.Setenv(tokenVariable, x.operator.token)
+	const head = `(?s)^TENANT +CMD/S +P50 +P99 +ERR/S +LIM/S +CLIENTS +LINKS +IN/S +OUT/S\n`
+	for _, c := range []struct{ line, want string }{
+		{"top", head + `acme/cache +[1-9]\d* +\S+s +\S+s +0 +0 +2 +[1-9].*\nglobex/cache +`},
+		{"top --once --sort errors", head + `globex/cache +[1-9][\d.]* +.*\nacme/cache +`},
+		{"top --org globex", head + `globex/cache [^\n]+\n$`},
+		{"top --json --sort errors", `^{"proxy":"\w+","at":"[^"]+","total":2,"tenants":\[{"org":"globex",`},
+		{"slowlog get --org acme --instance cache -n 1", `^ID +AT +TOOK +TOTAL +COMMAND +CLIENT +KEY +ERROR\n\d+ +20\S+Z +\S+s +\S+s +(INCR|GET) \w+ +127\.0\.0\.1:\d+ (noisy|quiet) +` + keyID(x.acme) + ` +-\n$`},
+		{"slowlog get --org globex --instance cache --json", `^{"proxy":"\w+","entries":\[{"id":\d+,"at":"[^"]+","command":"lpush","args":\["LPUSH","text","v"\],"duration_us":\d+,.*"error":"WRONGTYPE"}`},
+		{"slowlog reset --org acme --instance cache", `^reset acme/cache\n$`},
+		{"slowlog reset --org acme --instance nosuch", `instance "nosuch" of organization "acme" not found`},
+	} {
+		testbed.Eventually(t, 20*time.Second, c.line+" says "+c.want, func() bool { // the first figures may be of a second in which nothing came
+			_, said := shell(t, c.line)
+			return regexp.MustCompile(c.want).MatchString(said)
+		})
+	}
 }
 
 // load has acme busy with a hot key and a big reply, and globex with a few commands that
