@@ -42,6 +42,8 @@ func TestChangesReachLiveHandles(t *testing.T) {
 			func(p *tenant.Principal) bool { return !p.Commands.Has(uint16(command.Lookup([]byte("get")))) }},
 		{"address", func(g *tenant.Grant) { g.Routes[1].URL = "redis://other:1" }, false, true,
 			func(p *tenant.Principal) bool { return p.Route.URL == "redis://other:1" }},
+		{"slow log's threshold", func(g *tenant.Grant) { g.Routes[1].SlowlogThreshold = new(time.Second) }, false, true,
+			func(p *tenant.Principal) bool { return *p.Route.SlowlogThreshold == time.Second }},
 		{"instance renamed", func(g *tenant.Grant) { g.Key.Instances[1], g.Routes[1].Instance = "new", "new" }, false, true,
 			func(p *tenant.Principal) bool { return p.Route.Instance == "new" }},
 		{"networks", func(g *tenant.Grant) { g.Key.AllowFrom = tenant.Networks{netip.MustParsePrefix("10.0.0.0/8")} }, false, true,

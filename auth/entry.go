@@ -154,7 +154,7 @@ func handleOf(handles []*Handle, instance string) *Handle {
 }
 
 func same(a, b *tenant.Principal) bool {
-	return a.KeyName == b.KeyName && a.Org == b.Org && a.Route == b.Route && a.Commands == b.Commands && a.Audit == b.Audit &&
+	return a.KeyName == b.KeyName && a.Org == b.Org && a.Route.Same(b.Route) && a.Commands == b.Commands && a.Audit == b.Audit &&
 		a.Seats == b.Seats && a.Pace == b.Pace && slices.Equal(a.AllowFrom, b.AllowFrom) &&
 		a.Limits.Reset == b.Limits.Reset && sameInt(a.Limits.Rate, b.Limits.Rate) && sameInt(a.Limits.Burst, b.Limits.Burst)
 }

@@ -55,7 +55,7 @@ func seed(ctx context.Context, dsn string, backends []string) (keys []string, er
 		org := fmt.Sprintf("bench%04d", i)
 		made := auth.Generate()
 		_, err1 := st.CreateOrganization(ctx, tenant.Organization{Name: org})
-		_, err2 := st.CreateInstance(ctx, org, "cache", tenant.Secret("redis://"+addr))
+		_, err2 := st.CreateInstance(ctx, tenant.Instance{Org: org, Name: "cache", URL: tenant.Secret("redis://" + addr)})
 		_, err3 := st.CreateKey(ctx, tenant.Key{
 			ID: made.ID, SecretHash: made.Hash, Org: org, Instances: []string{"cache"}, Name: "web",
 			Limits: tenant.Limits{Rate: &neverReached},

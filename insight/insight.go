@@ -110,7 +110,12 @@ func (l *Loop) Watch(r *tenant.Route) tenant.Watch {
 const off = time.Duration(math.MinInt64)
 
 // slowFrom is from how long on an instance's commands are slow; negative: none is.
-func (b *Book) slowFrom(*tenant.Route) time.Duration { return time.Duration(b.threshold.Load()) }
+func (b *Book) slowFrom(r *tenant.Route) time.Duration {
+	if r.SlowlogThreshold != nil {
+		return *r.SlowlogThreshold
+	}
+	return time.Duration(b.threshold.Load())
+}
 
 // Saw takes note of a command. It allocates for what is slow or seen for the first time only.
 func (l *Loop) Saw(o *tenant.Observed) (written func(at time.Time)) {

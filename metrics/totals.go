@@ -40,7 +40,7 @@ func (m *Metrics) Totals(label string, t *Totals) {
 		t.Phases[p] = durationsOf(s.phase(p))
 	}
 	t.Clients = s.clients
-	t.Links = Links{Shared: int(s.gauges[tallyShared]), Pinned: int(s.gauges[tallyPinned]), Subscriber: int(s.gauges[tallySubscriber])}
+	t.Links = a.links()
 }
 
 // Durations is a sum of histograms.

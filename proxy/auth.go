@@ -109,7 +109,7 @@ func (s *Session) authenticated(id command.ID, h *auth.Handle, err error, then f
 		s.refuse(id, authUnavailable)
 	case p == nil:
 		s.refuse(id, wrongPass)
-	case s.bound() && s.principal != nil && s.principal.Route != p.Route:
+	case s.bound() && s.principal != nil && !s.principal.Route.SameWay(p.Route):
 		s.refuse(id, unsupported, "the instance cannot change while keys are watched or tracked, channels subscribed or a transaction is open")
 	default:
 		s.enter(id, h, p, then)
@@ -161,7 +161,7 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
 	if !s.core.Seats.move(s.principal, p) {
 		return errFull
 	}
-	if s.principal == nil || s.principal.Route != p.Route {
+	if s.principal == nil || !s.principal.Route.SameWay(p.Route) {
 		s.leave()
 		s.backend, s.db = backend, backend.DB
 		s.principal = p

@@ -204,7 +204,7 @@ func (s *Session) onLink(id command.ID, db, proto int, undo func(*pool.Error), t
 		switch {
 		case s.closed:
 			return
-		case s.principal.Route != route:
+		case !s.principal.Route.SameWay(route):
 			refuse(&pool.Error{Reason: movedAway})
 		case err == nil:
 			then(l)

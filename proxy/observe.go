@@ -26,7 +26,7 @@ const maxAwaited = 64
 
 // follow has the instance's commands be looked at as the observers want.
 func (m *meter) follow(c *Core, r *tenant.Route) {
-	if len(c.Observers) == 0 || m.route == *r {
+	if len(c.Observers) == 0 || m.route.Same(*r) {
 		return
 	}
 	m.route = *r

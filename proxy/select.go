@@ -66,7 +66,7 @@ func (s *Session) tryDB(id command.ID, db int) {
 	dial := func() {
 		switch {
 		case s.closed:
-		case s.principal.Route != route:
+		case !s.principal.Route.SameWay(route):
 			s.refuse(id, backendUnavailable, "backend unavailable: "+movedAway)
 			s.resume()
 		default:
@@ -93,7 +93,7 @@ func (s *Session) tryDB(id command.ID, db int) {
 			switch {
 			case s.closed:
 				return
-			case s.principal.Route != route:
+			case !s.principal.Route.SameWay(route):
 				s.refuse(id, backendUnavailable, "backend unavailable: "+movedAway)
 			case len(reply) == 0:
 				s.refuse(id, backendUnavailable, "backend unavailable: connection closed")

@@ -197,9 +197,9 @@ func (s *Session) refresh() {
 		s.finish()
 	default:
 		switch {
-		case s.bound() && p.Route != s.principal.Route:
+		case s.bound() && !p.Route.SameWay(s.principal.Route):
 			s.drop(errMoved) // what its connection holds cannot move with it
-		case s.group.topology != nil && p.Route != s.principal.Route && s.owed() > 0:
+		case s.group.topology != nil && !p.Route.SameWay(s.principal.Route) && s.owed() > 0:
 			s.stale = true
 			if s.wait == nothing {
 				s.pause(idleness)

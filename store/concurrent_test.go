@@ -23,7 +23,7 @@ func testWrittenAtOnce(t *testing.T, pg *testbed.PostgresServer) {
 	s, ctx := stores[0], t.Context()
 	const room, each = 5, 10
 	must[tenant.Organization](t)(s.CreateOrganization(ctx, tenant.Organization{Name: "acme", Quota: tenant.Quota{MaxInstances: room, MaxKeys: room, MaxMembers: room}}))
-	cache := must[tenant.Instance](t)(s.CreateInstance(ctx, "acme", "cache", testURL))
+	cache := must[tenant.Instance](t)(s.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "cache", URL: testURL}))
 	key := must[tenant.Key](t)(s.CreateKey(ctx, tenant.Key{ID: "000000000001", Org: "acme", Name: "web", Instances: []string{"cache"}}))
 	var users []tenant.User
 	for i := range 2 * each {
@@ -49,7 +49,7 @@ func testWrittenAtOnce(t *testing.T, pg *testbed.PostgresServer) {
 		wg.Go(func() {
 			for i := range each {
 				name := fmt.Sprintf("i%d-%d", w, i)
-				count(&made, ErrQuota, second(s.CreateInstance(ctx, "acme", name, testURL)))
+				count(&made, ErrQuota, second(s.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: name, URL: testURL})))
 				id := strings.Repeat("0", 9) + fmt.Sprintf("%d%02d", w+1, i)
 				count(&keys, ErrQuota, second(s.CreateKey(ctx, tenant.Key{ID: id, Org: "acme", Name: "web", Instances: []string{"cache"}})))
 				count(&members, ErrQuota, second(s.SetMember(ctx, "acme", users[2+w*(each-1)+i%(each-1)].ID, tenant.Viewer)))

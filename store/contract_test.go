@@ -21,6 +21,7 @@ func contract(t *testing.T, open func(testing.TB, Observer) *Store) {
 	}{
 		{"organizations", testOrganizations},
 		{"instances", testInstances},
+		{"slow log's threshold", testSlowlogThreshold},
 		{"keys", testKeys},
 		{"access", testAccess},
 		{"grants", testGrants},
@@ -97,7 +98,7 @@ func seed(t testing.TB, s *Store, org, id string, instances ...string) tenant.Ke
 		must[tenant.Organization](t)(s.CreateOrganization(ctx, tenant.Organization{Name: org}))
 	}
 	for _, name := range instances {
-		must[tenant.Instance](t)(s.CreateInstance(ctx, org, name, testURL))
+		must[tenant.Instance](t)(s.CreateInstance(ctx, tenant.Instance{Org: org, Name: name, URL: testURL}))
 	}
 	return must[tenant.Key](t)(s.CreateKey(ctx, tenant.Key{ID: id, SecretHash: [32]byte{1, 2, 3}, Org: org, Instances: instances, Name: "web"}))
 }
@@ -140,8 +141,10 @@ func testBadValues(t *testing.T, s *Store) {
 			o.MaxConnections = MaxConnections + 1
 			return nil
 		})),
-		"instance":          second(s.CreateInstance(ctx, "acme", "default", testURL)),
-		"no URL":            second(s.CreateInstance(ctx, "acme", "x", "")),
+		"instance":          second(s.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "default", URL: testURL})),
+		"no URL":            second(s.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "x", URL: ""})),
+		"too slow":          second(s.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "x", URL: testURL, SlowlogThreshold: new(tenant.MaxSlowlogThreshold + time.Microsecond)})),
+		"half microseconds": second(s.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "x", URL: testURL, SlowlogThreshold: new(500 * time.Nanosecond)})),
 		"URL too long":      second(s.UpdateInstance(ctx, "acme", "cache", at(tenant.Secret(strings.Repeat("x", MaxURL+1))))),
 		"update to a space": second(s.UpdateKey(ctx, "000000000001", func(k *tenant.Key) error { k.Name = " "; return nil })),
 	} {

@@ -95,7 +95,7 @@ func testDeletedInstance(t *testing.T, s *Store, id string) {
 	}
 	_, err = s.RestoreInstance(ctx, "hooli-2", queue.ID)
 	wantError(t, err, tenant.ErrNotFound, "deleted instance")
-	must[tenant.Instance](t)(s.CreateInstance(ctx, "hooli", "queue", "redis://other"))
+	must[tenant.Instance](t)(s.CreateInstance(ctx, tenant.Instance{Org: "hooli", Name: "queue", URL: "redis://other"}))
 	_, err = s.RestoreInstance(ctx, "hooli", queue.ID)
 	wantError(t, err, ErrConflict, `instance "queue" of organization "hooli" exists already`)
 	if err := s.DeleteInstance(ctx, "hooli", "queue", Deletion{}); err != nil {

@@ -33,7 +33,7 @@ const liveKeys = `api_keys k JOIN organizations o ON o.id = k.org_id AND o.delet
 
 const selectGrant = `SELECT k.id, k.secret_hash, o.name, k.name, k.rate, k.burst, k.resets, k.commands, k.allow_from, k.max_connections,
 	k.created_at, k.expires_at, k.revoked_at, k.previous_hash, k.previous_until, k.audit, k.last_used_at, k.version,
-	o.id, i.id, i.name, i.url, coalesce(k.certificate_name, ''), ` + quotaColumns + `
+	o.id, i.id, i.name, i.url, i.slowlog_threshold_us, coalesce(k.certificate_name, ''), ` + quotaColumns + `
 	FROM ` + liveKeys + ` JOIN key_instances ki ON ki.key_id = k.id JOIN instances i ON i.id = ki.instance_id AND i.deleted_at IS NULL`
 
 // grants reads keys with their instances, a row for each instance.
@@ -65,12 +65,13 @@ func (s *Store) scanGrant(row scanner) (g tenant.Grant, err error) {
 	var hash, previous, sealed []byte
 	var allowFrom string
 	var created, expires, revoked, previousUntil, used sql.NullInt64
+	var threshold *int64
 	var r tenant.Route
 	k := &g.Key
 	if err := row.Scan(append([]any{
 		&k.ID, &hash, &k.Org, &k.Name, &k.Limits.Rate, &k.Limits.Burst, &k.Limits.Reset, &k.Commands, &allowFrom, &k.MaxConnections,
 		&created, &expires, &revoked, &previous, &previousUntil, &k.Audit, &used, &k.Version,
-		&g.Seats.OrgID, &r.InstanceID, &r.Instance, &sealed, &k.CertificateName,
+		&g.Seats.OrgID, &r.InstanceID, &r.Instance, &sealed, &threshold, &k.CertificateName,
 	}, quotaTo(&g.Quota)...)...); err != nil {
 		return g, err
 	}
@@ -91,7 +92,7 @@ func (s *Store) scanGrant(row scanner) (g tenant.Grant, err error) {
 	if err != nil {
 		return g, fmt.Errorf("URL of instance %s: %w", r.Label, err)
 	}
-	r.URL = tenant.Secret(url)
+	r.URL, r.SlowlogThreshold = tenant.Secret(url), tenant.SlowlogThreshold(threshold)
 	k.Instances, g.Routes = []string{r.Instance}, []tenant.Route{r}
 	return g, nil
 }

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
+	"time"
 
 	"github.com/respgate/respgate/tenant"
 )
@@ -12,28 +14,34 @@ import (
 // MaxURL bounds an instance's URL, in bytes.
 const MaxURL = 2 << 10
 
-func checkInstance(name string, url tenant.Secret) error {
-	if err := checkName("instance", name); err != nil {
+// checkInstance refuses what is no instance, and has the rest as it is stored.
+func checkInstance(in *tenant.Instance) error {
+	if err := checkName("instance", in.Name); err != nil {
 		return err
 	}
-	if url == "" || len(url) > MaxURL {
-		return invalid("instance URL of %d bytes: want 1 to %d", len(url), MaxURL)
+	switch {
+	case in.URL == "", len(in.URL) > MaxURL:
+		return invalid("instance URL of %d bytes: want 1 to %d", len(in.URL), MaxURL)
+	case !tenant.ValidSlowlogThreshold(in.SlowlogThreshold):
+		return invalid("slow log's threshold of %v: want whole microseconds, and at most %v", *in.SlowlogThreshold, tenant.MaxSlowlogThreshold)
 	}
+	in.SlowlogThreshold = tenant.SlowlogThreshold(tenant.SlowlogMicroseconds(in.SlowlogThreshold))
 	return nil
 }
 
-// CreateInstance makes an instance of an organization. The URL's form is the
-// caller's to check. ErrQuota when the organization has no room for it.
-func (s *Store) CreateInstance(ctx context.Context, org, name string, url tenant.Secret) (in tenant.Instance, err error) {
-	if err := checkInstance(name, url); err != nil {
-		return in, err
+// CreateInstance makes an instance of an organization's name, a name, a URL, whose form is
+// the caller's to check, and a slow log's threshold. ErrQuota when the organization has no
+// room for it.
+func (s *Store) CreateInstance(ctx context.Context, in tenant.Instance) (tenant.Instance, error) {
+	if err := checkInstance(&in); err != nil {
+		return tenant.Instance{}, err
 	}
-	err = s.write(ctx, "create_instance", func(tx statements) error {
-		o, err := organization(ctx, tx, org)
+	err := s.write(ctx, "create_instance", func(tx statements) error {
+		o, err := organization(ctx, tx, in.Org)
 		if err != nil {
 			return err
 		}
-		if err := s.instanceFree(ctx, tx, org, name); err != nil {
+		if err := s.instanceFree(ctx, tx, in.Org, in.Name); err != nil {
 			return err
 		}
 		if err := roomForInstance(ctx, tx, o); err != nil {
@@ -43,12 +51,15 @@ func (s *Store) CreateInstance(ctx context.Context, org, name string, url tenant
 		if err != nil {
 			return err
 		}
-		in = tenant.Instance{ID: id, Org: org, Name: name, URL: url, Version: 1, CreatedAt: now()}
-		_, err = tx.ExecContext(ctx, "INSERT INTO instances (id, org_id, name, url, created_at) VALUES (?, ?, ?, ?, ?)",
-			in.ID, o.ID, in.Name, s.seal.seal(url.Reveal(), in.ID), millis(in.CreatedAt))
+		in.ID, in.Version, in.CreatedAt, in.DeletedAt = id, 1, now(), time.Time{}
+		_, err = tx.ExecContext(ctx, "INSERT INTO instances (id, org_id, name, url, slowlog_threshold_us, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+			in.ID, o.ID, in.Name, s.seal.seal(in.URL.Reveal(), in.ID), tenant.SlowlogMicroseconds(in.SlowlogThreshold), millis(in.CreatedAt))
 		return err
 	})
-	return in, err
+	if err != nil {
+		return tenant.Instance{}, err
+	}
+	return in, nil
 }
 
 func (s *Store) instanceFree(ctx context.Context, tx statements, org, name string) error {
@@ -90,8 +101,8 @@ func (s *Store) Instance(ctx context.Context, org, name string) (in tenant.Insta
 	return in, err
 }
 
-// UpdateInstance has change alter an instance: where it is, which its clients follow at
-// once, and its name, and so its label. ErrConflict when the new name is taken; an error
+// UpdateInstance has change alter an instance: where it is and its slow log's threshold, which
+// its clients follow at once, and its name, and so its label. ErrConflict when the new name is taken; an error
 // of change's leaves it as it was.
 func (s *Store) UpdateInstance(ctx context.Context, org, name string, change func(*tenant.Instance) error) (in tenant.Instance, err error) {
 	err = s.write(ctx, "update_instance", func(tx statements) error {
@@ -102,8 +113,8 @@ func (s *Store) UpdateInstance(ctx context.Context, org, name string, change fun
 		if err := refuse(change(&in)); err != nil {
 			return err
 		}
-		in = tenant.Instance{ID: was.ID, Org: was.Org, Name: in.Name, URL: in.URL, Version: was.Version, CreatedAt: was.CreatedAt}
-		if err := checkInstance(in.Name, in.URL); err != nil || in == was {
+		in.ID, in.Org, in.Version, in.CreatedAt, in.DeletedAt = was.ID, was.Org, was.Version, was.CreatedAt, was.DeletedAt
+		if err := checkInstance(&in); err != nil || reflect.DeepEqual(in, was) {
 			return err
 		}
 		notes := []string{changedKeysOfInstance}
@@ -117,7 +128,8 @@ func (s *Store) UpdateInstance(ctx context.Context, org, name string, change fun
 			return err
 		}
 		in.Version++
-		_, err := tx.ExecContext(ctx, "UPDATE instances SET name = ?, url = ?, version = ? WHERE id = ?", in.Name, s.seal.seal(in.URL.Reveal(), in.ID), in.Version, in.ID)
+		_, err := tx.ExecContext(ctx, "UPDATE instances SET name = ?, url = ?, slowlog_threshold_us = ?, version = ? WHERE id = ?",
+			in.Name, s.seal.seal(in.URL.Reveal(), in.ID), tenant.SlowlogMicroseconds(in.SlowlogThreshold), in.Version, in.ID)
 		return err
 	})
 	return in, err
@@ -157,7 +169,7 @@ const (
 )
 
 const (
-	selectInstance = "SELECT i.id, o.name, coalesce(i.deleted_name, i.name), i.url, i.version, i.created_at, i.deleted_at FROM instances i JOIN organizations o ON o.id = i.org_id"
+	selectInstance = "SELECT i.id, o.name, coalesce(i.deleted_name, i.name), i.url, i.slowlog_threshold_us, i.version, i.created_at, i.deleted_at FROM instances i JOIN organizations o ON o.id = i.org_id"
 	liveInstance   = " WHERE i.deleted_at IS NULL AND o.deleted_at IS NULL"
 )
 
@@ -175,13 +187,15 @@ func (s *Store) instance(ctx context.Context, q statements, org, name string) (t
 func (s *Store) scanInstance(row scanner) (in tenant.Instance, err error) {
 	var sealed []byte
 	var created, deleted sql.NullInt64
-	if err := row.Scan(&in.ID, &in.Org, &in.Name, &sealed, &in.Version, &created, &deleted); err != nil {
+	var threshold *int64
+	if err := row.Scan(&in.ID, &in.Org, &in.Name, &sealed, &threshold, &in.Version, &created, &deleted); err != nil {
 		return in, err
 	}
 	url, err := s.seal.open(sealed, in.ID)
 	if err != nil {
 		return in, fmt.Errorf("URL of instance %s: %w", in.Label(), err)
 	}
+	in.SlowlogThreshold = tenant.SlowlogThreshold(threshold)
 	in.URL, in.CreatedAt, in.DeletedAt = tenant.Secret(url), fromMillis(created), fromMillis(deleted)
 	return in, nil
 }

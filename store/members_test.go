@@ -164,7 +164,7 @@ func testQuotas(t *testing.T, s *Store) {
 		wantError(t, err, ErrQuota, words)
 		wantError(t, err, ErrConflict, words)
 	}
-	full(second(s.CreateInstance(ctx, "acme", "jobs", testURL)), `organization "acme" may have 2 instances, and has them`)
+	full(second(s.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "jobs", URL: testURL})), `organization "acme" may have 2 instances, and has them`)
 	k.ID = "000000000002"
 	must[tenant.Key](t)(s.CreateKey(ctx, k))
 	k.ID = "000000000003"
@@ -192,7 +192,7 @@ func testRestoredQuotas(t *testing.T, s *Store, full func(err error, words strin
 	if err := s.DeleteInstance(ctx, "acme", "cache", Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	must[tenant.Instance](t)(s.CreateInstance(ctx, "acme", "jobs", testURL))
+	must[tenant.Instance](t)(s.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "jobs", URL: testURL}))
 	full(second(s.RestoreInstance(ctx, "acme", cache.ID)), "may have 2 instances, and has them")
 	if err := s.DeleteInstance(ctx, "acme", "jobs", Deletion{}); err != nil {
 		t.Fatal(err)
@@ -208,7 +208,7 @@ func testRestoredQuotas(t *testing.T, s *Store, full func(err error, words strin
 	must[tenant.Organization](t)(s.UpdateOrganization(ctx, "acme", func(o *tenant.Organization) error { o.MaxInstances = 0; return nil }))
 	must[tenant.Instance](t)(s.RestoreInstance(ctx, "acme", cache.ID))
 	must[tenant.Organization](t)(s.UpdateOrganization(ctx, "acme", func(o *tenant.Organization) error { o.MaxInstances = 1; return nil }))
-	full(second(s.CreateInstance(ctx, "acme", "jobs", testURL)), "may have 1 instances, and has them")
+	full(second(s.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "jobs", URL: testURL})), "may have 1 instances, and has them")
 	for what, change := range map[string]func(*tenant.Organization){
 		"instances": func(o *tenant.Organization) { o.MaxInstances = -1 },
 		"keys":      func(o *tenant.Organization) { o.MaxKeys = MaxQuota + 1 },

@@ -34,7 +34,7 @@ func testMigrates(t *testing.T, open func() *Store) {
 			t.Errorf("%s: organization %+v, %v", when, o, err)
 		}
 		in, err := s.Instance(ctx, "acme", "cache")
-		if err != nil || in.URL != testURL || in.Version != 1 {
+		if err != nil || in.URL != testURL || in.Version != 1 || in.SlowlogThreshold != nil {
 			t.Errorf("%s: instance %+v, %v", when, in, err)
 		}
 		g, err := s.Grant(ctx, id)

@@ -46,12 +46,12 @@ func testOrganizations(t *testing.T, s *Store) {
 
 func testInstances(t *testing.T, s *Store) {
 	ctx := t.Context()
-	_, err := s.CreateInstance(ctx, "acme", "cache", testURL)
+	_, err := s.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "cache", URL: testURL})
 	wantError(t, err, tenant.ErrNotFound, `organization "acme" not found`)
 	seed(t, s, "acme", "000000000001", "cache", "queue")
 	seed(t, s, "acme", "000000000002", "jobs")
 	seed(t, s, "globex", "000000000003", "cache")
-	_, err = s.CreateInstance(ctx, "acme", "cache", testURL)
+	_, err = s.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "cache", URL: testURL})
 	wantError(t, err, ErrConflict, `instance "cache" of organization "acme" exists already`)
 	in, err := s.Instance(ctx, "acme", "cache")
 	if err != nil || in.Label() != "acme/cache" || in.URL != testURL {

@@ -169,7 +169,7 @@ func testPages(t *testing.T, s *Store) {
 		must[tenant.Token](t)(s.CreateToken(ctx, tenant.Token{ID: "00000000020" + digit, UserID: u.ID, Kind: tenant.APIToken}))
 		gone := "gone" + strings.Repeat("-x", i/2) // some have the name of another
 		seed(t, s, gone, "00000000030"+digit, "cache")
-		must[tenant.Instance](t)(s.CreateInstance(ctx, "a", gone, testURL))
+		must[tenant.Instance](t)(s.CreateInstance(ctx, tenant.Instance{Org: "a", Name: gone, URL: testURL}))
 		if err := errors.Join(s.DeleteOrganization(ctx, gone, Deletion{Force: true}), s.DeleteInstance(ctx, "a", gone, Deletion{})); err != nil {
 			t.Fatal(err)
 		}

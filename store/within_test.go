@@ -20,7 +20,7 @@ func testWithin(t *testing.T, s *Store) {
 	for _, id := range []string{user.ID, other.ID} {
 		must[tenant.Membership](t)(s.SetMember(ctx, "acme", id, tenant.Owner))
 	}
-	gone := must[tenant.Instance](t)(s.CreateInstance(ctx, "acme", "gone", "redis://10.0.0.5:6379"))
+	gone := must[tenant.Instance](t)(s.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "gone", URL: "redis://10.0.0.5:6379"}))
 	if err := s.DeleteInstance(ctx, "acme", "gone", Deletion{}); err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func testWithin(t *testing.T, s *Store) {
 		"Instances": func(ctx context.Context) error { return second(s.Instances(ctx, "acme", Page{})) },
 		"Instance":  func(ctx context.Context) error { return second(s.Instance(ctx, "acme", "cache")) },
 		"CreateInstance": func(ctx context.Context) error {
-			return second(s.CreateInstance(ctx, "acme", "new", "redis://10.0.0.5:6379"))
+			return second(s.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "new", URL: "redis://10.0.0.5:6379"}))
 		},
 		"UpdateInstance": func(ctx context.Context) error {
 			return second(s.UpdateInstance(ctx, "acme", "cache", func(*tenant.Instance) error { return nil }))

@@ -34,13 +34,16 @@ type Quota struct {
 
 // Instance is one Redis that an organization's clients reach through respgate.
 type Instance struct {
-	ID        string // 12 characters of base62
-	Org       string // the organization's name
-	Name      string // see ValidateName
-	URL       Secret // redis://user:password@host:port/db
-	Version   int64  // grows by one with each change
-	CreatedAt time.Time
-	DeletedAt time.Time // zero: it is there; else it is until it is purged
+	ID   string // 12 characters of base62
+	Org  string // the organization's name
+	Name string // see ValidateName
+	URL  Secret // redis://user:password@host:port/db
+	// SlowlogThreshold is how long a command takes, or longer, that its slow log keeps; nil
+	// follows the proxy's setting, 0 keeps every command, and below 0 is none.
+	SlowlogThreshold *time.Duration
+	Version          int64 // grows by one with each change
+	CreatedAt        time.Time
+	DeletedAt        time.Time // zero: it is there; else it is until it is purged
 }
 
 // Label is the instance's name in metrics and logs: "org/instance".
@@ -89,6 +92,8 @@ type Route struct {
 	Label      string // "org/instance"
 	Instance   string // the name that AUTH's user name selects
 	URL        Secret
+
+	SlowlogThreshold *time.Duration // the instance's
 }
 
 // Grant is everything authentication needs to know about one key: the key and

@@ -149,7 +149,7 @@ func (a *API) build() *builder {
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{withoutValues},
 	}, b)
-	for _, group := range []func(*builder){me, organizations, members, instances, keys, users, tokens, sessions, usage, audit, logs} {
+	for _, group := range []func(*builder){me, organizations, members, instances, keys, users, tokens, sessions, tops, usage, audit, logs} {
 		group(b)
 	}
 	finish(b.spec)

@@ -167,7 +167,7 @@ func testPages(t *testing.T, open stores.Opener) {
 	for i := range 7 {
 		name := fmt.Sprintf("org%d", i)
 		must[tenant.Organization](t)(w.store.CreateOrganization(t.Context(), tenant.Organization{Name: name}))
-		must[tenant.Instance](t)(w.store.CreateInstance(t.Context(), name, "i", "redis://10.0.0.5"))
+		must[tenant.Instance](t)(w.store.CreateInstance(t.Context(), tenant.Instance{Org: name, Name: "i", URL: "redis://10.0.0.5"}))
 		w.live.All = append(w.live.All, tenant.Session{ID: fmt.Sprintf("proxy1-%d", 10+i), Org: name})
 		w.user(t, "user"+name)
 		w.key(t)
@@ -175,7 +175,7 @@ func testPages(t *testing.T, open stores.Opener) {
 		must[control.NewToken](t)(w.control.CreateToken(t.Context(), operator(), tenant.Token{UserID: w.users["owner"]}))
 		for range 2 {
 			must[tenant.Organization](t)(w.store.CreateOrganization(t.Context(), tenant.Organization{Name: "gone"}))
-			must[tenant.Instance](t)(w.store.CreateInstance(t.Context(), "acme", "gone", "redis://10.0.0.5"))
+			must[tenant.Instance](t)(w.store.CreateInstance(t.Context(), tenant.Instance{Org: "acme", Name: "gone", URL: "redis://10.0.0.5"}))
 			if err := errors.Join(w.store.DeleteOrganization(t.Context(), "gone", store.Deletion{}), w.store.DeleteInstance(t.Context(), "acme", "gone", store.Deletion{})); err != nil {
 				t.Fatal(err)
 			}

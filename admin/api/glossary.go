@@ -39,7 +39,7 @@ func explain(name string, s *huma.Schema) {
 // everywhere else.
 func glossary() map[string]word {
 	all := map[string]word{}
-	for _, part := range []map[string]word{wordsOfAll(), wordsOfKeys(), wordsOfUsers(), wordsOfLive(), wordsOfPictures()} {
+	for _, part := range []map[string]word{wordsOfAll(), wordsOfKeys(), wordsOfUsers(), wordsOfLive(), wordsOfPictures(), wordsOfTops(), wordsOfSlowLogs()} {
 		for field, w := range part {
 			all[field] = w
 		}
@@ -83,6 +83,8 @@ func wordsOfAll() map[string]word {
 		"InstancePatch.name":  {doc: "1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit; not default", example: "cache"},
 		"Instance.url":        {doc: "where it is, without the password", example: "redis://app:xxxxx@10.0.0.5:6379/0"},                                                                                     //nolint:gosec // an example
 		"url":                 {doc: "redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password", example: "redis://app:secret@10.0.0.5:6379/0"}, //nolint:gosec // an example
+
+		"slowlog_threshold_us": {doc: "the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting", example: 10000},
 
 		"same": {doc: "whether it is that one", example: true},
 

@@ -118,6 +118,7 @@ func newSpec() *huma.OpenAPI {
 			{Name: "users", Description: "Who manages organizations"},
 			{Name: "tokens", Description: "What users' programs authenticate with here"},
 			{Name: "sessions", Description: "Redis clients that are connected"},
+			{Name: "top", Description: "What happens most, and what is slow"},
 			{Name: "usage", Description: "What was done with keys"},
 			{Name: "audit", Description: "Who did what, and what came of it"},
 			{Name: "log", Description: "What a proxy says of itself"},

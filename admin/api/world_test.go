@@ -47,6 +47,39 @@ type world struct {
 
 type fakeLive struct {
 	live.Clients
+	slow map[string][]tenant.SlowEntry // by instance
+}
+
+// Commands are gets.
+func (l *fakeLive) Commands(_ context.Context, in tenant.Instance) ([]control.HotCommand, error) {
+	return []control.HotCommand{{Command: "get of " + in.Label(), PerSecond: 2}, {Command: "set", PerSecond: 1}}, nil
+}
+
+// Tenants has a row for each of acme's and globex's.
+func (l *fakeLive) Tenants(context.Context) (control.Tenants, error) {
+	p := func(rate, errors, limited float64, p99 *float64, clients int64) control.Point {
+		return control.Point{At: time.Unix(1e9, 0).UTC(), Commands: rate, Errors: errors, Limited: limited, P99: p99, Clients: clients, BytesIn: 10 * float64(clients)}
+	}
+	return control.Tenants{Proxy: l.Proxy(), At: time.Unix(1e9, 0).UTC(), Rows: []control.TenantRow{
+		{Org: "acme", Instance: "cache", Point: p(10, 0, 0, new(0.001), 1)}, {Org: "acme", Instance: "queue", Point: p(20, 1, 0, nil, 9)},
+		{Org: "acme", Instance: "jobs", Point: p(10, 0, 5, new(0.5), 2)}, {Org: "globex", Instance: marker, Point: p(30, 2, 9, new(0.1), 3)},
+	}}, nil
+}
+
+// Slow has what slow has.
+func (l *fakeLive) Slow(instanceID string, n int) []tenant.SlowEntry {
+	return l.slow[instanceID][:min(n, len(l.slow[instanceID]))]
+}
+
+// ResetSlow empties it.
+func (l *fakeLive) ResetSlow(instanceID string) { delete(l.slow, instanceID) }
+
+// Top has one of everything.
+func (l *fakeLive) Top(_ context.Context, instanceID string) (tenant.Top, error) {
+	return tenant.Top{
+		Window: time.Minute, Every: 32, HotKeys: []tenant.HotKey{{Key: "hot\xff of " + instanceID, Rate: 5, Error: 1}, {Key: "b", Rate: 1}}, Clients: []tenant.BusyClient{{SessionID: "proxy1-1", Rate: 2}},
+		BigKeys: []tenant.BigCommand{{Command: "set", Key: "big", Bytes: 1 << 20}}, BigReplies: []tenant.BigCommand{{Command: "get", Key: "big", Bytes: 2 << 20}},
+	}, nil
 }
 
 // Picture has a point for every second.
@@ -70,11 +103,11 @@ func operator() control.Actor { return control.Actor{Kind: tenant.ByOperator} }
 
 func newWorld(t testing.TB, open stores.Opener, cfg Config) *world {
 	t.Helper()
-	w := &world{tokens: map[string]tenant.Secret{"operator": adminToken}, users: map[string]string{}, now: time.Now(), live: &fakeLive{}, probing: func() {}}
+	w := &world{tokens: map[string]tenant.Secret{"operator": adminToken}, users: map[string]string{}, now: time.Now(), live: &fakeLive{slow: map[string][]tenant.SlowEntry{}}, probing: func() {}}
 	w.store = open(t)
 	now := func() time.Time { return w.now }
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
-	w.control = control.New(control.Config{AdminToken: adminToken, Live: w.live, Pictures: w.live, LogLevel: new(slog.LevelVar), Log: log, Now: now, Test: func(_ context.Context, in tenant.Instance) control.Probe {
+	w.control = control.New(control.Config{AdminToken: adminToken, Live: w.live, Pictures: w.live, Rates: w.live, Insight: w.live, LogLevel: new(slog.LevelVar), Log: log, Now: now, Test: func(_ context.Context, in tenant.Instance) control.Probe {
 		w.probing()
 		return control.Probe{Org: in.Org, Name: in.Name, Reachable: true}
 	}}, w.store)
@@ -121,7 +154,8 @@ func (w *world) acme(t testing.TB) tenant.Organization {
 		}
 	}
 	if _, err := w.store.Instance(ctx, "acme", "cache"); errors.Is(err, tenant.ErrNotFound) {
-		must[tenant.Instance](t)(w.store.CreateInstance(ctx, "acme", "cache", "redis://app:hunter2@10.0.0.5:6379/0"))
+		in := must[tenant.Instance](t)(w.store.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "cache", URL: "redis://app:hunter2@10.0.0.5:6379/0"}))
+		w.live.slow[in.ID] = []tenant.SlowEntry{{ID: 3, At: time.Unix(1e9, 0), Command: "get", Args: []string{"GET", "a"}, Took: 15 * time.Millisecond, Total: 15 * time.Millisecond}, {ID: 2}}
 	}
 	w.live.All = slices.DeleteFunc(w.live.All, func(c tenant.Session) bool { return c.Org == "acme" })
 	w.live.All = append(w.live.All, tenant.Session{ID: "proxy1-1", OrgID: o.ID, Org: "acme", Instance: "cache", KeyName: "web"})
@@ -141,7 +175,8 @@ func (w *world) strangers(t testing.TB) {
 	o := must[tenant.Organization](t)(w.store.CreateOrganization(ctx, tenant.Organization{Name: "globex"}))
 	w.globex = o.ID
 	must[tenant.Membership](t)(w.store.SetMember(ctx, "globex", w.users["stranger"], tenant.Owner))
-	in := must[tenant.Instance](t)(w.store.CreateInstance(ctx, "globex", "store", "redis://"+marker+".example:6379/0"))
+	in := must[tenant.Instance](t)(w.store.CreateInstance(ctx, tenant.Instance{Org: "globex", Name: "store", URL: "redis://" + marker + ".example:6379/0"}))
+	w.live.slow[in.ID] = []tenant.SlowEntry{{Command: "get", Args: []string{"GET", marker}}}
 	w.other = must[control.NewKey](t)(w.control.CreateKey(ctx, operator(), tenant.Key{Org: "globex", Instances: []string{"store"}, Name: marker}))
 	if err := w.store.AddUsage(ctx, []tenant.Usage{{KeyID: w.other.ID, InstanceID: in.ID, At: w.now, Commands: 7}}); err != nil {
 		t.Fatal(err)
@@ -152,7 +187,7 @@ func (w *world) strangers(t testing.TB) {
 	if err := w.store.DeleteOrganization(ctx, marker, store.Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	must[tenant.Instance](t)(w.store.CreateInstance(ctx, "globex", marker, "redis://10.0.0.9:6379/0"))
+	must[tenant.Instance](t)(w.store.CreateInstance(ctx, tenant.Instance{Org: "globex", Name: marker, URL: "redis://10.0.0.9:6379/0"}))
 	if err := w.store.DeleteInstance(ctx, "globex", marker, store.Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}

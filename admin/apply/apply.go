@@ -9,6 +9,7 @@ package apply
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/tenant"
@@ -30,7 +31,8 @@ type Instance struct {
 	// URL is that which is wanted. Of an instance that there is it is the same where that
 	// is so, else the one without its passwords.
 	URL     tenant.Secret
-	Version int64 // of one that there is
+	Slowlog *time.Duration // its slow log's threshold: see tenant.Instance
+	Version int64          // of one that there is
 }
 
 // Key is one of an organization's: its name, Instances, Limits, Commands, AllowFrom,

@@ -65,6 +65,12 @@ func instanceFields() []field[Instance] {
 	return []field[Instance]{
 		nameField("instance", func(in *Instance) *string { return &in.Name }),
 		{name: "url", initial: nothing, needed: true, value: func(in *Instance) any { return in.URL }, read: readURL},
+		{name: "slowlog_threshold", api: "slowlog_threshold_us", initial: byDefault, value: func(in *Instance) any {
+			if in.Slowlog == nil {
+				return nil
+			}
+			return threshold(*in.Slowlog)
+		}, read: func(r *reader, n *yaml.Node, at string, in *Instance) { slowlogThreshold(r, n, at, &in.Slowlog) }},
 	}
 }
 

@@ -130,9 +130,9 @@ func (m *model) doInstance(o *Organization, s Step, body map[string]json.RawMess
 		return nil
 	}
 	in := &o.Instances[i]
-	url := in.URL.Reveal()
-	err := settle(s, &in.Version, body, map[string]any{"name": &in.Name, "url": &url})
-	in.URL = tenant.Secret(url)
+	url, us := in.URL.Reveal(), tenant.SlowlogMicroseconds(in.Slowlog)
+	err := settle(s, &in.Version, body, map[string]any{"name": &in.Name, "url": &url, "slowlog_threshold_us": &us})
+	in.URL, in.Slowlog = tenant.Secret(url), tenant.SlowlogThreshold(us)
 	return err
 }
 

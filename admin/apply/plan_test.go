@@ -58,6 +58,16 @@ organizations: [{name: acme, keys: [{name: web, instances: [cache]}]}]`, unchang
 		{name: "values", text: `
 organizations: [{name: acme, keys: [{name: batch, instances: [cache, queue], rate: 0, burst: 7, max_connections: 9, certificate_name: other, audit: +@write}]}]`, unchanged: 1,
 			want: []string{"update key acme/batch: instances queue,cache → cache,queue, rate default → 0, burst as rate → 7, max_connections unlimited → 9, certificate_name spiffe://corp/batch → other, audit none → +@write"}},
+		{name: "slow logs", unchanged: 1, text: `
+organizations:
+- name: acme
+  instances: [{name: cache, url: env:CACHE_URL, slowlog_threshold: 2.5ms}, {name: queue, url: redis://10.0.0.6:6379, slowlog_threshold: off}, {name: jobs, url: redis://h, slowlog_threshold: 0}]`,
+			want: []string{"update instance acme/cache: slowlog_threshold default → 2.5ms", "update instance acme/queue: slowlog_threshold default → off", "create instance acme/jobs: url redis://h, slowlog_threshold 0"}},
+		{name: "the same slow logs", unchanged: 2, change: func(m *model) { m.all[0].Instances[0].Slowlog = new(1500 * time.Microsecond) }, text: `
+organizations: [{name: acme, instances: [{name: cache, url: env:CACHE_URL, slowlog_threshold: 1500us}]}]`},
+		{name: "a slow log as the proxies have it", unchanged: 1, change: func(m *model) { m.all[0].Instances[0].Slowlog = new(tenant.SlowlogOff) }, text: `
+organizations: [{name: acme, instances: [{name: cache, url: env:CACHE_URL, slowlog_threshold: default}]}]`,
+			want: []string{"update instance acme/cache: slowlog_threshold off → default"}},
 		{name: "another password", text: before, unchanged: 4, change: func(m *model) { m.all[0].Instances[0].URL = "redis://app:old@10.0.0.5:6379/0" },
 			want: []string{"update instance acme/cache: url redis://app:xxxxx@10.0.0.5:6379/0 with another password"}},
 		{name: "another place", text: before, unchanged: 4, change: func(m *model) { m.all[0].Instances[0].URL = "redis://app:" + hidden + "@10.0.0.7:6379/0" },

@@ -98,7 +98,8 @@ func draw(r *rand.Rand) (all []Organization) {
 		}
 		names := some(r, "cache", "queue", "store", "jobs")
 		for _, name := range names {
-			o.Instances = append(o.Instances, Instance{Name: name, URL: pick(r, tenant.Secret("redis://:one@h"), "redis://:two@h", "redis://h", "redis://user@h:1/2", "redis-sentinel://h/m?sentinel_password=three")})
+			o.Instances = append(o.Instances, Instance{Name: name, URL: pick(r, tenant.Secret("redis://:one@h"), "redis://:two@h", "redis://h", "redis://user@h:1/2", "redis-sentinel://h/m?sentinel_password=three"),
+				Slowlog: pick(r, nil, new(tenant.SlowlogOff), new(time.Duration(0)), new(time.Second))})
 		}
 		shared := r.IntN(4)
 		for i, name := range some(r, "web", "api", "batch", "admin") {

@@ -1,11 +1,14 @@
 package apply
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/respgate/respgate/tenant"
 )
 
 const wantText = "want text, in quotes where it looks like something else"
@@ -68,4 +71,28 @@ func moment(r *reader, n *yaml.Node, at string, to *time.Time) {
 		return
 	}
 	*to = t.UTC().Truncate(time.Millisecond) // as it is stored
+}
+
+// threshold is a slow log's, in plans.
+type threshold time.Duration
+
+// MarshalJSON is as the API has it: microseconds.
+func (t threshold) MarshalJSON() ([]byte, error) {
+	return json.Marshal(tenant.SlowlogMicroseconds((*time.Duration)(&t)))
+}
+
+// String is as files have it.
+func (t threshold) String() string { return tenant.FormatSlowlogThreshold((*time.Duration)(&t)) }
+
+// slowlogThreshold reads a slow log's threshold.
+func slowlogThreshold(r *reader, n *yaml.Node, at string, to **time.Duration) {
+	d, err := tenant.ParseSlowlogThreshold(n.Value)
+	if n.Kind != yaml.ScalarNode {
+		_, err = tenant.ParseSlowlogThreshold("")
+	}
+	if err != nil {
+		r.wrong(n, at, "%v", err)
+		return
+	}
+	*to = d
 }

@@ -37,6 +37,7 @@ func loadPages(now func() time.Time, files static) pages {
 		"limit":    limitWords,
 		"number":   number,
 		"roles":    tenant.Roles,
+		"slowlog":  slowlogWords,
 		"stamp":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 		"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"upper":    sentenceCase,
@@ -186,6 +187,19 @@ func limitWords(l tenant.Limits) string {
 		return number(*l.Rate) + "/s"
 	}
 	return number(*l.Rate) + "/s, burst " + number(*l.Burst)
+}
+
+// slowlogWords says what an instance's slow log keeps.
+func slowlogWords(threshold *time.Duration) string {
+	switch {
+	case threshold == nil:
+		return "as the proxy is set"
+	case *threshold < 0:
+		return "off"
+	case *threshold == 0:
+		return "every command"
+	}
+	return "commands of " + threshold.String() + " or longer"
 }
 
 // number is n with its digits in groups of three; nil is nothing.

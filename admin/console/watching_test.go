@@ -52,7 +52,7 @@ func testAudit(t *testing.T, open stores.Opener) {
 func testPages(t *testing.T, open stores.Opener) {
 	w := newWorld(t, open)
 	for i := range perPage {
-		must[tenant.Instance](t)(w.store.CreateInstance(t.Context(), "acme", "shard-"+string(rune('a'+i/26))+string(rune('a'+i%26)), "redis://10.0.0.7:6379/0"))
+		must[tenant.Instance](t)(w.store.CreateInstance(t.Context(), tenant.Instance{Org: "acme", Name: "shard-" + string(rune('a'+i/26)) + string(rune('a'+i%26)), URL: "redis://10.0.0.7:6379/0"}))
 	}
 	b := w.as(t, "viewer")
 	first := b.get("/console/organizations/acme")

@@ -120,7 +120,7 @@ func newWorld(t *testing.T, open stores.Opener) *world {
 		}
 	}
 	tenants := func(org string) control.NewKey {
-		must[tenant.Instance](t)(w.store.CreateInstance(ctx, org, "cache", "redis://app:"+urlPassword+"@10.0.0.5:6379/0"))
+		must[tenant.Instance](t)(w.store.CreateInstance(ctx, tenant.Instance{Org: org, Name: "cache", URL: "redis://app:" + urlPassword + "@10.0.0.5:6379/0"}))
 		return must[control.NewKey](t)(w.control.CreateKey(ctx, operator(), tenant.Key{Org: org, Instances: []string{"cache"}, Name: "web-of-" + org}))
 	}
 	w.key, w.other = tenants("acme"), tenants("globex")

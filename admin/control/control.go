@@ -107,6 +107,8 @@ type Config struct {
 	Live     Live                                                // nil: this process serves no clients
 	Pictures Pictures                                            // likewise
 	LogLevel *slog.LevelVar                                      // of this process's log; likewise
+	Rates    Rates                                               // likewise
+	Insight  Insight                                             // likewise
 	Test     func(ctx context.Context, in tenant.Instance) Probe // connects to an instance; nil: this process cannot
 	Log      *slog.Logger                                        // nil: none
 	Now      func() time.Time                                    // time.Now

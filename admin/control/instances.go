@@ -42,14 +42,15 @@ func onInstance[T any](ctx context.Context, s *Service, a Actor, action, org, na
 	})
 }
 
-// CreateInstance makes an instance of an organization's name, a name and a URL. For admins.
+// CreateInstance makes an instance of an organization's name, a name, a URL and its slow log's
+// threshold. For admins.
 // A URL of a socket or with files, which are this machine's, is for operators.
 func (s *Service) CreateInstance(ctx context.Context, a Actor, in tenant.Instance) (tenant.Instance, error) {
 	return onInstance(ctx, s, a, "create", in.Org, in.Name, func(ctx context.Context, e *tenant.Event) (tenant.Instance, error) {
 		if err := checkURL(a, in.URL); err != nil {
 			return tenant.Instance{}, err
 		}
-		made, err := s.store.CreateInstance(ctx, in.Org, in.Name, in.URL)
+		made, err := s.store.CreateInstance(ctx, in)
 		if err != nil {
 			return tenant.Instance{}, err
 		}
@@ -73,7 +74,7 @@ func checkURL(a Actor, url tenant.Secret) error {
 	return nil
 }
 
-// UpdateInstance changes an instance's name and URL, as CreateInstance may. For admins.
+// UpdateInstance changes an instance's name, URL and slow log's threshold, as CreateInstance may. For admins.
 func (s *Service) UpdateInstance(ctx context.Context, a Actor, org, name string, c Change[tenant.Instance]) (tenant.Instance, error) {
 	return onInstance(ctx, s, a, "update", org, name, func(ctx context.Context, e *tenant.Event) (tenant.Instance, error) {
 		in, err := s.store.UpdateInstance(ctx, org, name, func(in *tenant.Instance) error {

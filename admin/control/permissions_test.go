@@ -263,6 +263,24 @@ var permissions = []struct {
 		in := w.instance(t)
 		return w.Live(t.Context(), a, in.Org, in.Name)
 	}},
+	{"Top", "", "who who none yes yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		return w.Top(t.Context(), a, w.org(t).Name, ByRate, 10)
+	}},
+	{"Top: all", "", "who who no no no no yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		return w.Top(t.Context(), a, "", ByRate, 10)
+	}},
+	{"InstanceTop", "", "who who none yes yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		in := w.instance(t)
+		return w.InstanceTop(t.Context(), a, in.Org, in.Name)
+	}},
+	{"SlowLog", "", "who who none yes yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		in := w.instance(t)
+		return w.SlowLog(t.Context(), a, in.Org, in.Name, 10)
+	}},
+	{"ResetSlowLog", "slowlog.reset", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		in := w.instance(t)
+		return nil, w.ResetSlowLog(t.Context(), a, in.Org, in.Name)
+	}},
 	{"Watch", "", "who who none yes yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		in := w.instance(t)
 		for p, err := range w.Watch(t.Context(), a, in.Org, in.Name) {

@@ -40,6 +40,9 @@ func onStores(t *testing.T, open stores.Opener) {
 		{"set password", testSetPassword},
 		{"watch", testWatch},
 		{"pictures of no proxy", testPicturesOfNoProxy},
+		{"top", testTop},
+		{"slow log", testSlowLog},
+		{"top of no proxy", testTopOfNoProxy},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
 	}

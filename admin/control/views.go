@@ -37,7 +37,8 @@ type InstanceView struct {
 	ID        string     `json:"id"`
 	Org       string     `json:"org"`
 	Name      string     `json:"name"`
-	URL       string     `json:"url"` // without its password
+	URL       string     `json:"url"`                  // without its password
+	Slowlog   *int64     `json:"slowlog_threshold_us"` // null follows the proxy's, 0 is every command, -1 none
 	Version   int64      `json:"version"`
 	CreatedAt time.Time  `json:"created_at"`
 	DeletedAt *time.Time `json:"deleted_at"`
@@ -45,7 +46,7 @@ type InstanceView struct {
 
 // ViewInstance shows in, without the URL's password.
 func ViewInstance(in tenant.Instance) InstanceView {
-	return InstanceView{in.ID, in.Org, in.Name, pool.RedactURL(in.URL), in.Version, in.CreatedAt.UTC(), optional(in.DeletedAt)}
+	return InstanceView{in.ID, in.Org, in.Name, pool.RedactURL(in.URL), tenant.SlowlogMicroseconds(in.SlowlogThreshold), in.Version, in.CreatedAt.UTC(), optional(in.DeletedAt)}
 }
 
 // KeyView is a key as it is shown, without its secret.

@@ -46,6 +46,39 @@ type world struct {
 
 type fakeLive struct {
 	live.Clients
+	slow map[string][]tenant.SlowEntry // by instance
+}
+
+// Commands are gets.
+func (l *fakeLive) Commands(_ context.Context, in tenant.Instance) ([]HotCommand, error) {
+	return []HotCommand{{Command: "get of " + in.Label(), PerSecond: 2}, {Command: "set", PerSecond: 1}}, nil
+}
+
+// Tenants has a row for each of acme's and globex's.
+func (l *fakeLive) Tenants(context.Context) (Tenants, error) {
+	p := func(rate, errors, limited float64, p99 *float64, clients int64) Point {
+		return Point{At: time.Unix(1e9, 0).UTC(), Commands: rate, Errors: errors, Limited: limited, P99: p99, Clients: clients, BytesIn: 10 * float64(clients)}
+	}
+	return Tenants{Proxy: l.Proxy(), At: time.Unix(1e9, 0).UTC(), Rows: []TenantRow{
+		{Org: "acme", Instance: "cache", Point: p(10, 0, 0, new(0.001), 1)}, {Org: "acme", Instance: "queue", Point: p(20, 1, 0, nil, 9)},
+		{Org: "acme", Instance: "jobs", Point: p(10, 0, 5, new(0.5), 2)}, {Org: "globex", Instance: "store", Point: p(30, 2, 9, new(0.1), 3)},
+	}}, nil
+}
+
+// Slow has what slow has.
+func (l *fakeLive) Slow(instanceID string, n int) []tenant.SlowEntry {
+	return l.slow[instanceID][:min(n, len(l.slow[instanceID]))]
+}
+
+// ResetSlow empties it.
+func (l *fakeLive) ResetSlow(instanceID string) { delete(l.slow, instanceID) }
+
+// Top has one of everything.
+func (l *fakeLive) Top(_ context.Context, instanceID string) (tenant.Top, error) {
+	return tenant.Top{
+		Window: time.Minute, Every: 32, HotKeys: []tenant.HotKey{{Key: "hot\xff of " + instanceID, Rate: 5, Error: 1}, {Key: "b", Rate: 1}}, Clients: []tenant.BusyClient{{SessionID: "proxy1-1", Rate: 2}},
+		BigKeys: []tenant.BigCommand{{Command: "set", Key: "big", Bytes: 1 << 20}}, BigReplies: []tenant.BigCommand{{Command: "get", Key: "big", Bytes: 2 << 20}},
+	}, nil
 }
 
 // Picture has a point for every second.
@@ -68,7 +101,7 @@ func newWorld(t *testing.T, open stores.Opener, change ...func(*Config)) *world 
 	t.Helper()
 	st := open(t)
 	w := &world{store: st, live: &fakeLive{}}
-	cfg := Config{AdminToken: adminToken, Live: w.live, Pictures: w.live, LogLevel: new(slog.LevelVar), Log: slog.New(slog.NewTextHandler(&w.log, nil)), Test: func(_ context.Context, in tenant.Instance) Probe {
+	cfg := Config{AdminToken: adminToken, Live: w.live, Pictures: w.live, Rates: w.live, Insight: w.live, LogLevel: new(slog.LevelVar), Log: slog.New(slog.NewTextHandler(&w.log, nil)), Test: func(_ context.Context, in tenant.Instance) Probe {
 		return Probe{Org: in.Org, Name: in.Name, Reachable: true, Warnings: []string{}}
 	}}
 	for _, f := range change {
@@ -110,7 +143,7 @@ func (w *world) org(t *testing.T) tenant.Organization {
 
 func (w *world) instance(t *testing.T) tenant.Instance {
 	t.Helper()
-	return must[tenant.Instance](t)(w.store.CreateInstance(t.Context(), w.org(t).Name, w.name(), testURL))
+	return must[tenant.Instance](t)(w.store.CreateInstance(t.Context(), tenant.Instance{Org: w.org(t).Name, Name: w.name(), URL: testURL}))
 }
 
 func (w *world) key(t *testing.T) tenant.Key {

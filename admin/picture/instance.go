@@ -19,41 +19,54 @@ type instance struct {
 	asked  time.Time // when somebody looked last
 	at     time.Time // when before was counted
 	before metrics.Totals
-	hot    []control.HotCommand // replaced, never changed
+	hot    []control.HotCommand // all, the hottest first; replaced, never changed
 	points []control.Point      // a ring, once there are maxPoints
 	oldest int
 }
 
 // add adds the point of what has come since the last, now that t is counted.
 func (i *instance) add(now time.Time, t *metrics.Totals) {
-	took := now.Sub(i.at).Seconds()
-	rate := func(n, before uint64) float64 { return float64(since(n, before)) / took }
-	var commands uint64
+	took := now.Sub(i.at)
+	was, is := brief(&i.before), brief(t)
 	hot := []control.HotCommand{}
 	for id, n := range t.Commands {
 		if n := since(n, i.before.Commands[id]); n > 0 {
-			commands += n
-			hot = append(hot, control.HotCommand{Command: command.ID(id).Info().Name, PerSecond: float64(n) / took})
+			hot = append(hot, control.HotCommand{Command: command.ID(id).Info().Name, PerSecond: float64(n) / took.Seconds()})
 		}
 	}
 	slices.SortFunc(hot, func(a, b control.HotCommand) int {
 		return cmp.Or(cmp.Compare(b.PerSecond, a.PerSecond), cmp.Compare(a.Command, b.Command))
 	})
-	answered := t.Phases[metrics.PhaseBackend].Since(&i.before.Phases[metrics.PhaseBackend])
-	i.keep(control.Point{
+	i.keep(point(now, took, &was, &is))
+	i.hot = hot
+	i.at, i.before = now, *t
+}
+
+// brief is the short of t.
+func brief(t *metrics.Totals) metrics.Brief {
+	b := metrics.Brief{Errors: t.Errors, Limited: t.Limited, In: t.In, Out: t.Out, Backend: t.Phases[metrics.PhaseBackend], Clients: t.Clients, Links: t.Links}
+	for _, n := range t.Commands {
+		b.Commands += n
+	}
+	return b
+}
+
+// point is what has come in the time that it took to get from was to is.
+func point(now time.Time, took time.Duration, was, is *metrics.Brief) control.Point {
+	rate := func(n, before uint64) float64 { return float64(since(n, before)) / took.Seconds() }
+	answered := is.Backend.Since(&was.Backend)
+	return control.Point{
 		At:       now.UTC(),
-		Commands: float64(commands) / took,
-		Errors:   rate(t.Errors, i.before.Errors),
-		Limited:  rate(t.Limited, i.before.Limited),
-		BytesIn:  rate(t.In, i.before.In),
-		BytesOut: rate(t.Out, i.before.Out),
+		Commands: rate(is.Commands, was.Commands),
+		Errors:   rate(is.Errors, was.Errors),
+		Limited:  rate(is.Limited, was.Limited),
+		BytesIn:  rate(is.In, was.In),
+		BytesOut: rate(is.Out, was.Out),
 		P50:      quantile(&answered, 0.5),
 		P99:      quantile(&answered, 0.99),
-		Clients:  t.Clients,
-		Links:    control.Links(t.Links),
-	})
-	i.hot = slices.Clip(hot[:min(len(hot), control.MaxHotCommands)])
-	i.at, i.before = now, *t
+		Clients:  is.Clients,
+		Links:    control.Links(is.Links),
+	}
 }
 
 // since is what a counter has grown by, which may have begun anew.

@@ -23,7 +23,7 @@ const (
 	maxInstances = 1024
 )
 
-// Sampler implements control.Pictures. It is safe for concurrent use.
+// Sampler implements control.Pictures and control.Rates. It is safe for concurrent use.
 type Sampler struct {
 	metrics *metrics.Metrics
 	proxy   string
@@ -31,8 +31,9 @@ type Sampler struct {
 
 	mu     sync.Mutex
 	of     map[string]*instance // by id: another may get the name
-	taken  metrics.Totals       // of the instance that is being sampled
-	points chan struct{}        // closed when there are new ones
+	table  table
+	taken  metrics.Totals // of the instance that is being sampled
+	points chan struct{}  // closed when there are new ones
 	ended  bool
 }
 
@@ -83,46 +84,79 @@ func (s *Sampler) sample(now time.Time) bool {
 			i.add(now, &s.taken)
 		}
 	}
+	s.table.sample(now, s.metrics, s.proxy)
 	close(s.points)
 	s.points = make(chan struct{})
-	return len(s.of) > 0
+	return len(s.of) > 0 || s.table.before != nil
 }
 
 func (s *Sampler) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ended, s.of = true, nil
+	s.ended, s.of, s.table = true, nil, table{}
 	close(s.points)
+}
+
+var errEnds = fmt.Errorf("live picture: the proxy ends: %w", control.ErrUnavailable)
+
+// await asks look until it is ready, each time that there is more.
+func await[T any](ctx context.Context, look func(now time.Time) (v T, ready bool, more <-chan struct{}, err error)) (T, error) {
+	for {
+		v, ready, more, err := look(time.Now())
+		if err != nil || ready {
+			return v, err
+		}
+		select {
+		case <-ctx.Done():
+			return v, fmt.Errorf("live picture: %w", ctx.Err())
+		case <-more:
+		}
+	}
 }
 
 // Picture implements control.Pictures. The instance is sampled from then on, for a minute.
 func (s *Sampler) Picture(ctx context.Context, in tenant.Instance, after time.Time) (control.Picture, error) {
-	for {
-		p, more, err := s.look(in, after, time.Now())
-		if err != nil || len(p.Points) > 0 {
-			return p, err
-		}
-		select {
-		case <-ctx.Done():
-			return control.Picture{}, fmt.Errorf("live picture: %w", ctx.Err())
-		case <-more:
-		}
-	}
+	return await(ctx, func(now time.Time) (p control.Picture, ready bool, more <-chan struct{}, err error) {
+		p, more, err = s.look(in, after, now)
+		return p, len(p.Points) > 0, more, err
+	})
 }
 
 // look returns what there is, and what is closed when there is more.
 func (s *Sampler) look(in tenant.Instance, after, now time.Time) (p control.Picture, more <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	i, err := s.find(in, now)
+	if err != nil {
+		return p, nil, err
+	}
+	return control.Picture{Proxy: s.proxy, Hot: i.hot[:min(len(i.hot), control.MaxHotCommands)], Points: i.from(after)}, s.points, nil
+}
+
+// Commands implements control.Rates, as Picture does.
+func (s *Sampler) Commands(ctx context.Context, in tenant.Instance) ([]control.HotCommand, error) {
+	return await(ctx, func(now time.Time) (hot []control.HotCommand, ready bool, more <-chan struct{}, err error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		i, err := s.find(in, now)
+		if err != nil {
+			return nil, false, nil, err
+		}
+		return i.hot, len(i.points) > 0, s.points, nil
+	})
+}
+
+// find returns an instance, which somebody looks at now. It wants the lock, as begin.
+func (s *Sampler) find(in tenant.Instance, now time.Time) (*instance, error) {
 	if s.ended {
-		return p, nil, fmt.Errorf("live picture: the proxy ends: %w", control.ErrUnavailable)
+		return nil, errEnds
 	}
 	i := s.of[in.ID]
 	if i == nil || i.label != in.Label() { // it has another name now
 		i = s.begin(in, now)
 	}
 	i.asked = now
-	return control.Picture{Proxy: s.proxy, Hot: i.hot, Points: i.from(after)}, s.points, nil
+	return i, nil
 }
 
 // begin has an instance sampled.
@@ -140,9 +174,14 @@ func (s *Sampler) begin(in tenant.Instance, now time.Time) *instance {
 	i := &instance{label: in.Label(), at: now, hot: []control.HotCommand{}}
 	s.metrics.Totals(i.label, &i.before)
 	s.of[in.ID] = i
+	s.stir()
+	return i
+}
+
+// stir wakes who samples.
+func (s *Sampler) stir() {
 	select {
 	case s.wake <- struct{}{}:
 	default: // it is awake
 	}
-	return i
 }

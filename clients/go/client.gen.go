@@ -231,6 +231,66 @@ func (e TokenKind) Valid() bool {
 	}
 }
 
+// Defines values for GetOrganizationTopParamsSort.
+const (
+	GetOrganizationTopParamsSortBytes       GetOrganizationTopParamsSort = "bytes"
+	GetOrganizationTopParamsSortConnections GetOrganizationTopParamsSort = "connections"
+	GetOrganizationTopParamsSortErrors      GetOrganizationTopParamsSort = "errors"
+	GetOrganizationTopParamsSortLatency     GetOrganizationTopParamsSort = "latency"
+	GetOrganizationTopParamsSortLimited     GetOrganizationTopParamsSort = "limited"
+	GetOrganizationTopParamsSortRate        GetOrganizationTopParamsSort = "rate"
+)
+
+// Valid indicates whether the value is a known member of the GetOrganizationTopParamsSort enum.
+func (e GetOrganizationTopParamsSort) Valid() bool {
+	switch e {
+	case GetOrganizationTopParamsSortBytes:
+		return true
+	case GetOrganizationTopParamsSortConnections:
+		return true
+	case GetOrganizationTopParamsSortErrors:
+		return true
+	case GetOrganizationTopParamsSortLatency:
+		return true
+	case GetOrganizationTopParamsSortLimited:
+		return true
+	case GetOrganizationTopParamsSortRate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetTopParamsSort.
+const (
+	GetTopParamsSortBytes       GetTopParamsSort = "bytes"
+	GetTopParamsSortConnections GetTopParamsSort = "connections"
+	GetTopParamsSortErrors      GetTopParamsSort = "errors"
+	GetTopParamsSortLatency     GetTopParamsSort = "latency"
+	GetTopParamsSortLimited     GetTopParamsSort = "limited"
+	GetTopParamsSortRate        GetTopParamsSort = "rate"
+)
+
+// Valid indicates whether the value is a known member of the GetTopParamsSort enum.
+func (e GetTopParamsSort) Valid() bool {
+	switch e {
+	case GetTopParamsSortBytes:
+		return true
+	case GetTopParamsSortConnections:
+		return true
+	case GetTopParamsSortErrors:
+		return true
+	case GetTopParamsSortLatency:
+		return true
+	case GetTopParamsSortLimited:
+		return true
+	case GetTopParamsSortRate:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListTokensParamsKind.
 const (
 	ListTokensParamsKindAPI     ListTokensParamsKind = "api"
@@ -250,6 +310,92 @@ func (e ListTokensParamsKind) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// BigCommand defines model for BigCommand.
+type BigCommand struct {
+	// Address where from
+	//
+	// Examples: 10.1.2.3:50123
+	Address string `json:"address"`
+
+	// At when it was answered, in UTC
+	//
+	// Examples: 2026-01-31T12:00:00Z
+	At time.Time `json:"at"`
+
+	// Bytes of the command, or of the reply
+	//
+	// Examples: 1048576
+	Bytes int64 `json:"bytes"`
+
+	// Command its name
+	//
+	// Examples: set
+	Command string `json:"command"`
+
+	// DB the selected database
+	//
+	// Examples: 0
+	DB int64 `json:"db"`
+
+	// Key the first key that it names, as hot keys; empty: none
+	//
+	// Examples: user:1000:cart
+	Key string `json:"key"`
+
+	// KeyCut whether the key is longer
+	//
+	// Examples: false
+	KeyCut bool `json:"key_cut"`
+
+	// KeyID the key's id
+	//
+	// Examples: 5jX0sYq1Zb7K
+	KeyID string `json:"key_id"`
+
+	// Name as of CLIENT SETNAME; empty is none
+	//
+	// Examples:
+	Name string `json:"name"`
+
+	// SessionID the client's session: see /sessions
+	//
+	// Examples: Zb3kQ9-17
+	SessionID string `json:"session_id"`
+}
+
+// BusyClient defines model for BusyClient.
+type BusyClient struct {
+	// Address where from
+	//
+	// Examples: 10.1.2.3:50123
+	Address string `json:"address"`
+
+	// ErrorPerSecond how far per_second may be off, but for one in twenty
+	//
+	// Examples: 12.5
+	ErrorPerSecond float64 `json:"error_per_second"`
+
+	// KeyID the key's id
+	//
+	// Examples: 5jX0sYq1Zb7K
+	KeyID string `json:"key_id"`
+
+	// Name as of CLIENT SETNAME; empty is none
+	//
+	// Examples:
+	Name string `json:"name"`
+
+	// PerSecond commands: an estimate
+	//
+	// Examples: 512.5
+	PerSecond float64 `json:"per_second"`
+
+	// SessionID the client's session: see /sessions
+	//
+	// Examples: Zb3kQ9-17
+	SessionID string `json:"session_id"`
 }
 
 // ErrorDetail defines model for ErrorDetail.
@@ -375,6 +521,34 @@ type HotCommand struct {
 	PerSecond float64 `json:"per_second"`
 }
 
+// HotKey defines model for HotKey.
+type HotKey struct {
+	// DB the selected database
+	//
+	// Examples: 0
+	DB int64 `json:"db"`
+
+	// ErrorPerSecond how far per_second may be off, but for one in twenty
+	//
+	// Examples: 12.5
+	ErrorPerSecond float64 `json:"error_per_second"`
+
+	// Key its first 128 bytes, those that are no UTF-8 as \xff; or a keyed hash of it, as sha256:…, where the proxy is set so
+	//
+	// Examples: user:1000:cart
+	Key string `json:"key"`
+
+	// KeyCut whether the key is longer
+	//
+	// Examples: false
+	KeyCut bool `json:"key_cut"`
+
+	// PerSecond commands: an estimate
+	//
+	// Examples: 512.5
+	PerSecond float64 `json:"per_second"`
+}
+
 // Instance defines model for Instance.
 type Instance struct {
 	// CreatedAt when it was made, in UTC
@@ -400,6 +574,11 @@ type Instance struct {
 	// Examples: acme
 	Org string `json:"org"`
 
+	// SlowlogThresholdUs the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting
+	//
+	// Examples: 10000
+	SlowlogThresholdUs nullable.Nullable[int64] `json:"slowlog_threshold_us"`
+
 	// URL where it is, without the password
 	//
 	// Examples: redis://app:xxxxx@10.0.0.5:6379/0
@@ -418,6 +597,11 @@ type InstanceCreate struct {
 	// Examples: cache
 	Name string `json:"name"`
 
+	// SlowlogThresholdUs the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting
+	//
+	// Examples: 10000
+	SlowlogThresholdUs nullable.Nullable[int64] `json:"slowlog_threshold_us,omitempty"`
+
 	// URL redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password
 	//
 	// Examples: redis://app:secret@10.0.0.5:6379/0
@@ -431,10 +615,48 @@ type InstancePatch struct {
 	// Examples: cache
 	Name *string `json:"name,omitempty"`
 
+	// SlowlogThresholdUs the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting
+	//
+	// Examples: 10000
+	SlowlogThresholdUs nullable.Nullable[int64] `json:"slowlog_threshold_us,omitempty"`
+
 	// URL redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password
 	//
 	// Examples: redis://app:secret@10.0.0.5:6379/0
 	URL *string `json:"url,omitempty"`
+}
+
+// InstanceTop defines model for InstanceTop.
+type InstanceTop struct {
+	// BigKeys the longest commands that write, one for each key, the longest first
+	BigKeys []BigCommand `json:"big_keys"`
+
+	// BigReplies the longest replies, one for each command and key, the longest first
+	BigReplies []BigCommand `json:"big_replies"`
+
+	// Clients the clients that send most, in order: an estimate
+	Clients []BusyClient `json:"clients"`
+
+	// Commands the commands of the last second or so, the most frequent first
+	Commands []HotCommand `json:"commands"`
+
+	// HotKeys the keys that most commands name as their first, the hottest first: an estimate
+	HotKeys []HotKey `json:"hot_keys"`
+
+	// Proxy the id of the proxy that answers: what clients do at others is not in it
+	//
+	// Examples: Zb3kQ9
+	Proxy string `json:"proxy"`
+
+	// SampleEvery one in so many commands is looked at for hot keys and clients; 0: none (insight.sample)
+	//
+	// Examples: 32
+	SampleEvery int64 `json:"sample_every"`
+
+	// WindowSeconds for how long what is estimated and what is big has been looked at: one to two minutes, less after a start
+	//
+	// Examples: 95.2
+	WindowSeconds float64 `json:"window_seconds"`
 }
 
 // InvitationAccept defines model for InvitationAccept.
@@ -1376,6 +1598,159 @@ type Session struct {
 	UnsentBytes int64 `json:"unsent_bytes"`
 }
 
+// SlowEntry defines model for SlowEntry.
+type SlowEntry struct {
+	// Address where from
+	//
+	// Examples: 10.1.2.3:50123
+	Address string `json:"address"`
+
+	// AheadUs microseconds that it waited there for replies to earlier commands on its connection
+	//
+	// Examples: 120
+	AheadUs int64 `json:"ahead_us"`
+
+	// Args the command as it was sent: its first 32 arguments, of each the first 128 bytes, those that are no UTF-8 as \xff, and no secrets
+	//
+	// Examples: ["ZRANGE","board","0","-1"]
+	Args []string `json:"args"`
+
+	// At when it was answered, in UTC
+	//
+	// Examples: 2026-01-31T12:00:00Z
+	At time.Time `json:"at"`
+
+	// Command its name, with a subcommand as config|get; other: not known to respgate
+	//
+	// Examples: zrange
+	Command string `json:"command"`
+
+	// DB the selected database
+	//
+	// Examples: 0
+	DB int64 `json:"db"`
+
+	// DurationUs microseconds that it took in the Redis: from being sent, or the reply to the command before it there, to its reply
+	//
+	// Examples: 15230
+	DurationUs int64 `json:"duration_us"`
+
+	// Error the first word of the error that it was answered; empty: none
+	//
+	// Examples:
+	Error string `json:"error"`
+
+	// ID its number in the instance's slow log at this proxy, as SLOWLOG GET has it
+	//
+	// Examples: 14
+	ID int64 `json:"id"`
+
+	// KeyID the key's id
+	//
+	// Examples: 5jX0sYq1Zb7K
+	KeyID string `json:"key_id"`
+
+	// Name of the client, as of CLIENT SETNAME; empty is none
+	//
+	// Examples:
+	Name string `json:"name"`
+
+	// ReplyBytes of its reply
+	//
+	// Examples: 524288
+	ReplyBytes int64 `json:"reply_bytes"`
+
+	// SessionID the client's session: see /sessions
+	//
+	// Examples: Zb3kQ9-17
+	SessionID string `json:"session_id"`
+
+	// SizeBytes of the command
+	//
+	// Examples: 41
+	SizeBytes int64 `json:"size_bytes"`
+
+	// TotalUs microseconds of all three
+	//
+	// Examples: 15350
+	TotalUs int64 `json:"total_us"`
+
+	// WaitedUs microseconds that it waited for a connection before
+	//
+	// Examples: 0
+	WaitedUs int64 `json:"waited_us"`
+}
+
+// SlowLog defines model for SlowLog.
+type SlowLog struct {
+	// Entries the newest first
+	Entries []SlowEntry `json:"entries"`
+
+	// Proxy the id of the proxy that answers: it logs the commands of its own clients
+	//
+	// Examples: Zb3kQ9
+	Proxy string `json:"proxy"`
+}
+
+// TenantRow defines model for TenantRow.
+type TenantRow struct {
+	// At when the second ended, in UTC
+	//
+	// Examples: 2026-01-31T12:00:00Z
+	At time.Time `json:"at"`
+
+	// BytesInPerSecond from clients
+	//
+	// Examples: 51234.5
+	BytesInPerSecond float64 `json:"bytes_in_per_second"`
+
+	// BytesOutPerSecond to clients
+	//
+	// Examples: 128345.6
+	BytesOutPerSecond float64 `json:"bytes_out_per_second"`
+
+	// Clients that are connected
+	//
+	// Examples: 40
+	Clients int64 `json:"clients"`
+
+	// CommandsPerSecond commands of its clients
+	//
+	// Examples: 812.3
+	CommandsPerSecond float64 `json:"commands_per_second"`
+
+	// ErrorsPerSecond commands answered with an error, refused ones too
+	//
+	// Examples: 4.1
+	ErrorsPerSecond float64 `json:"errors_per_second"`
+
+	// Instance the instance's name
+	//
+	// Examples: cache
+	Instance string `json:"instance"`
+
+	// LimitedPerSecond of these, refused by a limit
+	//
+	// Examples: 4.1
+	LimitedPerSecond float64 `json:"limited_per_second"`
+	Links            Links   `json:"links"`
+
+	// Org the organization's name
+	//
+	// Examples: acme
+	Org string `json:"org"`
+
+	// P50Seconds half of the commands that the instance answered took no longer, from being sent there to the reply; null: it answered none
+	//
+	// Examples: 0.00018
+	P50Seconds nullable.Nullable[float64] `json:"p50_seconds"`
+
+	// P99Seconds 99 of 100 took no longer; null: it answered none
+	//
+	// Examples: 0.0021
+	P99Seconds nullable.Nullable[float64] `json:"p99_seconds"`
+}
+
 // Token defines model for Token.
 type Token struct {
 	// Burst requests at once; 0 follows the default
@@ -1449,6 +1824,27 @@ type TokenCreate struct {
 	//
 	// Examples: 0
 	Rate *int64 `json:"rate,omitempty"`
+}
+
+// TopTenants defines model for TopTenants.
+type TopTenants struct {
+	// At when the second ended, in UTC
+	//
+	// Examples: 2026-01-31T12:00:00Z
+	At time.Time `json:"at"`
+
+	// Proxy the id of the proxy that answers: what clients do at others is not in it
+	//
+	// Examples: Zb3kQ9
+	Proxy string `json:"proxy"`
+
+	// Tenants instances and how they did, in the order that was asked for
+	Tenants []TenantRow `json:"tenants"`
+
+	// Total how many there are, of whom these are the first
+	//
+	// Examples: 250
+	Total int64 `json:"total"`
 }
 
 // URLGuess defines model for URLGuess.
@@ -1807,10 +2203,22 @@ type RestoreInstanceParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// GetSlowLogParams defines parameters for GetSlowLog.
+type GetSlowLogParams struct {
+	// Limit how many entries at most
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // TestInstanceParams defines parameters for TestInstance.
 type TestInstanceParams struct {
 	// IdempotencyKey Any text, new for each thing that is to be done. When the same request is sent again with it, nothing is done, and the answer is the first one, with Idempotency-Replayed: true.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// GetInstanceTopParams defines parameters for GetInstanceTop.
+type GetInstanceTopParams struct {
+	// Limit how many items a list has at most
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListKeysParams defines parameters for ListKeys.
@@ -1852,6 +2260,18 @@ type ListSessionsParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// GetOrganizationTopParams defines parameters for GetOrganizationTop.
+type GetOrganizationTopParams struct {
+	// Sort what they are listed by, the most first; latency is p99
+	Sort *GetOrganizationTopParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Limit how many at most
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetOrganizationTopParamsSort defines parameters for GetOrganizationTop.
+type GetOrganizationTopParamsSort string
+
 // GetUsageParams defines parameters for GetUsage.
 type GetUsageParams struct {
 	// Limit how many items at most
@@ -1890,6 +2310,18 @@ type ListAllSessionsParams struct {
 	// Cursor next of the page before; none begins
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
+
+// GetTopParams defines parameters for GetTop.
+type GetTopParams struct {
+	// Sort what they are listed by, the most first; latency is p99
+	Sort *GetTopParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Limit how many at most
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetTopParamsSort defines parameters for GetTop.
+type GetTopParamsSort string
 
 // GetAllUsageParams defines parameters for GetAllUsage.
 type GetAllUsageParams struct {
@@ -2376,12 +2808,33 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/restore (the `RestoreInstance` operationId).
 	RestoreInstance(ctx context.Context, org string, instance string, params *RestoreInstanceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ResetSlowLog Empty an instance's slow log
+	//
+	// At the proxy that answers. For admins.
+	//
+	// Corresponds with DELETE /api/v1/organizations/{org}/instances/{instance}/slowlog (the `ResetSlowLog` operationId).
+	ResetSlowLog(ctx context.Context, org string, instance string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSlowLog Show an instance's slow log
+	//
+	// The commands of its clients at the proxy that answers which took its threshold or longer, the newest first. SLOWLOG GET says the same to its clients.
+	//
+	// Corresponds with GET /api/v1/organizations/{org}/instances/{instance}/slowlog (the `GetSlowLog` operationId).
+	GetSlowLog(ctx context.Context, org string, instance string, params *GetSlowLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// TestInstance Connect to an instance
 	//
 	// Tells whether it can be reached, how fast, and which Redis it is. For admins.
 	//
 	// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/test (the `TestInstance` operationId).
 	TestInstance(ctx context.Context, org string, instance string, params *TestInstanceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetInstanceTop Show what stands out of an instance
+	//
+	// The most frequent commands of the last second or so, hot keys, the clients that send most, and the biggest commands and replies of the last minute or two, at the proxy that answers. Hot keys and clients are estimates, of one command in so many. The first answer takes a second.
+	//
+	// Corresponds with GET /api/v1/organizations/{org}/instances/{instance}/top (the `GetInstanceTop` operationId).
+	GetInstanceTop(ctx context.Context, org string, instance string, params *GetInstanceTopParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListKeys List an organization's keys
 	//
@@ -2466,6 +2919,13 @@ type ClientInterface interface {
 	// Corresponds with DELETE /api/v1/organizations/{org}/sessions/{session} (the `KillSession` operationId).
 	KillSession(ctx context.Context, org string, session string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetOrganizationTop Show which of an organization's instances do most
+	//
+	// How they did in the last second or so at the proxy that answers. They are sampled while somebody asks, and a minute longer; the first answer takes a second.
+	//
+	// Corresponds with GET /api/v1/organizations/{org}/top (the `GetOrganizationTop` operationId).
+	GetOrganizationTop(ctx context.Context, org string, params *GetOrganizationTopParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetUsage Sum up an organization's usage
 	//
 	// By time, key and instance.
@@ -2493,6 +2953,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/sessions/{session} (the `KillAnySession` operationId).
 	KillAnySession(ctx context.Context, session string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTop Show which tenants do most
+	//
+	// How the instances of all organizations did in the last second or so at the proxy that answers. They are sampled while somebody asks, and a minute longer; the first answer takes a second. For operators.
+	//
+	// Corresponds with GET /api/v1/top (the `GetTop` operationId).
+	GetTop(ctx context.Context, params *GetTopParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetAllUsage Sum up all organizations' usage
 	//
@@ -3261,6 +3728,40 @@ func (c *Client) RestoreInstance(ctx context.Context, org string, instance strin
 	return c.Client.Do(req)
 }
 
+// ResetSlowLog Empty an instance's slow log
+//
+// At the proxy that answers. For admins.
+//
+// Corresponds with DELETE /api/v1/organizations/{org}/instances/{instance}/slowlog (the `ResetSlowLog` operationId).
+func (c *Client) ResetSlowLog(ctx context.Context, org string, instance string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResetSlowLogRequest(c.Server, org, instance)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSlowLog Show an instance's slow log
+//
+// The commands of its clients at the proxy that answers which took its threshold or longer, the newest first. SLOWLOG GET says the same to its clients.
+//
+// Corresponds with GET /api/v1/organizations/{org}/instances/{instance}/slowlog (the `GetSlowLog` operationId).
+func (c *Client) GetSlowLog(ctx context.Context, org string, instance string, params *GetSlowLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSlowLogRequest(c.Server, org, instance, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // TestInstance Connect to an instance
 //
 // Tells whether it can be reached, how fast, and which Redis it is. For admins.
@@ -3268,6 +3769,23 @@ func (c *Client) RestoreInstance(ctx context.Context, org string, instance strin
 // Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/test (the `TestInstance` operationId).
 func (c *Client) TestInstance(ctx context.Context, org string, instance string, params *TestInstanceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewTestInstanceRequest(c.Server, org, instance, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetInstanceTop Show what stands out of an instance
+//
+// The most frequent commands of the last second or so, hot keys, the clients that send most, and the biggest commands and replies of the last minute or two, at the proxy that answers. Hot keys and clients are estimates, of one command in so many. The first answer takes a second.
+//
+// Corresponds with GET /api/v1/organizations/{org}/instances/{instance}/top (the `GetInstanceTop` operationId).
+func (c *Client) GetInstanceTop(ctx context.Context, org string, instance string, params *GetInstanceTopParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetInstanceTopRequest(c.Server, org, instance, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3471,6 +3989,23 @@ func (c *Client) KillSession(ctx context.Context, org string, session string, re
 	return c.Client.Do(req)
 }
 
+// GetOrganizationTop Show which of an organization's instances do most
+//
+// How they did in the last second or so at the proxy that answers. They are sampled while somebody asks, and a minute longer; the first answer takes a second.
+//
+// Corresponds with GET /api/v1/organizations/{org}/top (the `GetOrganizationTop` operationId).
+func (c *Client) GetOrganizationTop(ctx context.Context, org string, params *GetOrganizationTopParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOrganizationTopRequest(c.Server, org, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetUsage Sum up an organization's usage
 //
 // By time, key and instance.
@@ -3529,6 +4064,23 @@ func (c *Client) ListAllSessions(ctx context.Context, params *ListAllSessionsPar
 // Corresponds with DELETE /api/v1/sessions/{session} (the `KillAnySession` operationId).
 func (c *Client) KillAnySession(ctx context.Context, session string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewKillAnySessionRequest(c.Server, session)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTop Show which tenants do most
+//
+// How the instances of all organizations did in the last second or so at the proxy that answers. They are sampled while somebody asks, and a minute longer; the first answer takes a second. For operators.
+//
+// Corresponds with GET /api/v1/top (the `GetTop` operationId).
+func (c *Client) GetTop(ctx context.Context, params *GetTopParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTopRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5567,6 +6119,115 @@ func NewRestoreInstanceRequest(server string, org string, instance string, param
 	return req, nil
 }
 
+// NewResetSlowLogRequest constructs an http.Request for the ResetSlowLog method
+func NewResetSlowLogRequest(server string, org string, instance string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "instance", instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/instances/%s/slowlog", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetSlowLogRequest constructs an http.Request for the GetSlowLog method
+func NewGetSlowLogRequest(server string, org string, instance string, params *GetSlowLogParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "instance", instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/instances/%s/slowlog", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewTestInstanceRequest constructs an http.Request for the TestInstance method
 func NewTestInstanceRequest(server string, org string, instance string, params *TestInstanceParams) (*http.Request, error) {
 	var err error
@@ -5618,6 +6279,74 @@ func NewTestInstanceRequest(server string, org string, instance string, params *
 			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewGetInstanceTopRequest constructs an http.Request for the GetInstanceTop method
+func NewGetInstanceTopRequest(server string, org string, instance string, params *GetInstanceTopParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "instance", instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/instances/%s/top", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -6130,6 +6859,79 @@ func NewKillSessionRequest(server string, org string, session string) (*http.Req
 	return req, nil
 }
 
+// NewGetOrganizationTopRequest constructs an http.Request for the GetOrganizationTop method
+func NewGetOrganizationTopRequest(server string, org string, params *GetOrganizationTopParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/top", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Sort != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "sort", *params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetUsageRequest constructs an http.Request for the GetUsage method
 func NewGetUsageRequest(server string, org string, params *GetUsageParams) (*http.Request, error) {
 	var err error
@@ -6398,6 +7200,72 @@ func NewKillAnySessionRequest(server string, session string) (*http.Request, err
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetTopRequest constructs an http.Request for the GetTop method
+func NewGetTopRequest(server string, params *GetTopParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/top")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Sort != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "sort", *params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -7499,6 +8367,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/restore (the `RestoreInstance` operationId).
 	RestoreInstanceWithResponse(ctx context.Context, org string, instance string, params *RestoreInstanceParams, reqEditors ...RequestEditorFn) (*RestoreInstanceResponse, error)
 
+	// ResetSlowLogWithResponse Empty an instance's slow log
+	//
+	// At the proxy that answers. For admins.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/organizations/{org}/instances/{instance}/slowlog (the `ResetSlowLog` operationId).
+	ResetSlowLogWithResponse(ctx context.Context, org string, instance string, reqEditors ...RequestEditorFn) (*ResetSlowLogResponse, error)
+
+	// GetSlowLogWithResponse Show an instance's slow log
+	//
+	// The commands of its clients at the proxy that answers which took its threshold or longer, the newest first. SLOWLOG GET says the same to its clients.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/organizations/{org}/instances/{instance}/slowlog (the `GetSlowLog` operationId).
+	GetSlowLogWithResponse(ctx context.Context, org string, instance string, params *GetSlowLogParams, reqEditors ...RequestEditorFn) (*GetSlowLogResponse, error)
+
 	// TestInstanceWithResponse Connect to an instance
 	//
 	// Tells whether it can be reached, how fast, and which Redis it is. For admins.
@@ -7507,6 +8393,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/organizations/{org}/instances/{instance}/test (the `TestInstance` operationId).
 	TestInstanceWithResponse(ctx context.Context, org string, instance string, params *TestInstanceParams, reqEditors ...RequestEditorFn) (*TestInstanceResponse, error)
+
+	// GetInstanceTopWithResponse Show what stands out of an instance
+	//
+	// The most frequent commands of the last second or so, hot keys, the clients that send most, and the biggest commands and replies of the last minute or two, at the proxy that answers. Hot keys and clients are estimates, of one command in so many. The first answer takes a second.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/organizations/{org}/instances/{instance}/top (the `GetInstanceTop` operationId).
+	GetInstanceTopWithResponse(ctx context.Context, org string, instance string, params *GetInstanceTopParams, reqEditors ...RequestEditorFn) (*GetInstanceTopResponse, error)
 
 	// ListKeysWithResponse List an organization's keys
 	//
@@ -7605,6 +8500,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /api/v1/organizations/{org}/sessions/{session} (the `KillSession` operationId).
 	KillSessionWithResponse(ctx context.Context, org string, session string, reqEditors ...RequestEditorFn) (*KillSessionResponse, error)
 
+	// GetOrganizationTopWithResponse Show which of an organization's instances do most
+	//
+	// How they did in the last second or so at the proxy that answers. They are sampled while somebody asks, and a minute longer; the first answer takes a second.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/organizations/{org}/top (the `GetOrganizationTop` operationId).
+	GetOrganizationTopWithResponse(ctx context.Context, org string, params *GetOrganizationTopParams, reqEditors ...RequestEditorFn) (*GetOrganizationTopResponse, error)
+
 	// GetUsageWithResponse Sum up an organization's usage
 	//
 	// By time, key and instance.
@@ -7640,6 +8544,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/sessions/{session} (the `KillAnySession` operationId).
 	KillAnySessionWithResponse(ctx context.Context, session string, reqEditors ...RequestEditorFn) (*KillAnySessionResponse, error)
+
+	// GetTopWithResponse Show which tenants do most
+	//
+	// How the instances of all organizations did in the last second or so at the proxy that answers. They are sampled while somebody asks, and a minute longer; the first answer takes a second. For operators.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/top (the `GetTop` operationId).
+	GetTopWithResponse(ctx context.Context, params *GetTopParams, reqEditors ...RequestEditorFn) (*GetTopResponse, error)
 
 	// GetAllUsageWithResponse Sum up all organizations' usage
 	//
@@ -8748,6 +9661,76 @@ func (r RestoreInstanceResponse) ContentType() string {
 	return ""
 }
 
+type ResetSlowLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r ResetSlowLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResetSlowLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// Bytes is a convenience method to retrieve the raw bytes from the HTTP response
+func (r ResetSlowLogResponse) Bytes() []byte {
+	return r.Body
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResetSlowLogResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetSlowLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SlowLog
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSlowLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSlowLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// Bytes is a convenience method to retrieve the raw bytes from the HTTP response
+func (r GetSlowLogResponse) Bytes() []byte {
+	return r.Body
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSlowLogResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type TestInstanceResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8778,6 +9761,42 @@ func (r TestInstanceResponse) Bytes() []byte {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r TestInstanceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetInstanceTopResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *InstanceTop
+}
+
+// Status returns HTTPResponse.Status
+func (r GetInstanceTopResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetInstanceTopResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// Bytes is a convenience method to retrieve the raw bytes from the HTTP response
+func (r GetInstanceTopResponse) Bytes() []byte {
+	return r.Body
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetInstanceTopResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9106,6 +10125,42 @@ func (r KillSessionResponse) ContentType() string {
 	return ""
 }
 
+type GetOrganizationTopResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TopTenants
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOrganizationTopResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOrganizationTopResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// Bytes is a convenience method to retrieve the raw bytes from the HTTP response
+func (r GetOrganizationTopResponse) Bytes() []byte {
+	return r.Body
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOrganizationTopResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetUsageResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9242,6 +10297,42 @@ func (r KillAnySessionResponse) Bytes() []byte {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r KillAnySessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetTopResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TopTenants
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTopResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTopResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// Bytes is a convenience method to retrieve the raw bytes from the HTTP response
+func (r GetTopResponse) Bytes() []byte {
+	return r.Body
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTopResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10208,6 +11299,36 @@ func (c *ClientWithResponses) RestoreInstanceWithResponse(ctx context.Context, o
 	return ParseRestoreInstanceResponse(rsp)
 }
 
+// ResetSlowLogWithResponse Empty an instance's slow log
+//
+// At the proxy that answers. For admins.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/organizations/{org}/instances/{instance}/slowlog (the `ResetSlowLog` operationId).
+func (c *ClientWithResponses) ResetSlowLogWithResponse(ctx context.Context, org string, instance string, reqEditors ...RequestEditorFn) (*ResetSlowLogResponse, error) {
+	rsp, err := c.ResetSlowLog(ctx, org, instance, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResetSlowLogResponse(rsp)
+}
+
+// GetSlowLogWithResponse Show an instance's slow log
+//
+// The commands of its clients at the proxy that answers which took its threshold or longer, the newest first. SLOWLOG GET says the same to its clients.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/organizations/{org}/instances/{instance}/slowlog (the `GetSlowLog` operationId).
+func (c *ClientWithResponses) GetSlowLogWithResponse(ctx context.Context, org string, instance string, params *GetSlowLogParams, reqEditors ...RequestEditorFn) (*GetSlowLogResponse, error) {
+	rsp, err := c.GetSlowLog(ctx, org, instance, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSlowLogResponse(rsp)
+}
+
 // TestInstanceWithResponse Connect to an instance
 //
 // Tells whether it can be reached, how fast, and which Redis it is. For admins.
@@ -10221,6 +11342,21 @@ func (c *ClientWithResponses) TestInstanceWithResponse(ctx context.Context, org 
 		return nil, err
 	}
 	return ParseTestInstanceResponse(rsp)
+}
+
+// GetInstanceTopWithResponse Show what stands out of an instance
+//
+// The most frequent commands of the last second or so, hot keys, the clients that send most, and the biggest commands and replies of the last minute or two, at the proxy that answers. Hot keys and clients are estimates, of one command in so many. The first answer takes a second.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/organizations/{org}/instances/{instance}/top (the `GetInstanceTop` operationId).
+func (c *ClientWithResponses) GetInstanceTopWithResponse(ctx context.Context, org string, instance string, params *GetInstanceTopParams, reqEditors ...RequestEditorFn) (*GetInstanceTopResponse, error) {
+	rsp, err := c.GetInstanceTop(ctx, org, instance, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetInstanceTopResponse(rsp)
 }
 
 // ListKeysWithResponse List an organization's keys
@@ -10386,6 +11522,21 @@ func (c *ClientWithResponses) KillSessionWithResponse(ctx context.Context, org s
 	return ParseKillSessionResponse(rsp)
 }
 
+// GetOrganizationTopWithResponse Show which of an organization's instances do most
+//
+// How they did in the last second or so at the proxy that answers. They are sampled while somebody asks, and a minute longer; the first answer takes a second.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/organizations/{org}/top (the `GetOrganizationTop` operationId).
+func (c *ClientWithResponses) GetOrganizationTopWithResponse(ctx context.Context, org string, params *GetOrganizationTopParams, reqEditors ...RequestEditorFn) (*GetOrganizationTopResponse, error) {
+	rsp, err := c.GetOrganizationTop(ctx, org, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOrganizationTopResponse(rsp)
+}
+
 // GetUsageWithResponse Sum up an organization's usage
 //
 // By time, key and instance.
@@ -10444,6 +11595,21 @@ func (c *ClientWithResponses) KillAnySessionWithResponse(ctx context.Context, se
 		return nil, err
 	}
 	return ParseKillAnySessionResponse(rsp)
+}
+
+// GetTopWithResponse Show which tenants do most
+//
+// How the instances of all organizations did in the last second or so at the proxy that answers. They are sampled while somebody asks, and a minute longer; the first answer takes a second. For operators.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/top (the `GetTop` operationId).
+func (c *ClientWithResponses) GetTopWithResponse(ctx context.Context, params *GetTopParams, reqEditors ...RequestEditorFn) (*GetTopResponse, error) {
+	rsp, err := c.GetTop(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTopResponse(rsp)
 }
 
 // GetAllUsageWithResponse Sum up all organizations' usage
@@ -11354,6 +12520,48 @@ func ParseRestoreInstanceResponse(rsp *http.Response) (*RestoreInstanceResponse,
 	return response, nil
 }
 
+// ParseResetSlowLogResponse parses an HTTP response from a ResetSlowLogWithResponse call
+func ParseResetSlowLogResponse(rsp *http.Response) (*ResetSlowLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResetSlowLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseGetSlowLogResponse parses an HTTP response from a GetSlowLogWithResponse call
+func ParseGetSlowLogResponse(rsp *http.Response) (*GetSlowLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSlowLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SlowLog
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseTestInstanceResponse parses an HTTP response from a TestInstanceWithResponse call
 func ParseTestInstanceResponse(rsp *http.Response) (*TestInstanceResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -11370,6 +12578,32 @@ func ParseTestInstanceResponse(rsp *http.Response) (*TestInstanceResponse, error
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Probe
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetInstanceTopResponse parses an HTTP response from a GetInstanceTopWithResponse call
+func ParseGetInstanceTopResponse(rsp *http.Response) (*GetInstanceTopResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetInstanceTopResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest InstanceTop
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -11601,6 +12835,32 @@ func ParseKillSessionResponse(rsp *http.Response) (*KillSessionResponse, error) 
 	return response, nil
 }
 
+// ParseGetOrganizationTopResponse parses an HTTP response from a GetOrganizationTopWithResponse call
+func ParseGetOrganizationTopResponse(rsp *http.Response) (*GetOrganizationTopResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOrganizationTopResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TopTenants
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetUsageResponse parses an HTTP response from a GetUsageWithResponse call
 func ParseGetUsageResponse(rsp *http.Response) (*GetUsageResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -11690,6 +12950,32 @@ func ParseKillAnySessionResponse(rsp *http.Response) (*KillAnySessionResponse, e
 	response := &KillAnySessionResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseGetTopResponse parses an HTTP response from a GetTopWithResponse call
+func ParseGetTopResponse(rsp *http.Response) (*GetTopResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTopResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TopTenants
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	}
 
 	return response, nil

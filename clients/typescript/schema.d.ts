@@ -391,6 +391,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{org}/instances/{instance}/slowlog": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show an instance's slow log
+         * @description The commands of its clients at the proxy that answers which took its threshold or longer, the newest first. SLOWLOG GET says the same to its clients.
+         */
+        get: operations["getSlowLog"];
+        put?: never;
+        post?: never;
+        /**
+         * Empty an instance's slow log
+         * @description At the proxy that answers. For admins.
+         */
+        delete: operations["resetSlowLog"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/instances/{instance}/test": {
         parameters: {
             query?: never;
@@ -405,6 +429,26 @@ export interface paths {
          * @description Tells whether it can be reached, how fast, and which Redis it is. For admins.
          */
         post: operations["testInstance"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/instances/{instance}/top": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what stands out of an instance
+         * @description The most frequent commands of the last second or so, hot keys, the clients that send most, and the biggest commands and replies of the last minute or two, at the proxy that answers. Hot keys and clients are estimates, of one command in so many. The first answer takes a second.
+         */
+        get: operations["getInstanceTop"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -540,6 +584,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{org}/top": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show which of an organization's instances do most
+         * @description How they did in the last second or so at the proxy that answers. They are sampled while somebody asks, and a minute longer; the first answer takes a second.
+         */
+        get: operations["getOrganizationTop"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/usage": {
         parameters: {
             query?: never;
@@ -615,6 +679,26 @@ export interface paths {
          * @description At once where the proxy that answers has it, else within a second. For operators.
          */
         delete: operations["killAnySession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/top": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show which tenants do most
+         * @description How the instances of all organizations did in the last second or so at the proxy that answers. They are sampled while somebody asks, and a minute longer; the first answer takes a second. For operators.
+         */
+        get: operations["getTop"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -778,6 +862,95 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        BigCommand: {
+            /**
+             * @description where from
+             * @example 10.1.2.3:50123
+             */
+            address: string;
+            /**
+             * Format: date-time
+             * @description when it was answered, in UTC
+             * @example 2026-01-31T12:00:00Z
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @description of the command, or of the reply
+             * @example 1048576
+             */
+            bytes: number;
+            /**
+             * @description its name
+             * @example set
+             */
+            command: string;
+            /**
+             * Format: int64
+             * @description the selected database
+             * @example 0
+             */
+            db: number;
+            /**
+             * @description the first key that it names, as hot keys; empty: none
+             * @example user:1000:cart
+             */
+            key: string;
+            /**
+             * @description whether the key is longer
+             * @example false
+             */
+            key_cut: boolean;
+            /**
+             * @description the key's id
+             * @example 5jX0sYq1Zb7K
+             */
+            key_id: string;
+            /**
+             * @description as of CLIENT SETNAME; empty is none
+             * @example
+             */
+            name: string;
+            /**
+             * @description the client's session: see /sessions
+             * @example Zb3kQ9-17
+             */
+            session_id: string;
+        };
+        BusyClient: {
+            /**
+             * @description where from
+             * @example 10.1.2.3:50123
+             */
+            address: string;
+            /**
+             * Format: double
+             * @description how far per_second may be off, but for one in twenty
+             * @example 12.5
+             */
+            error_per_second: number;
+            /**
+             * @description the key's id
+             * @example 5jX0sYq1Zb7K
+             */
+            key_id: string;
+            /**
+             * @description as of CLIENT SETNAME; empty is none
+             * @example
+             */
+            name: string;
+            /**
+             * Format: double
+             * @description commands: an estimate
+             * @example 512.5
+             */
+            per_second: number;
+            /**
+             * @description the client's session: see /sessions
+             * @example Zb3kQ9-17
+             */
+            session_id: string;
+        };
         ErrorDetail: {
             /**
              * @description where it is wrong
@@ -890,6 +1063,36 @@ export interface components {
              */
             per_second: number;
         };
+        HotKey: {
+            /**
+             * Format: int64
+             * @description the selected database
+             * @example 0
+             */
+            db: number;
+            /**
+             * Format: double
+             * @description how far per_second may be off, but for one in twenty
+             * @example 12.5
+             */
+            error_per_second: number;
+            /**
+             * @description its first 128 bytes, those that are no UTF-8 as \xff; or a keyed hash of it, as sha256:…, where the proxy is set so
+             * @example user:1000:cart
+             */
+            key: string;
+            /**
+             * @description whether the key is longer
+             * @example false
+             */
+            key_cut: boolean;
+            /**
+             * Format: double
+             * @description commands: an estimate
+             * @example 512.5
+             */
+            per_second: number;
+        };
         Instance: {
             /**
              * Format: date-time
@@ -918,6 +1121,12 @@ export interface components {
              */
             org: string;
             /**
+             * Format: int64
+             * @description the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting
+             * @example 10000
+             */
+            slowlog_threshold_us: number | null;
+            /**
              * @description where it is, without the password
              * @example redis://app:xxxxx@10.0.0.5:6379/0
              */
@@ -936,6 +1145,12 @@ export interface components {
              */
             name: string;
             /**
+             * Format: int64
+             * @description the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting
+             * @example 10000
+             */
+            slowlog_threshold_us?: number | null;
+            /**
              * @description redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password
              * @example redis://app:secret@10.0.0.5:6379/0
              */
@@ -948,10 +1163,45 @@ export interface components {
              */
             name?: string;
             /**
+             * Format: int64
+             * @description the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting
+             * @example 10000
+             */
+            slowlog_threshold_us?: number | null;
+            /**
              * @description redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password
              * @example redis://app:secret@10.0.0.5:6379/0
              */
             url?: string;
+        };
+        InstanceTop: {
+            /** @description the longest commands that write, one for each key, the longest first */
+            big_keys: components["schemas"]["BigCommand"][];
+            /** @description the longest replies, one for each command and key, the longest first */
+            big_replies: components["schemas"]["BigCommand"][];
+            /** @description the clients that send most, in order: an estimate */
+            clients: components["schemas"]["BusyClient"][];
+            /** @description the commands of the last second or so, the most frequent first */
+            commands: components["schemas"]["HotCommand"][];
+            /** @description the keys that most commands name as their first, the hottest first: an estimate */
+            hot_keys: components["schemas"]["HotKey"][];
+            /**
+             * @description the id of the proxy that answers: what clients do at others is not in it
+             * @example Zb3kQ9
+             */
+            proxy: string;
+            /**
+             * Format: int64
+             * @description one in so many commands is looked at for hot keys and clients; 0: none (insight.sample)
+             * @example 32
+             */
+            sample_every: number;
+            /**
+             * Format: double
+             * @description for how long what is estimated and what is big has been looked at: one to two minutes, less after a start
+             * @example 95.2
+             */
+            window_seconds: number;
         };
         InvitationAccept: {
             /**
@@ -1934,6 +2184,179 @@ export interface components {
              */
             unsent_bytes: number;
         };
+        SlowEntry: {
+            /**
+             * @description where from
+             * @example 10.1.2.3:50123
+             */
+            address: string;
+            /**
+             * Format: int64
+             * @description microseconds that it waited there for replies to earlier commands on its connection
+             * @example 120
+             */
+            ahead_us: number;
+            /**
+             * @description the command as it was sent: its first 32 arguments, of each the first 128 bytes, those that are no UTF-8 as \xff, and no secrets
+             * @example [
+             *       "ZRANGE",
+             *       "board",
+             *       "0",
+             *       "-1"
+             *     ]
+             */
+            args: string[];
+            /**
+             * Format: date-time
+             * @description when it was answered, in UTC
+             * @example 2026-01-31T12:00:00Z
+             */
+            at: string;
+            /**
+             * @description its name, with a subcommand as config|get; other: not known to respgate
+             * @example zrange
+             */
+            command: string;
+            /**
+             * Format: int64
+             * @description the selected database
+             * @example 0
+             */
+            db: number;
+            /**
+             * Format: int64
+             * @description microseconds that it took in the Redis: from being sent, or the reply to the command before it there, to its reply
+             * @example 15230
+             */
+            duration_us: number;
+            /**
+             * @description the first word of the error that it was answered; empty: none
+             * @example
+             */
+            error: string;
+            /**
+             * Format: int64
+             * @description its number in the instance's slow log at this proxy, as SLOWLOG GET has it
+             * @example 14
+             */
+            id: number;
+            /**
+             * @description the key's id
+             * @example 5jX0sYq1Zb7K
+             */
+            key_id: string;
+            /**
+             * @description of the client, as of CLIENT SETNAME; empty is none
+             * @example
+             */
+            name: string;
+            /**
+             * Format: int64
+             * @description of its reply
+             * @example 524288
+             */
+            reply_bytes: number;
+            /**
+             * @description the client's session: see /sessions
+             * @example Zb3kQ9-17
+             */
+            session_id: string;
+            /**
+             * Format: int64
+             * @description of the command
+             * @example 41
+             */
+            size_bytes: number;
+            /**
+             * Format: int64
+             * @description microseconds of all three
+             * @example 15350
+             */
+            total_us: number;
+            /**
+             * Format: int64
+             * @description microseconds that it waited for a connection before
+             * @example 0
+             */
+            waited_us: number;
+        };
+        SlowLog: {
+            /** @description the newest first */
+            entries: components["schemas"]["SlowEntry"][];
+            /**
+             * @description the id of the proxy that answers: it logs the commands of its own clients
+             * @example Zb3kQ9
+             */
+            proxy: string;
+        };
+        TenantRow: {
+            /**
+             * Format: date-time
+             * @description when the second ended, in UTC
+             * @example 2026-01-31T12:00:00Z
+             */
+            at: string;
+            /**
+             * Format: double
+             * @description from clients
+             * @example 51234.5
+             */
+            bytes_in_per_second: number;
+            /**
+             * Format: double
+             * @description to clients
+             * @example 128345.6
+             */
+            bytes_out_per_second: number;
+            /**
+             * Format: int64
+             * @description that are connected
+             * @example 40
+             */
+            clients: number;
+            /**
+             * Format: double
+             * @description commands of its clients
+             * @example 812.3
+             */
+            commands_per_second: number;
+            /**
+             * Format: double
+             * @description commands answered with an error, refused ones too
+             * @example 4.1
+             */
+            errors_per_second: number;
+            /**
+             * @description the instance's name
+             * @example cache
+             */
+            instance: string;
+            /**
+             * Format: double
+             * @description of these, refused by a limit
+             * @example 4.1
+             */
+            limited_per_second: number;
+            /** @description connections to the instance */
+            links: components["schemas"]["Links"];
+            /**
+             * @description the organization's name
+             * @example acme
+             */
+            org: string;
+            /**
+             * Format: double
+             * @description half of the commands that the instance answered took no longer, from being sent there to the reply; null: it answered none
+             * @example 0.00018
+             */
+            p50_seconds: number | null;
+            /**
+             * Format: double
+             * @description 99 of 100 took no longer; null: it answered none
+             * @example 0.0021
+             */
+            p99_seconds: number | null;
+        };
         Token: {
             /**
              * Format: int64
@@ -2014,6 +2437,27 @@ export interface components {
              * @example 0
              */
             rate?: number;
+        };
+        TopTenants: {
+            /**
+             * Format: date-time
+             * @description when the second ended, in UTC
+             * @example 2026-01-31T12:00:00Z
+             */
+            at: string;
+            /**
+             * @description the id of the proxy that answers: what clients do at others is not in it
+             * @example Zb3kQ9
+             */
+            proxy: string;
+            /** @description instances and how they did, in the order that was asked for */
+            tenants: components["schemas"]["TenantRow"][];
+            /**
+             * Format: int64
+             * @description how many there are, of whom these are the first
+             * @example 250
+             */
+            total: number;
         };
         URLGuess: {
             /**
@@ -3522,6 +3966,83 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    getSlowLog: {
+        parameters: {
+            query?: {
+                /** @description how many entries at most */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description the organization's name */
+                org: string;
+                /** @description the instance's name */
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SlowLog"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            501: components["responses"]["NotImplemented"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    resetSlowLog: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the organization's name */
+                org: string;
+                /** @description the instance's name */
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            501: components["responses"]["NotImplemented"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     testInstance: {
         parameters: {
             query?: never;
@@ -3562,6 +4083,46 @@ export interface operations {
             409: components["responses"]["Conflict"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            501: components["responses"]["NotImplemented"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getInstanceTop: {
+        parameters: {
+            query?: {
+                /** @description how many items a list has at most */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description the organization's name */
+                org: string;
+                /** @description the instance's name */
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstanceTop"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -3950,6 +4511,46 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    getOrganizationTop: {
+        parameters: {
+            query?: {
+                /** @description what they are listed by, the most first; latency is p99 */
+                sort?: "rate" | "latency" | "errors" | "limited" | "connections" | "bytes";
+                /** @description how many at most */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description the organization's name */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopTenants"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            501: components["responses"]["NotImplemented"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     getUsage: {
         parameters: {
             query?: {
@@ -4110,6 +4711,43 @@ export interface operations {
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getTop: {
+        parameters: {
+            query?: {
+                /** @description what they are listed by, the most first; latency is p99 */
+                sort?: "rate" | "latency" | "errors" | "limited" | "connections" | "bytes";
+                /** @description how many at most */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopTenants"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            501: components["responses"]["NotImplemented"];
             503: components["responses"]["ServiceUnavailable"];
         };
     };

@@ -34,7 +34,7 @@ func (t there) Organization(ctx context.Context, name string) (apply.Organizatio
 		if err != nil {
 			return o, false, err
 		}
-		o.Instances = append(o.Instances, apply.Instance{Name: in.Name, URL: tenant.Secret(in.URL), Version: in.Version})
+		o.Instances = append(o.Instances, apply.Instance{Name: in.Name, URL: tenant.Secret(in.URL), Slowlog: tenant.SlowlogThreshold(in.Slowlog), Version: in.Version})
 	}
 	for k, err := range respgate.All[control.KeyView](func(cursor *string) (respgate.Answer, error) {
 		return t.ListKeysWithResponse(ctx, name, &respgate.ListKeysParams{Limit: pageSize(), Cursor: cursor})

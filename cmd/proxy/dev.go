@@ -73,7 +73,7 @@ func demo(ctx context.Context, st *store.Store, key auth.Key, url tenant.Secret)
 	if _, err := st.CreateOrganization(ctx, tenant.Organization{Name: "demo"}); err != nil {
 		return err
 	}
-	if _, err := st.CreateInstance(ctx, "demo", "cache", url); err != nil {
+	if _, err := st.CreateInstance(ctx, tenant.Instance{Org: "demo", Name: "cache", URL: url}); err != nil {
 		return err
 	}
 	_, err := st.CreateKey(ctx, tenant.Key{ID: key.ID, SecretHash: key.Hash, Org: "demo", Instances: []string{"cache"}, Name: "demo"})

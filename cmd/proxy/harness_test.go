@@ -100,7 +100,7 @@ func (r *running) tenantAt(t testing.TB, org string, url tenant.Secret, change f
 	if _, err := r.store.CreateOrganization(t.Context(), tenant.Organization{Name: org}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.store.CreateInstance(t.Context(), org, "cache", url); err != nil {
+	if _, err := r.store.CreateInstance(t.Context(), tenant.Instance{Org: org, Name: "cache", URL: url}); err != nil {
 		t.Fatal(err)
 	}
 	return r.key(t, org, change)

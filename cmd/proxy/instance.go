@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/oapi-codegen/nullable"
 	"github.com/spf13/cobra"
 
 	respgate "github.com/respgate/respgate/clients/go"
@@ -15,9 +16,11 @@ import (
 
 type instanceView struct{ respgate.Instance }
 
-func (instanceView) columns() []string { return []string{"org", "name", "url", "id", "created"} }
+func (instanceView) columns() []string {
+	return []string{"org", "name", "url", "slow log", "id", "created"}
+}
 func (v instanceView) cells() []string {
-	return []string{v.Org, v.Name, v.URL, v.ID, shownTime(&v.CreatedAt)}
+	return []string{v.Org, v.Name, v.URL, shownThreshold(given(v.SlowlogThresholdUs)), v.ID, shownTime(&v.CreatedAt)}
 }
 
 func (a *app) instanceCommand() *cobra.Command {
@@ -28,17 +31,41 @@ func (a *app) instanceCommand() *cobra.Command {
 const urlHelp = "`URL` of the Redis: redis://[user][:password]@host[:port][/db], unix://…, redis-sentinel://[user][:password]@host[:port],…/primary[/db] or redis-cluster://[user][:password]@host[:port],…; rediss instead of redis is over TLS (with ?ca_file=…&cert_file=…&key_file=…&server_name=… where needed), ?read_from=prefer_replica or nearest reads from replicas; '-' reads it from standard input and env:NAME from the environment, so that no password stands in the process list"
 
 func (a *app) instanceCreate() *cobra.Command {
-	var org, name, given string
+	var org, name, given, slowlog string
 	c := a.nameFlag(a.orgFlag(a.onAPI("create --org ORGANIZATION --name NAME --url URL", "Create an instance", func(ctx context.Context, c *client) error {
 		u, err := a.readURL(given)
 		if err != nil {
 			return err
 		}
-		return show[instanceView](a)(c.CreateInstanceWithResponse(ctx, org, nil, respgate.InstanceCreate{Name: name, URL: u.Reveal()}))
+		threshold, err := thresholdFlag(slowlog)
+		if err != nil {
+			return err
+		}
+		return show[instanceView](a)(c.CreateInstanceWithResponse(ctx, org, nil, respgate.InstanceCreate{Name: name, URL: u.Reveal(), SlowlogThresholdUs: threshold}))
 	}), &org), &name, "instance")
 	c.Flags().StringVar(&given, "url", "", urlHelp)
+	c.Flags().StringVar(&slowlog, "slowlog-threshold", "default", thresholdHelp)
 	required(c, "url")
 	return c
+}
+
+const thresholdHelp = "the slow log keeps commands that take so long, or longer: a `DURATION` such as 10ms, 0 for every command, 'off' for none, or 'default' for the proxy's own (slowlog.threshold)"
+
+// thresholdFlag reads --slowlog-threshold; null is the default.
+func thresholdFlag(value string) (nullable.Nullable[int64], error) {
+	d, err := tenant.ParseSlowlogThreshold(value)
+	switch us := tenant.SlowlogMicroseconds(d); {
+	case err != nil:
+		return nil, fmt.Errorf("--slowlog-threshold: %w, got %s", err, shown(value))
+	case us == nil:
+		return nullable.NewNullNullable[int64](), nil
+	default:
+		return nullable.NewNullableWithValue(*us), nil
+	}
+}
+
+func shownThreshold(us *int64) string {
+	return tenant.FormatSlowlogThreshold(tenant.SlowlogThreshold(us))
 }
 
 // readURL follows "-" and "env:NAME", and checks the form of what it finds.
@@ -85,8 +112,8 @@ func (a *app) instanceShow() *cobra.Command {
 }
 
 func (a *app) instanceSet() *cobra.Command {
-	var org, name, given, rename string
-	c := a.nameFlag(a.orgFlag(&cobra.Command{Use: "set --org ORGANIZATION --name NAME", Short: "Change where an instance is: its clients follow at once", Args: cobra.NoArgs}, &org), &name, "instance")
+	var org, name, given, rename, slowlog string
+	c := a.nameFlag(a.orgFlag(&cobra.Command{Use: "set --org ORGANIZATION --name NAME", Short: "Change an instance: its clients follow at once", Args: cobra.NoArgs}, &org), &name, "instance")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		var p respgate.InstancePatch
 		if cmd.Flags().Changed("rename") {
@@ -99,7 +126,14 @@ func (a *app) instanceSet() *cobra.Command {
 			}
 			p.URL = new(u.Reveal())
 		}
-		if p == (respgate.InstancePatch{}) {
+		if cmd.Flags().Changed("slowlog-threshold") {
+			threshold, err := thresholdFlag(slowlog)
+			if err != nil {
+				return err
+			}
+			p.SlowlogThresholdUs = threshold
+		}
+		if p.Name == nil && p.URL == nil && p.SlowlogThresholdUs == nil {
 			return errors.New("nothing to change: see respgate instance set --help")
 		}
 		return a.withAPI(cmd.Context(), func(c *client) error {
@@ -108,6 +142,7 @@ func (a *app) instanceSet() *cobra.Command {
 	}
 	c.Flags().StringVar(&given, "url", "", urlHelp)
 	c.Flags().StringVar(&rename, "rename", "", "its `NEW` name, which is also AUTH's user name and in metrics")
+	c.Flags().StringVar(&slowlog, "slowlog-threshold", "", thresholdHelp)
 	return c
 }
 

@@ -6,18 +6,21 @@ import (
 	"github.com/respgate/respgate/admin/api"
 	"github.com/respgate/respgate/admin/console"
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/admin/picture"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
 // manage has the control plane served, now that there is a store.
-func (s *server) manage(st *store.Store, data *dataPlane, events *trail, pictures control.Pictures) {
+func (s *server) manage(st *store.Store, data *dataPlane, events *trail, sampler *picture.Sampler) {
 	s.control = control.New(control.Config{
 		Audit:      events,
 		AdminToken: s.cfg.HTTP.AdminToken,
 		Live:       data,
-		Pictures:   pictures,
 		LogLevel:   s.level,
+		Pictures:   sampler,
+		Rates:      sampler,
+		Insight:    data.book,
 		Test:       s.testInstance,
 		Log:        s.log,
 	}, st)

@@ -159,7 +159,7 @@ func TestMovedInstance(t *testing.T) {
 func TestOtherInstanceWhileBound(t *testing.T) {
 	r := startServe(t, testConfig(t))
 	r.tenant(t, "acme", testbed.Redis(t).Addr, limits(0, 0))
-	if _, err := r.store.CreateInstance(t.Context(), "acme", "second", tenant.Secret("redis://"+testbed.Redis(t).Addr)); err != nil {
+	if _, err := r.store.CreateInstance(t.Context(), tenant.Instance{Org: "acme", Name: "second", URL: tenant.Secret("redis://" + testbed.Redis(t).Addr)}); err != nil {
 		t.Fatal(err)
 	}
 	key := r.key(t, "acme", func(k *tenant.Key) { k.Name, k.Instances = "both", []string{"cache", "second"} })

@@ -26,7 +26,7 @@ func TestSlowLog(t *testing.T) {
 	base := fmt.Sprintf("listen: %s\nhttp: {listen: %s}\nloops: 2\nstore: {dsn: %q}\n", cfg.Listen, cfg.HTTP.Listen, cfg.Store.DSN.Reveal())
 	file, rewrite := configFile(t, base)
 	hup := make(chan os.Signal, 1)
-	r := startServeFrom(t, cfg, &origin{file: file, version: fileVersion(file), hup: hup, level: new(slog.LevelVar)})
+	r := startServeFrom(t, cfg, &origin{file: file, version: fileVersion(file), hup: hup})
 	backend := testbed.Redis(t)
 	acme, globex := r.tenant(t, "acme", backend.Addr, nil), r.tenant(t, "globex", backend.Addr, nil)
 	ctx := t.Context()

@@ -32,7 +32,7 @@ func TestTenantsAreApart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := r.store.CreateInstance(t.Context(), "globex", "vault", tenant.Secret("redis://"+testbed.Redis(t).Addr)); err != nil {
+	if _, err := r.store.CreateInstance(t.Context(), tenant.Instance{Org: "globex", Name: "vault", URL: tenant.Secret("redis://" + testbed.Redis(t).Addr)}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, in, want string }{

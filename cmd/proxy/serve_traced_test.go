@@ -266,7 +266,7 @@ func TestSamplingIsReloaded(t *testing.T) {
 	text := fmt.Sprintf("listen: %s\nhttp: {listen: %s}\nstore: {dsn: %q}\n", cfg.Listen, cfg.HTTP.Listen, cfg.Store.DSN.Reveal())
 	file, rewrite := configFile(t, text)
 	hup := make(chan os.Signal, 1)
-	r := startServeFrom(t, cfg, &origin{file: file, version: fileVersion(file), hup: hup, level: new(slog.LevelVar)})
+	r := startServeFrom(t, cfg, &origin{file: file, version: fileVersion(file), hup: hup})
 	c := talkTo(t, r.addr, r.tenant(t, "acme", testbed.Redis(t).Addr, limits(0, 0)))
 	c.send("GET before")
 	c.expect("$-1")

@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,10 +33,7 @@ func (a *app) sessionList() *cobra.Command {
 			}
 			return c.ListSessionsWithResponse(ctx, org, &respgate.ListSessionsParams{Limit: pageSize(), Cursor: cursor})
 		})
-		if refusedWith(err, http.StatusNotImplemented) {
-			return fmt.Errorf("%w: name a proxy with --server", err)
-		}
-		return err
+		return wantsProxy(err)
 	}), &org)
 }
 

@@ -519,6 +519,43 @@ class Client(Transport):
             header={"Idempotency-Key": idempotency_key},
         )
 
+    def get_slow_log(
+        self,
+        org: str,
+        instance: str,
+        *,
+        limit: Optional[int] = None,
+    ) -> models.SlowLog:
+        """Show an instance's slow log.
+
+        The commands of its clients at the proxy that answers which took its threshold or longer,
+        the newest first. SLOWLOG GET says the same to its clients.
+
+        org: the organization's name
+        instance: the instance's name
+        limit: how many entries at most
+        """
+        return self._call(
+            models.SlowLog,
+            "GET",
+            f"/api/v1/organizations/{segment(org)}/instances/{segment(instance)}/slowlog",
+            query={"limit": limit},
+        )
+
+    def reset_slow_log(self, org: str, instance: str) -> None:
+        """Empty an instance's slow log.
+
+        At the proxy that answers. For admins.
+
+        org: the organization's name
+        instance: the instance's name
+        """
+        self._call(
+            type(None),
+            "DELETE",
+            f"/api/v1/organizations/{segment(org)}/instances/{segment(instance)}/slowlog",
+        )
+
     def test_instance(
         self,
         org: str,
@@ -541,6 +578,31 @@ class Client(Transport):
             "POST",
             f"/api/v1/organizations/{segment(org)}/instances/{segment(instance)}/test",
             header={"Idempotency-Key": idempotency_key},
+        )
+
+    def get_instance_top(
+        self,
+        org: str,
+        instance: str,
+        *,
+        limit: Optional[int] = None,
+    ) -> models.InstanceTop:
+        """Show what stands out of an instance.
+
+        The most frequent commands of the last second or so, hot keys, the clients that send most,
+        and the biggest commands and replies of the last minute or two, at the proxy that answers.
+        Hot keys and clients are estimates, of one command in so many. The first answer takes a
+        second.
+
+        org: the organization's name
+        instance: the instance's name
+        limit: how many items a list has at most
+        """
+        return self._call(
+            models.InstanceTop,
+            "GET",
+            f"/api/v1/organizations/{segment(org)}/instances/{segment(instance)}/top",
+            query={"limit": limit},
         )
 
     def list_keys(self, org: str, *, page_size: Optional[int] = None) -> Iterator[models.Key]:
@@ -698,6 +760,29 @@ class Client(Transport):
             f"/api/v1/organizations/{segment(org)}/sessions/{segment(session)}",
         )
 
+    def get_organization_top(
+        self,
+        org: str,
+        *,
+        sort: Optional[Literal["rate", "latency", "errors", "limited", "connections", "bytes"]] = None,
+        limit: Optional[int] = None,
+    ) -> models.TopTenants:
+        """Show which of an organization's instances do most.
+
+        How they did in the last second or so at the proxy that answers. They are sampled while
+        somebody asks, and a minute longer; the first answer takes a second.
+
+        org: the organization's name
+        sort: what they are listed by, the most first; latency is p99
+        limit: how many at most
+        """
+        return self._call(
+            models.TopTenants,
+            "GET",
+            f"/api/v1/organizations/{segment(org)}/top",
+            query={"sort": sort, "limit": limit},
+        )
+
     def get_usage(
         self,
         org: str,
@@ -768,6 +853,28 @@ class Client(Transport):
         session: the session's id
         """
         self._call(type(None), "DELETE", f"/api/v1/sessions/{segment(session)}")
+
+    def get_top(
+        self,
+        *,
+        sort: Optional[Literal["rate", "latency", "errors", "limited", "connections", "bytes"]] = None,
+        limit: Optional[int] = None,
+    ) -> models.TopTenants:
+        """Show which tenants do most.
+
+        How the instances of all organizations did in the last second or so at the proxy that
+        answers. They are sampled while somebody asks, and a minute longer; the first answer takes a
+        second. For operators.
+
+        sort: what they are listed by, the most first; latency is p99
+        limit: how many at most
+        """
+        return self._call(
+            models.TopTenants,
+            "GET",
+            "/api/v1/top",
+            query={"sort": sort, "limit": limit},
+        )
 
     def get_all_usage(
         self,

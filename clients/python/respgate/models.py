@@ -9,6 +9,46 @@ from typing import Any, Literal, Optional, TypedDict
 
 
 @dataclass(frozen=True)
+class BigCommand:
+    # its name
+    command: str
+    # the first key that it names, as hot keys; empty: none
+    key: str
+    # whether the key is longer
+    key_cut: bool
+    # the selected database
+    db: int
+    # of the command, or of the reply
+    bytes: int
+    # when it was answered, in UTC
+    at: datetime
+    # the client's session: see /sessions
+    session_id: str
+    # where from
+    address: str
+    # as of CLIENT SETNAME; empty is none
+    name: str
+    # the key's id
+    key_id: str
+
+
+@dataclass(frozen=True)
+class BusyClient:
+    # the client's session: see /sessions
+    session_id: str
+    # where from
+    address: str
+    # as of CLIENT SETNAME; empty is none
+    name: str
+    # the key's id
+    key_id: str
+    # commands: an estimate
+    per_second: float
+    # how far per_second may be off, but for one in twenty
+    error_per_second: float
+
+
+@dataclass(frozen=True)
 class ErrorDetail:
     # where it is wrong
     location: Optional[str] = None
@@ -65,6 +105,21 @@ class HotCommand:
 
 
 @dataclass(frozen=True)
+class HotKey:
+    # its first 128 bytes, those that are no UTF-8 as \xff; or a keyed hash of it, as sha256:…,
+    # where the proxy is set so
+    key: str
+    # whether the key is longer
+    key_cut: bool
+    # the selected database
+    db: int
+    # commands: an estimate
+    per_second: float
+    # how far per_second may be off, but for one in twenty
+    error_per_second: float
+
+
+@dataclass(frozen=True)
 class Instance:
     # 12 characters of base62
     id: str
@@ -74,6 +129,9 @@ class Instance:
     name: str
     # where it is, without the password
     url: str
+    # the slow log keeps commands whose time is so many microseconds or more, as Redis's
+    # slowlog-log-slower-than: 0 is every command, -1 none; None follows the proxy's setting
+    slowlog_threshold_us: Optional[int]
     # grows by one with each change
     version: int
     # when it was made, in UTC
@@ -84,22 +142,52 @@ class Instance:
     etag: Optional[str] = field(default=None, compare=False)
 
 
-class InstanceCreate(TypedDict):
+class _InstanceCreateRequired(TypedDict):
     # 1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit; not
     # default
     name: str
     # redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or
     # rediss-cluster://, with its password
     url: str
+
+
+class InstanceCreate(_InstanceCreateRequired, total=False):
+    # the slow log keeps commands whose time is so many microseconds or more, as Redis's
+    # slowlog-log-slower-than: 0 is every command, -1 none; None follows the proxy's setting
+    slowlog_threshold_us: Optional[int]
 
 
 class InstancePatch(TypedDict, total=False):
     # 1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit; not
     # default
     name: str
+    # the slow log keeps commands whose time is so many microseconds or more, as Redis's
+    # slowlog-log-slower-than: 0 is every command, -1 none; None follows the proxy's setting
+    slowlog_threshold_us: Optional[int]
     # redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or
     # rediss-cluster://, with its password
     url: str
+
+
+@dataclass(frozen=True)
+class InstanceTop:
+    # the id of the proxy that answers: what clients do at others is not in it
+    proxy: str
+    # the commands of the last second or so, the most frequent first
+    commands: list[HotCommand]
+    # for how long what is estimated and what is big has been looked at: one to two minutes, less
+    # after a start
+    window_seconds: float
+    # one in so many commands is looked at for hot keys and clients; 0: none (insight.sample)
+    sample_every: int
+    # the keys that most commands name as their first, the hottest first: an estimate
+    hot_keys: list[HotKey]
+    # the clients that send most, in order: an estimate
+    clients: list[BusyClient]
+    # the longest commands that write, one for each key, the longest first
+    big_keys: list[BigCommand]
+    # the longest replies, one for each command and key, the longest first
+    big_replies: list[BigCommand]
 
 
 class InvitationAccept(TypedDict):
@@ -528,6 +616,81 @@ class Session:
 
 
 @dataclass(frozen=True)
+class SlowEntry:
+    # its number in the instance's slow log at this proxy, as SLOWLOG GET has it
+    id: int
+    # when it was answered, in UTC
+    at: datetime
+    # its name, with a subcommand as config|get; other: not known to respgate
+    command: str
+    # the command as it was sent: its first 32 arguments, of each the first 128 bytes, those that
+    # are no UTF-8 as \xff, and no secrets
+    args: list[str]
+    # microseconds that it took in the Redis: from being sent, or the reply to the command before it
+    # there, to its reply
+    duration_us: int
+    # microseconds that it waited for a connection before
+    waited_us: int
+    # microseconds that it waited there for replies to earlier commands on its connection
+    ahead_us: int
+    # microseconds of all three
+    total_us: int
+    # where from
+    address: str
+    # of the client, as of CLIENT SETNAME; empty is none
+    name: str
+    # the key's id
+    key_id: str
+    # the client's session: see /sessions
+    session_id: str
+    # the selected database
+    db: int
+    # of the command
+    size_bytes: int
+    # of its reply
+    reply_bytes: int
+    # the first word of the error that it was answered; empty: none
+    error: str
+
+
+@dataclass(frozen=True)
+class SlowLog:
+    # the id of the proxy that answers: it logs the commands of its own clients
+    proxy: str
+    # the newest first
+    entries: list[SlowEntry]
+
+
+@dataclass(frozen=True)
+class TenantRow:
+    # the organization's name
+    org: str
+    # the instance's name
+    instance: str
+    # when the second ended, in UTC
+    at: datetime
+    # commands of its clients
+    commands_per_second: float
+    # commands answered with an error, refused ones too
+    errors_per_second: float
+    # of these, refused by a limit
+    limited_per_second: float
+    # from clients
+    bytes_in_per_second: float
+    # to clients
+    bytes_out_per_second: float
+    # half of the commands that the instance answered took no longer, from being sent there to the
+    # reply; None: it answered none
+    p50_seconds: Optional[float]
+    # 99 of 100 took no longer; None: it answered none
+    p99_seconds: Optional[float]
+    # that are connected
+    clients: int
+    # connections to the instance
+    links: Links
+
+
+@dataclass(frozen=True)
 class Token:
     # 12 characters of base62
     id: str
@@ -560,6 +723,18 @@ class TokenCreate(TypedDict, total=False):
     name: str
     # requests per second; 0 follows the default
     rate: int
+
+
+@dataclass(frozen=True)
+class TopTenants:
+    # the id of the proxy that answers: what clients do at others is not in it
+    proxy: str
+    # when the second ended, in UTC
+    at: datetime
+    # how many there are, of whom these are the first
+    total: int
+    # instances and how they did, in the order that was asked for
+    tenants: list[TenantRow]
 
 
 class URLGuess(TypedDict):
