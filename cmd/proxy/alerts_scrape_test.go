@@ -159,7 +159,7 @@ func (k known) hasLike(t *testing.T, s string) bool {
 	})
 }
 
-var promql = regexp.MustCompile("(?s)```promql\n(.*?)```")
+var promqlBlock = regexp.MustCompile("(?s)```promql\n(.*?)```")
 
 // TestAlertsAskForWhatIsThere: a real Prometheus scrapes a proxy that has been used. What the
 // rules, their tests and the runbooks ask for is what it has, down to the labels, and every
@@ -183,7 +183,7 @@ func TestAlertsAskForWhatIsThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, block := range promql.FindAllStringSubmatch(string(text), -1) {
+		for _, block := range promqlBlock.FindAllStringSubmatch(string(text), -1) {
 			for query := range strings.SplitSeq(strings.TrimSpace(block[1]), "\n\n") {
 				asked = append(asked, question{page, query})
 			}

@@ -232,7 +232,7 @@ func selectors(t *testing.T, expr string) (all []*metricsql.MetricExpr) {
 	return all
 }
 
-var shell = regexp.MustCompile("(?s)```sh\n(.*?)```")
+var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
 
 // TestRunbooksNameCommands: what the runbooks have one type is a command of ours, with flags
 // that it has.
@@ -247,7 +247,7 @@ func TestRunbooksNameCommands(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, block := range shell.FindAllStringSubmatch(string(text), -1) {
+		for _, block := range shellBlock.FindAllStringSubmatch(string(text), -1) {
 			for line := range strings.Lines(block[1]) {
 				words := strings.Fields(strings.ReplaceAll(line, "'", ""))
 				if len(words) == 0 || words[0] != "respgate" {
