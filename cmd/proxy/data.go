@@ -158,7 +158,7 @@ func (d *dataPlane) reconfigure(cfg Config) {
 
 func (d *dataPlane) setLimits(cfg Config) {
 	d.maxClients.Store(int64(cfg.Limits.MaxClients))
-	d.metrics.SetDrainTimeout(cfg.Shutdown.DrainTimeout)
+	d.metrics.SetDrainTimeout(cfg.Shutdown.Delay + cfg.Shutdown.DrainTimeout)
 	d.metrics.SetLinkLimit(pool.Pinned.String(), cfg.Pool.PinnedMax)
 	d.metrics.SetLinkLimit(pool.Subscriber.String(), cfg.Pool.SubscribersMax)
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/respgate/respgate/proxy"
 	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/store"
+	"github.com/respgate/respgate/tenant"
 	"github.com/respgate/respgate/tracing"
 )
 
@@ -231,6 +232,8 @@ func (s *server) becomeReady(ctx context.Context) bool {
 // openStore opens the store. While it is away the proxy waits for it, not ready;
 // a configuration that can never work is an error. It returns nil when ctx ends.
 func (s *server) openStore(ctx context.Context) (*store.Store, error) {
+	began := time.Now()
+	s.metrics.WatchStore(func() time.Duration { return time.Since(began) }, func() tenant.Connections { return tenant.Connections{} })
 	for wait := time.Second; ; wait = min(2*wait, 15*time.Second) {
 		st, err := openStore(ctx, s.cfg, queries{s.metrics, s.tracer})
 		switch {
