@@ -28,6 +28,7 @@ import (
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/store"
+	"github.com/respgate/respgate/tenant"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -94,6 +95,8 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, star
 	if err != nil {
 		return err
 	}
+	m.Bound(cfg.Metrics.MaxTenants, time.Now)
+	m.SetResources(has.memory, has.cpus)
 	m.Expect(auth.Reasons(), store.QueryNames(), admin.Paths())
 	m.ExpectClientCertificates(auth.CertificateResults())
 	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
@@ -204,6 +207,8 @@ func (s *server) becomeReady(ctx context.Context) bool {
 // openStore opens the store. While it is away the proxy waits for it, not ready;
 // a configuration that can never work is an error. It returns nil when ctx ends.
 func (s *server) openStore(ctx context.Context) (*store.Store, error) {
+	began := time.Now()
+	s.metrics.WatchStore(func() time.Duration { return time.Since(began) }, func() tenant.Connections { return tenant.Connections{} })
 	for wait := time.Second; ; wait = min(2*wait, 15*time.Second) {
 		st, err := openStore(ctx, s.cfg, s.metrics)
 		switch {

@@ -77,6 +77,10 @@ func TestDrainDelay(t *testing.T) {
 	if got := talk(t, r.addr, "AUTH "+key+"\r\nPING\r\nQUIT\r\n"); got != "+OK|+PONG|+OK|" {
 		t.Errorf("a client that comes then gets %s", got)
 	}
+	began, may := r.metric(t, "respgate_drain_started_timestamp_seconds"), r.metric(t, "respgate_drain_timeout_seconds")
+	if since := float64(time.Now().Unix()) - began; since < -1 || since > 60 || may != 32 {
+		t.Errorf("it says that it drains for %v s and may for %v s, want a few and 32", since, may)
+	}
 }
 
 // counting is a client that increments a counter of its own and counts the replies.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/respgate/respgate/health"
 	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/tenant"
 )
 
 // askAtReady is a log that asks a proxy whether it is ready as soon as it has said so.
@@ -64,5 +65,27 @@ func TestReadyWaits(t *testing.T) {
 	looks = 0
 	if s.becomeReady(ended) || looks == 0 {
 		t.Errorf("ready after the end and %d looks", looks)
+	}
+}
+
+// TestStartWithoutStore: a proxy that waits for its store says for how long.
+func TestStartWithoutStore(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.HTTP.Listen = testbed.FreeAddr(t)
+	cfg.SecretKey = tenant.Secret(strings.Repeat("k", 32))
+	cfg.Store.Driver, cfg.Store.DSN = "postgres", tenant.Secret("postgres://respgate@"+testbed.FreeAddr(t)+"/respgate")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	log := &testbed.Buffer{}
+	go func() { ended <- serve(ctx, cfg, slog.New(slog.NewTextHandler(log, nil)), nil, nil) }()
+	r := &running{http: cfg.HTTP.Listen}
+	testbed.Eventually(t, 20*time.Second, "it waits for the store", func() bool { return strings.Contains(log.String(), "waiting for it") })
+	away := r.metric(t, "respgate_store_away_seconds")
+	testbed.Eventually(t, 20*time.Second, "that it is away for longer and longer", func() bool {
+		return r.metric(t, "respgate_store_away_seconds") > max(away, 0.01)
+	})
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("serve: %v", err)
 	}
 }
