@@ -41,7 +41,8 @@ type Health interface {
 // Observer counts requests by method, the route's pattern and status. What matches
 // no route is "other", and so is a method that HTTP does not define.
 type Observer interface {
-	HTTP(method, path string, status int, took time.Duration)
+	// HTTP is told of a request, and of the id of its trace; "" is none.
+	HTTP(method, path string, status int, took time.Duration, trace string)
 }
 
 // Timeouts and bounds of a connection: a client that sends or reads slowly is closed.
@@ -145,7 +146,7 @@ func watch(mux *http.ServeMux, obs Observer, log *slog.Logger) http.Handler {
 					problem(rec, http.StatusInternalServerError, "something went wrong here: the log says what")
 				}
 			}
-			obs.HTTP(methodLabel(r.Method), routeOf(mux, r), rec.statusOr200(), time.Since(began))
+			obs.HTTP(methodLabel(r.Method), routeOf(mux, r), rec.statusOr200(), time.Since(began), "")
 		}()
 		mux.ServeHTTP(rec, r)
 	})

@@ -32,7 +32,7 @@ func (f fakeHealth) Report(context.Context) health.Report {
 
 type counted struct{ requests []string }
 
-func (c *counted) HTTP(method, path string, status int, _ time.Duration) {
+func (c *counted) HTTP(method, path string, status int, _ time.Duration, _ string) {
 	c.requests = append(c.requests, fmt.Sprintf("%s %s %d", method, path, status))
 }
 

@@ -134,6 +134,12 @@ func equalFold(name string, b []byte) bool {
 	return true
 }
 
+// Waits reports whether a command may take long because it waits for what others do.
+func (id ID) Waits() bool {
+	info := &table[id]
+	return info.Flags&FlagBlocking != 0 || info.Name == "wait" || info.Name == "waitaof"
+}
+
 // ArityOK reports whether a command may have n arguments, its name included.
 func (id ID) ArityOK(n int) bool {
 	if a := table[id].Arity; a >= 0 {

@@ -1,20 +1,10 @@
 package metrics
 
 import (
-	"maps"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/respgate/respgate/command"
 )
-
-// seconds are bounds in Prometheus's unit.
-var seconds = func() (s [len(bounds)]float64) {
-	for i, b := range bounds {
-		s[i] = float64(b) / 1e9
-	}
-	return s
-}()
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
@@ -32,86 +22,133 @@ var (
 	descLimited  = desc("rate_limited_commands_total", "Commands refused by the limit of their key or organization.", "tenant")
 )
 
-// loopTotals collects what the loops count, summed.
-type loopTotals Metrics
+// tenantMetrics collects what is counted of tenants, and what the loops count.
+type tenantMetrics Metrics
 
 // Describe implements prometheus.Collector.
-func (m *loopTotals) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descLimited} {
+func (m *tenantMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descLimited,
+		descLinks, descWaiting, descExhausted, descAttempts, descDelayed, descBreaker, descLooks,
+	} {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (m *loopTotals) Collect(ch chan<- prometheus.Metric) {
-	tenants := map[string][]*Tenant{}
-	for _, l := range m.loops {
-		l.mu.Lock()
-		for label, t := range maps.All(l.tenants) {
-			tenants[label] = append(tenants[label], t)
-		}
-		l.mu.Unlock()
-	}
-	for label, shards := range tenants {
-		collectTenant(ch, label, shards)
-	}
+func (m *tenantMetrics) Collect(ch chan<- prometheus.Metric) {
+	(*Metrics)(m).collectTenants(ch)
 	for id := range command.NumTop {
-		var h Durations
+		var sum [numDuration]uint64
+		used := id == command.Other
 		for _, l := range m.loops {
-			if shard := l.durations[id].Load(); shard != nil {
-				h.add(shard)
+			if h := l.durations[id].Load(); h != nil {
+				h.addTo(sum[:])
+				used = true
 			}
 		}
-		if h.count > 0 || id == command.Other {
-			h.collect(ch, descDuration, id.Info().Name)
+		if used {
+			last := (*Metrics)(m).exemplarsOf(id)
+			ch <- newDuration(descDuration, sum[:], &last, id.Info().Name)
 		}
 	}
 }
 
-func collectTenant(ch chan<- prometheus.Metric, label string, shards []*Tenant) {
-	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-	}
-	var sum Totals
-	errors := map[errorKey]uint64{}
-	var retries [numRetries]uint64
-	for _, t := range shards {
-		sum.add(t)
-		t.mu.Lock()
-		for k, n := range t.errors {
-			errors[k] += n
+// collectTenants sends what there is of each tenant that has series of its own, and of the
+// others together. Loops do not wait for it.
+func (m *Metrics) collectTenants(ch chan<- prometheus.Metric) {
+	m.scraping.Lock()
+	defer m.scraping.Unlock()
+	all, removed, folding := m.tenants()
+	m.choose(all)
+	var own, other, later sums
+	other.reset()
+	later.reset()
+	for _, a := range removed {
+		if a.place.folded {
+			own.reset()
+			own.count(a)
+			m.carry.addCounters(&own)
 		}
-		for r, n := range t.retries {
-			retries[r] += n
-		}
-		t.mu.Unlock()
 	}
-	for id, n := range sum.Commands {
+	for _, a := range all {
+		p := &a.place
+		if p.folded && !p.turns {
+			other.count(a)
+			continue
+		}
+		own.reset()
+		own.count(a)
+		if p.folded {
+			other.count(a)
+		} else {
+			own.subtract(p.past)
+			own.collect(ch, a.label)
+		}
+		if p.turns {
+			a.turn(&own, &later)
+		}
+	}
+	if folding {
+		other.addCounters(&m.carry)
+		other.collect(ch, otherTenants)
+		m.carry.addCounters(&later)
+	}
+}
+
+// tenants returns all tenants that are counted, and those that were and may be among the
+// others: their counters are not to be lost.
+func (m *Metrics) tenants() (all, removed []*account, folding bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all = make([]*account, 0, len(m.accounts))
+	for _, a := range m.accounts {
+		if !a.gone {
+			all = append(all, a)
+		}
+	}
+	m.folding = m.folding || m.max > 0 && len(all) > m.max
+	removed, m.removed = m.removed, nil
+	return all, removed, m.folding
+}
+
+// collect sends the series of a tenant.
+func (s *sums) collect(ch chan<- prometheus.Metric, label string) {
+	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, n uint64, labels ...string) {
+		send(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	for id, n := range s.counters[:atPhases] {
 		if n > 0 || command.ID(id) == command.Other {
 			counter(descCommands, n, command.ID(id).Info().Name, label)
 		}
 	}
-	for k, n := range errors {
+	for k, n := range s.errors {
 		counter(descErrors, n, k.command.Info().Name, label, k.code)
 	}
-	for r, n := range retries {
-		counter(descRetries, n, label, retryNames[r])
+	for i, name := range retryNames {
+		counter(descRetries, s.counters[atRetries+i], label, name)
 	}
-	for i := range sum.Phases {
-		sum.Phases[i].collect(ch, descPhases, label, phaseNames[i])
+	for p := range numPhases {
+		ch <- newDuration(descPhases, s.phase(p), nil, label, phaseNames[p])
 	}
-	ch <- prometheus.MustNewConstMetric(descClients, prometheus.GaugeValue, float64(sum.Clients), label)
-	counter(descBytes, sum.In, label, "in")
-	counter(descBytes, sum.Out, label, "out")
-	counter(descLimited, sum.Limited, label)
-}
-
-func (d *Durations) collect(ch chan<- prometheus.Metric, as *prometheus.Desc, labels ...string) {
-	cumulative := make(map[float64]uint64, len(bounds))
-	var below uint64
-	for i, bound := range seconds {
-		below += d.buckets[i]
-		cumulative[bound] = below
+	send(descClients, prometheus.GaugeValue, float64(s.clients), label)
+	counter(descBytes, s.counters[atIn], label, "in")
+	counter(descBytes, s.counters[atOut], label, "out")
+	counter(descLimited, s.counters[atLimited], label)
+	for i, t := range tallies {
+		v := float64(s.gauges[i])
+		if t.kind == prometheus.CounterValue {
+			v = float64(s.counters[atTallies+i])
+		}
+		labels := []string{label, t.value}
+		if t.value == "" {
+			labels = labels[:1]
+		}
+		if v != 0 || !t.seldom {
+			send(t.desc, t.kind, v, labels...)
+		}
 	}
-	ch <- prometheus.MustNewConstHistogram(as, d.count, float64(d.nanos)/1e9, cumulative, labels...)
 }

@@ -10,6 +10,11 @@ import (
 // configuration it has.
 type lifecycle struct {
 	draining   prometheus.Gauge
+	drainBegan prometheus.Gauge
+	drainLimit prometheus.Gauge
+	memory     prometheus.Gauge
+	cpus       prometheus.Gauge
+	links      *prometheus.GaugeVec
 	reloads    *prometheus.CounterVec
 	successful prometheus.Gauge
 	reloadedAt prometheus.Gauge
@@ -20,7 +25,14 @@ func newLifecycle() lifecycle {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	l := lifecycle{
-		draining: gauge("respgate_draining", "1 while clients are let finish before the process ends, else 0."),
+		draining:   gauge("respgate_draining", "1 while clients are let finish before the process ends, else 0."),
+		drainBegan: gauge("respgate_drain_started_timestamp_seconds", "Since when clients are let finish; 0 while they need not."),
+		drainLimit: gauge("respgate_drain_timeout_seconds", "For how long clients may finish before the process ends."),
+		memory:     gauge("respgate_memory_available_bytes", "Memory that the container, or the machine, has; 0 when it does not say."),
+		cpus:       gauge("respgate_cpus", "Processors that the process may use; with a quota perhaps not whole ones."),
+		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "redis_connections_limit", Help: "How many connections of a kind an instance may have: beyond it clients wait for one.",
+		}, []string{"kind"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "respgate_config_reloads_total", Help: "Times that the configuration was read again, by result.",
 		}, []string{"result"}),
@@ -35,17 +47,37 @@ func newLifecycle() lifecycle {
 }
 
 func (l *lifecycle) collectors() []prometheus.Collector {
-	return []prometheus.Collector{l.draining, l.reloads, l.successful, l.reloadedAt}
+	return []prometheus.Collector{l.draining, l.drainBegan, l.drainLimit, l.memory, l.cpus, l.links, l.reloads, l.successful, l.reloadedAt}
 }
 
-// Draining says that the process lets its clients finish.
-func (m *Metrics) Draining() { m.lifecycle.draining.Set(1) }
+// Draining says that the process lets its clients finish, since a time.
+func (m *Metrics) Draining(since time.Time) {
+	m.lifecycle.draining.Set(1)
+	m.lifecycle.drainBegan.Set(unixSeconds(since))
+}
+
+// SetDrainTimeout says for how long they may.
+func (m *Metrics) SetDrainTimeout(d time.Duration) { m.lifecycle.drainLimit.Set(d.Seconds()) }
+
+// SetResources says what the process has: memory in bytes, 0 when it is not known, and
+// processors.
+func (m *Metrics) SetResources(memory int64, cpus float64) {
+	m.lifecycle.memory.Set(float64(memory))
+	m.lifecycle.cpus.Set(cpus)
+}
+
+// SetLinkLimit says how many links of a kind, "pinned" or "subscriber", an instance may have.
+func (m *Metrics) SetLinkLimit(kind string, n int) {
+	m.lifecycle.links.WithLabelValues(kind).Set(float64(n))
+}
 
 // ConfigRead says that the configuration in effect was read at a time, when the process
 // started.
 func (m *Metrics) ConfigRead(at time.Time) {
-	m.lifecycle.reloadedAt.Set(float64(at.UnixMilli()) / 1000)
+	m.lifecycle.reloadedAt.Set(unixSeconds(at))
 }
+
+func unixSeconds(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }
 
 // ConfigReloaded counts a time that the configuration was read again: err says why it is
 // not in effect.

@@ -6,6 +6,7 @@
 package metrics
 
 import (
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,11 +21,6 @@ import (
 type Metrics struct {
 	loops []*Loop
 
-	links        *prometheus.GaugeVec
-	attempts     *prometheus.CounterVec
-	topology     *prometheus.CounterVec
-	delayed      *prometheus.CounterVec
-	breakers     *prometheus.GaugeVec
 	keyRequests  prometheus.Counter
 	keyFailures  *prometheus.CounterVec
 	throttled    *prometheus.CounterVec
@@ -41,13 +37,14 @@ type Metrics struct {
 	books        books
 	store        watchedStore
 
-	mu   sync.Mutex
-	open map[openLinks]int
-	gone map[string]bool // tenants whose series were dropped, and must not come back
-}
+	mu       sync.Mutex
+	accounts map[string]*account // by label, those that are gone too: what comes late must not bring their series back
+	removed  []*account          // that were among the others, perhaps
+	folding  bool                // there have been others
 
-// openLinks says which links are counted together.
-type openLinks struct{ label, kind string }
+	scraping sync.Mutex // one scrape at a time; taken before mu
+	bound
+}
 
 // New registers the metrics of a process with so many event loops on reg.
 func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics, error) {
@@ -55,22 +52,16 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	duration := func(name, help string, labels ...string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: seconds[:]}, labels)
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: name, Help: help, Buckets: seconds[:],
+			NativeHistogramBucketFactor: 1.1, NativeHistogramZeroThreshold: zeroThreshold, NativeHistogramMaxBucketNumber: numNative,
+		}, labels)
 	}
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		open: map[openLinks]int{}, gone: map[string]bool{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(),
-		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "redis_connections_active", Help: "Open connections to backends.",
-		}, []string{"tenant", "kind"}),
-		attempts: counter("redis_connection_attempts_total", "Tries to connect to a backend, by how they ended; those that an open breaker refuses are breaker_open.", "tenant", "result"),
-		delayed:  counter("redis_connection_attempts_delayed_total", "Tries to connect to a backend that waited for their turn among others.", "tenant"),
-		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "redis_breaker_state", Help: "Whether a backend is dialled: 0 closed (yes), 1 half-open (a probe is under way), 2 open (no).",
-		}, []string{"tenant"}),
-		topology:     counter("redis_topology_refreshes_total", "Looks at who is who in a group of servers, by how they ended.", "tenant", "result"),
+		accounts: map[string]*account{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(),
 		keyRequests:  prometheus.NewCounter(prometheus.CounterOpts{Name: "api_key_requests_total", Help: "Clients' attempts to authenticate with an API key."}),
 		keyFailures:  counter("api_key_auth_failures_total", "Attempts to authenticate that failed.", "reason"),
 		throttled:    counter("api_key_guesses_throttled_total", "Failed attempts to authenticate that are answered late, for too many with one key or from one address.", "by"),
@@ -88,16 +79,16 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		},
 	}
 	for range loops {
-		m.loops = append(m.loops, &Loop{tenants: map[string]*Tenant{}, dropped: m.overload.dropped})
+		m.loops = append(m.loops, &Loop{all: m, index: len(m.loops)})
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "respgate_build_info", Help: "Always 1; the labels say what is running.",
-		ConstLabels: prometheus.Labels{"version": version, "commit": commit},
+		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "goversion": runtime.Version()},
 	})
 	build.Set(1)
 	all := []prometheus.Collector{
-		m.links, m.attempts, m.delayed, m.breakers, m.topology, m.keyRequests, m.keyFailures, m.throttled, m.httpRequests, m.httpErrors, m.httpDuration,
-		m.queries, m.queryErrors, m.queryTime, build, (*loopTotals)(m), &m.store,
+		m.keyRequests, m.keyFailures, m.throttled, m.httpRequests, m.httpErrors, m.httpDuration,
+		m.queries, m.queryErrors, m.queryTime, build, (*tenantMetrics)(m), &m.store,
 	}
 	all = append(all, m.lifecycle.collectors()...)
 	all = append(all, m.books.collectors()...)
@@ -138,95 +129,6 @@ func (m *Metrics) Expect(reasons, queries, paths []string) {
 	}
 }
 
-// AddTenant has a tenant's series exist, at 0, before there is anything to count.
-func (m *Metrics) AddTenant(label string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.gone, label)
-	for _, kind := range []string{"shared", "pinned", "subscriber"} {
-		m.links.WithLabelValues(label, kind).Set(float64(m.open[openLinks{label, kind}]))
-	}
-	for _, result := range []string{"ok", "refused", "timeout", "auth", "error", "breaker_open"} {
-		m.attempts.WithLabelValues(label, result)
-	}
-	m.delayed.WithLabelValues(label)
-	m.breakers.WithLabelValues(label)
-	m.loops[0].Tenant(label)
-}
-
-// RemoveTenant drops all series of a tenant that is gone.
-func (m *Metrics) RemoveTenant(label string) {
-	for _, l := range m.loops {
-		l.mu.Lock()
-		delete(l.tenants, label)
-		l.mu.Unlock()
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.gone[label] = true
-	m.links.DeletePartialMatch(prometheus.Labels{"tenant": label})
-	m.attempts.DeletePartialMatch(prometheus.Labels{"tenant": label})
-	m.topology.DeletePartialMatch(prometheus.Labels{"tenant": label})
-	m.delayed.DeleteLabelValues(label)
-	m.breakers.DeleteLabelValues(label)
-}
-
-// LinkOpened counts an open connection to a tenant's backend.
-func (m *Metrics) LinkOpened(label, kind string) { m.countLink(label, kind, 1) }
-
-// LinkClosed is the opposite of LinkOpened.
-func (m *Metrics) LinkClosed(label, kind string) { m.countLink(label, kind, -1) }
-
-// countLink counts apart from the gauge: what closes after its tenant has gone must not
-// bring the series back, below zero.
-func (m *Metrics) countLink(label, kind string, n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	key := openLinks{label, kind}
-	if m.open[key] += n; m.open[key] == 0 {
-		defer delete(m.open, key)
-	}
-	if !m.gone[label] {
-		m.links.WithLabelValues(label, kind).Set(float64(m.open[key]))
-	}
-}
-
-// DialResult counts a try to connect to a tenant's backend.
-func (m *Metrics) DialResult(label, result string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.gone[label] {
-		m.attempts.WithLabelValues(label, result).Inc()
-	}
-}
-
-// TopologyResult counts a look at who is who in a tenant's group of servers.
-func (m *Metrics) TopologyResult(label, result string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.gone[label] {
-		m.topology.WithLabelValues(label, result).Inc()
-	}
-}
-
-// DialDelayed counts a try to connect that waited for its turn.
-func (m *Metrics) DialDelayed(label string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.gone[label] {
-		m.delayed.WithLabelValues(label).Inc()
-	}
-}
-
-// BreakerState says how the breaker of a tenant's backend is: 0 closed, 1 half-open, 2 open.
-func (m *Metrics) BreakerState(label string, state int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.gone[label] {
-		m.breakers.WithLabelValues(label).Set(float64(state))
-	}
-}
-
 // KeyRequest counts an attempt to authenticate.
 func (m *Metrics) KeyRequest() { m.keyRequests.Inc() }
 
@@ -245,14 +147,20 @@ func (m *Metrics) Query(name string, took time.Duration, err error) {
 	m.queryTime.WithLabelValues(name).Observe(took.Seconds())
 }
 
-// HTTP counts an HTTP request; path is the route's pattern.
-func (m *Metrics) HTTP(method, path string, status int, took time.Duration) {
+// HTTP counts an HTTP request; path is the route's pattern, and traceID its trace's id, "" when
+// it has none.
+func (m *Metrics) HTTP(method, path string, status int, took time.Duration, traceID string) {
 	code := strconv.Itoa(status)
 	m.httpRequests.WithLabelValues(method, path, code).Inc()
 	if status >= 400 {
 		m.httpErrors.WithLabelValues(method, path, code).Inc()
 	}
-	m.httpDuration.WithLabelValues(method, path).Observe(took.Seconds())
+	observer := m.httpDuration.WithLabelValues(method, path)
+	if with, ok := observer.(prometheus.ExemplarObserver); ok && traceID != "" {
+		with.ObserveWithExemplar(took.Seconds(), prometheus.Labels{traceLabel: traceID})
+		return
+	}
+	observer.Observe(took.Seconds())
 }
 
 // SetTotals sets what the store holds.

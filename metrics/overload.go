@@ -71,7 +71,7 @@ func (o overload) all() []prometheus.Collector {
 }
 
 // Dropped counts a client that was dropped, for one of the Dropped reasons.
-func (l *Loop) Dropped(reason string) { l.dropped.WithLabelValues(reason).Inc() }
+func (l *Loop) Dropped(reason string) { l.all.overload.dropped.WithLabelValues(reason).Inc() }
 
 // Refused counts a connection that was refused, for one of the Refused reasons.
 func (m *Metrics) Refused(reason string) { m.overload.refused.WithLabelValues(reason).Inc() }

@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/internal/bare"
 )
@@ -25,52 +23,19 @@ const (
 
 var phaseNames = [numPhases]string{"limit", "pool", "backend", "write"}
 
-// bounds are the histograms' upper bounds in nanoseconds: from what a healthy
-// Redis takes to what its clients give up at.
-var bounds = [...]int64{
-	100e3, 250e3, 500e3, 1e6, 2.5e6, 5e6, 10e6, 25e6, 50e6, 100e6, 250e6, 500e6, 1e9, 2.5e9, 5e9, 10e9,
-}
-
-// histogram is written by one goroutine and read by scrapes: its atomics are
-// never contended.
-type histogram struct {
-	buckets [len(bounds) + 1]atomic.Uint64
-	nanos   atomic.Int64
-}
-
-func (h *histogram) observe(d time.Duration, n int) {
-	if bare.On {
-		return
-	}
-	i := 0
-	for i < len(bounds) && int64(d) > bounds[i] {
-		i++
-	}
-	h.buckets[i].Add(uint64(n)) //nolint:gosec // n counts
-	if d != 0 {
-		h.nanos.Add(int64(d) * int64(n))
-	}
-}
-
-// pageSize is how many commands' counters are allocated together.
-const pageSize = 16
-
-type page [pageSize]atomic.Uint64
-
 // Loop is what one event loop counts. Its methods are called on that loop's
 // goroutine; scrapes read beside it.
 type Loop struct {
+	all       *Metrics
+	index     int
 	durations [command.NumTop]atomic.Pointer[histogram]
-	dropped   *prometheus.CounterVec // all loops' together: it is rare
-
-	mu      sync.Mutex
-	tenants map[string]*Tenant
+	exemplars [command.NumTop]atomic.Pointer[exemplars]
 }
 
 // Tenant is what one loop counts for one tenant. Its methods are called on that
-// loop's goroutine. It takes about 900 bytes and 128 for each sixteen neighbours
-// in the alphabet of which a command was used: 10,000 tenants of ten different
-// commands each take some 20 MB on every loop that serves them all.
+// loop's goroutine. It takes about 1 KiB, 128 bytes for each sixteen neighbours
+// in the alphabet of which a command was used, and for each sixteenth of a decade in which
+// a phase's durations are: docs/METRICS.md says what 10,000 tenants take.
 type Tenant struct {
 	commands [(command.NumTop + pageSize - 1) / pageSize]atomic.Pointer[page]
 	phases   [numPhases]histogram
@@ -106,16 +71,17 @@ type errorKey struct {
 
 // Tenant returns the loop's counters for the tenant called label ("org/instance").
 func (l *Loop) Tenant(label string) *Tenant {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t := l.tenants[label]
-	if t == nil {
-		t = &Tenant{errors: map[errorKey]uint64{}}
-		for _, code := range []string{"RATELIMIT", "NOPERM", "backend_unavailable", "backend_lost"} {
-			t.errors[errorKey{command.Other, code}] = 0 // what alerts look for
-		}
-		l.tenants[label] = t
+	l.all.mu.Lock()
+	defer l.all.mu.Unlock()
+	slot := &l.all.account(label).shards[l.index]
+	if t := slot.Load(); t != nil {
+		return t
 	}
+	t := &Tenant{errors: map[errorKey]uint64{}}
+	for _, code := range []string{"RATELIMIT", "NOPERM", "backend_unavailable", "backend_lost"} {
+		t.errors[errorKey{command.Other, code}] = 0 // what alerts look for
+	}
+	slot.Store(t)
 	return t
 }
 
@@ -139,13 +105,7 @@ func (t *Tenant) Commands(id command.ID, n int) {
 		return
 	}
 	id = top(id)
-	slot := &t.commands[id/pageSize]
-	p := slot.Load()
-	if p == nil {
-		p = new(page)
-		slot.Store(p)
-	}
-	p[id%pageSize].Add(uint64(n)) //nolint:gosec // n counts
+	pageAt(&t.commands[id/pageSize])[id%pageSize].Add(uint64(n)) //nolint:gosec // n counts
 }
 
 // Error counts a command that was answered with an error, by its first word or,
@@ -161,11 +121,15 @@ func (t *Tenant) Error(id command.ID, code string) {
 
 // ErrorReply is Error for the first word of a reply, which is valid during the call only.
 func (t *Tenant) ErrorReply(id command.ID, code []byte) {
-	known, ok := knownCodes[string(code)] // does not allocate
-	if !ok {
-		known = "other"
+	t.count(id, Code(code))
+}
+
+// Code is the label code of an error whose first word is given.
+func Code(word []byte) string {
+	if known, ok := knownCodes[string(word)]; ok { // does not allocate
+		return known
 	}
-	t.count(id, known)
+	return "other"
 }
 
 func (t *Tenant) count(id command.ID, code string) {

@@ -18,45 +18,28 @@ type Totals struct {
 type Links struct{ Shared, Pinned, Subscriber int }
 
 // Totals sets t to what has been counted of the tenant called label ("org/instance"), of
-// which there need not be any. It takes each loop's lock for a look-up, and what is counted
-// meanwhile may be in it in part.
+// which there need not be any. What is counted meanwhile may be in it in part.
 func (m *Metrics) Totals(label string, t *Totals) {
 	*t = Totals{}
-	for _, l := range m.loops {
-		l.mu.Lock()
-		shard := l.tenants[label]
-		l.mu.Unlock()
-		if shard != nil {
-			t.add(shard)
-		}
-	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	open := func(kind string) int { return m.open[openLinks{label, kind}] }
-	t.Links = Links{Shared: open("shared"), Pinned: open("pinned"), Subscriber: open("subscriber")}
-}
-
-// add adds what one loop has counted.
-func (t *Totals) add(shard *Tenant) {
-	for i := range shard.commands {
-		if p := shard.commands[i].Load(); p != nil {
-			for j := range min(pageSize, int(command.NumTop)-i*pageSize) {
-				t.Commands[i*pageSize+j] += p[j].Load()
-			}
-		}
+	a := m.accounts[label]
+	m.mu.Unlock()
+	if a == nil {
+		return
 	}
-	for i := range t.Phases {
-		t.Phases[i].add(&shard.phases[i])
-	}
-	t.Clients += shard.clients.Load()
-	t.In += shard.in.Load()
-	t.Out += shard.out.Load()
-	t.Limited += shard.limited.Load()
-	shard.mu.Lock()
-	defer shard.mu.Unlock()
-	for _, n := range shard.errors {
+	var s sums
+	s.reset()
+	s.count(a)
+	copy(t.Commands[:], s.counters[:atPhases])
+	for _, n := range s.errors {
 		t.Errors += n
 	}
+	t.Limited, t.In, t.Out = s.counters[atLimited], s.counters[atIn], s.counters[atOut]
+	for p := range numPhases {
+		t.Phases[p] = durationsOf(s.phase(p))
+	}
+	t.Clients = s.clients
+	t.Links = Links{Shared: int(s.gauges[tallyShared]), Pinned: int(s.gauges[tallyPinned]), Subscriber: int(s.gauges[tallySubscriber])}
 }
 
 // Durations is a sum of histograms.
@@ -66,13 +49,14 @@ type Durations struct {
 	nanos   int64
 }
 
-func (d *Durations) add(h *histogram) {
-	for i := range h.buckets {
-		n := h.buckets[i].Load()
-		d.buckets[i] += n
+// durationsOf makes one of numDuration counters.
+func durationsOf(sum []uint64) (d Durations) {
+	for i, n := range sum[:numCells] {
+		d.buckets[cells[i].classic] += n
 		d.count += n
 	}
-	d.nanos += h.nanos.Load()
+	d.nanos = int64(sum[numCells]) //nolint:gosec // it was one
+	return d
 }
 
 // Since returns what has come after before was taken of the same tenant.

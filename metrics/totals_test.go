@@ -8,6 +8,12 @@ import (
 	"github.com/respgate/respgate/command"
 )
 
+func durationsIn(h *histogram) Durations {
+	var sum [numDuration]uint64
+	h.addTo(sum[:])
+	return durationsOf(sum[:])
+}
+
 // TestQuantile: what Prometheus's histogram_quantile says of the same buckets.
 func TestQuantile(t *testing.T) {
 	const ms = time.Millisecond
@@ -33,8 +39,7 @@ func TestQuantile(t *testing.T) {
 			for d, n := range tt.observed {
 				h.observe(d, n)
 			}
-			var d Durations
-			d.add(&h)
+			d := durationsIn(&h)
 			got, ok := d.Quantile(tt.q)
 			if !ok || math.Abs(got-tt.want) > 1e-9 {
 				t.Errorf("got %v, %t, want %v", got, ok, tt.want)
@@ -84,9 +89,7 @@ func TestDurationsSince(t *testing.T) {
 		var h histogram
 		h.observe(time.Millisecond, fast)
 		h.observe(time.Second, slow)
-		var d Durations
-		d.add(&h)
-		return d
+		return durationsIn(&h)
 	}
 	for _, tt := range []struct {
 		name              string

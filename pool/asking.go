@@ -13,7 +13,7 @@ func (l *Link) SendAsking(owner Owner, raw []byte, id command.ID, now int64) (po
 		return 0, err
 	}
 	l.q.push(request{owner: asking{owner}, at: now, size: uint32(len(askingCommand)), n: 1, cmd: command.Other}) //nolint:gosec // a constant
-	l.q.push(request{owner: owner, at: now, size: uint32(len(raw)), n: 1, cmd: id})                              //nolint:gosec // a command is at most 1 GiB
+	l.q.push(request{owner: owner, at: now, size: uint32(len(raw)), n: 1, cmd: id, taped: l.record(raw)})        //nolint:gosec // a command is at most 1 GiB
 	return l.q.tail - 1, nil
 }
 

@@ -61,11 +61,12 @@ func (l *Link) Disown(gone func(Owner) bool) {
 		raw := rest[:int(q.size)*int(q.n)]
 		rest = rest[len(raw):]
 		if !gone(q.owner) {
-			q.cut = true // its position changes, so it could not be named for Cut
+			q.cut, q.taped = true, false // its position changes, so it could not be named for Cut
 			kept.push(q)
 			backlog = append(backlog, raw...)
 		}
 	}
 	l.q = kept
+	l.forgetTape()
 	l.setBacklog(backlog)
 }

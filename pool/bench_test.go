@@ -4,18 +4,24 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/tenant"
 )
 
 // sink is an owner, a meter and a connection that keep nothing. It has a size, so that two
 // are never at the same address.
 type sink struct{ _ int }
 
-func (*sink) Replies([]byte, int, bool)         {}
-func (*sink) Failed(command.ID, *Error)         {}
-func (*sink) Answered(command.ID, int64, int)   {}
-func (*sink) Waited(int64, int)                 {}
+func (*sink) Replies([]byte, int, bool)       {}
+func (*sink) Failed(command.ID, *Error)       {}
+func (*sink) Answered(command.ID, int64, int) {}
+func (*sink) Waited(int64, int)               {}
+func (*sink) Watch() *tenant.Watch {
+	return &tenant.Watch{Every: 32, Slow: 10 * time.Millisecond, Failed: true, Big: 16 << 10}
+}
+func (*sink) Saw(*Sight)                        {}
 func (*sink) Refused(Owner, command.ID, []byte) {}
 func (*sink) Write([]byte)                      {}
 func (*sink) Unsent() int                       { return 0 }
@@ -29,7 +35,7 @@ func BenchmarkLink(b *testing.B) {
 	for _, c := range []struct{ clients, each int }{{1, 1}, {8, 1}, {8, 16}} {
 		b.Run(fmt.Sprintf("%d clients, %d each", c.clients, c.each), func(b *testing.B) {
 			l, _, _ := newLink()
-			l.meter = &sink{}
+			l.count(&sink{})
 			l.Up(&sink{}, Hello{})
 			owners := make([]sink, c.clients)
 			raw, parts := []byte(strings.Repeat(get, c.each)), make([]Part, c.each)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/loop"
+	"github.com/respgate/respgate/tenant"
 )
 
 // told is an owner that passes on what it is told.
@@ -29,7 +30,8 @@ func TestSentWhileClosing(t *testing.T) {
 	t.Cleanup(func() { l.Stop(); <-done })
 	first, _ := sockets(t)
 	second, backend := sockets(t)
-	link := &Link{meter: &tally{}, nanos: l.Nanos, onIdle: func(*Link) {}, memory: l}
+	link := &Link{nanos: l.Nanos, onIdle: func(*Link) {}, memory: l}
+	link.count(&tally{watch: tenant.Watch{Slow: -1}})
 	adopt := func(nc net.Conn) {
 		var conn *loop.Conn
 		if err := l.Adopt(nc, true, func(c *loop.Conn) loop.Handler { conn = c; return link }); err != nil {

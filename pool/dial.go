@@ -121,6 +121,10 @@ func (unobserved) DialResult(string, string) {}
 func (unobserved) DialDelayed(string)        {}
 func (unobserved) BreakerState(string, int)  {}
 
+// LinkWaits and LinksExhausted implement WaitObserver.
+func (unobserved) LinkWaits(string, string, int) {}
+func (unobserved) LinksExhausted(string, string) {}
+
 func result(err error) string {
 	var reply ReplyError
 	switch {

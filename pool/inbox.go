@@ -124,6 +124,7 @@ func (l *Link) dataPinned(b []byte) int {
 func (l *Link) replied(piece []byte, done bool) {
 	q := *l.q.at(l.q.head)
 	if !done {
+		l.pieces += len(piece)
 		q.owner.Replies(piece, 0, true)
 		return
 	}
@@ -139,13 +140,14 @@ func (l *Link) replied(piece []byte, done bool) {
 // account tells the metrics of a reply. A command that waits is not slow, and what
 // the proxy asks itself is no tenant's.
 func (l *Link) account(q request, piece []byte) {
-	if _, own := q.owner.(*question); own {
+	l.look(&q, piece, l.moved)
+	if ownCommand(q.owner) {
 		return
 	}
-	if k := l.framer.Kind(); k == '-' || k == '!' {
+	if l.isError() {
 		l.refused(q.owner, q.cmd, piece)
 	}
-	if info := q.cmd.Info(); info.Flags&command.FlagBlocking == 0 && info.Name != "wait" && info.Name != "waitaof" {
+	if !q.cmd.Waits() {
 		l.meter.Answered(q.cmd, l.moved-q.at, 1)
 	}
 }

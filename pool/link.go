@@ -7,6 +7,7 @@ import (
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/resp"
+	"github.com/respgate/respgate/tenant"
 )
 
 // Owner is a client whose commands ride on links. Its methods are called on
@@ -31,6 +32,10 @@ type Meter interface {
 	// Refused counts an error reply to a command of owner's by its first word; code is
 	// valid during the call.
 	Refused(owner Owner, id command.ID, code []byte)
+	// Watch returns which commands Saw is to be told of: it is asked once for each link.
+	Watch() *tenant.Watch
+	// Saw is told of a command that is looked at closely. sight is valid during the call.
+	Saw(sight *Sight)
 }
 
 // Conn is what a link sends through; *loop.Conn is one.
@@ -85,6 +90,7 @@ type Link struct {
 	hello   Hello
 	retry   *loop.Timer // of a broken link that waits to dial again
 	pin     *pinned     // nil: the link is shared
+	watched
 }
 
 // Acquire counts a client of the link, Release undoes it: a link without
@@ -130,7 +136,7 @@ func (l *Link) Send(owner Owner, raw []byte, id command.ID, now int64) (pos uint
 	if err := l.write(raw, now); err != nil {
 		return 0, err
 	}
-	l.q.push(request{owner: owner, at: now, size: uint32(len(raw)), n: 1, cmd: id}) //nolint:gosec // a command is at most 1 GiB
+	l.q.push(request{owner: owner, at: now, size: uint32(len(raw)), n: 1, cmd: id, taped: l.record(raw)}) //nolint:gosec // a command is at most 1 GiB
 	return l.q.tail - 1, nil
 }
 
@@ -140,8 +146,9 @@ func (l *Link) SendAll(owner Owner, raw []byte, parts []Part, now int64) (pos ui
 	if err := l.write(raw, now); err != nil {
 		return 0, err
 	}
+	taped := l.recordAll(raw, parts)
 	for _, p := range parts {
-		l.q.add(request{owner: owner, at: now, size: uint32(p.Size), n: 1, cmd: p.ID}) //nolint:gosec // a command is at most 1 GiB
+		l.q.add(request{owner: owner, at: now, size: uint32(p.Size), n: 1, cmd: p.ID, taped: taped}) //nolint:gosec // a command is at most 1 GiB
 	}
 	return l.q.tail - 1, nil
 }
@@ -226,11 +233,12 @@ func (l *Link) dial() {
 // Up gives the link a connection that owes nothing.
 func (l *Link) Up(conn Conn, hello Hello) {
 	l.conn, l.hello, l.state, l.cause = conn, hello, up, nil
-	l.framer = resp.ReplyFramer{}
+	l.framer, l.pieces, l.answeredAt = resp.ReplyFramer{}, 0, 0
 	l.moved = l.nanos()
 	for pos := l.q.head; pos != l.q.tail; pos++ {
 		q := l.q.at(pos)
 		l.meter.Waited(l.moved-q.at, int(q.n))
+		q.wait(l.moved - q.at)
 		q.at = l.moved
 	}
 	if len(l.backlog) > 0 {
@@ -269,6 +277,7 @@ func (l *Link) take() []request {
 	taken := l.q.all()
 	l.q = ring{}
 	l.partial = false
+	l.forgetTape()
 	return taken
 }
 
@@ -306,6 +315,7 @@ func (l *Link) Data(b []byte) int {
 		if !done {
 			run.deliver(b[run.start:off], true)
 			l.partial = true
+			l.pieces += n
 			break
 		}
 		l.partial = false
@@ -340,12 +350,16 @@ type run struct {
 
 func (r *run) answered(q *request, reply []byte) {
 	r.done++
+	r.link.look(q, reply, r.now)
+	if q.cmd == command.Other && ownCommand(q.owner) {
+		return
+	}
 	if r.n > 0 && (r.cmd != q.cmd || r.at != q.at) {
 		r.count()
 	}
 	r.cmd, r.at = q.cmd, q.at
 	r.n++
-	if k := r.link.framer.Kind(); k == '-' || k == '!' {
+	if r.link.isError() {
 		r.link.refused(q.owner, q.cmd, reply)
 	}
 }

@@ -44,10 +44,16 @@ func (c *client) Failed(_ command.ID, err *Error) { c.got = append(c.got, err.Er
 type tally struct {
 	answered, waited int
 	refused          []string
+	watch            tenant.Watch
+	seen             []string
 }
 
 func (m *tally) Answered(_ command.ID, _ int64, n int) { m.answered += n }
 func (m *tally) Waited(_ int64, n int)                 { m.waited += n }
+func (m *tally) Watch() *tenant.Watch                  { return &m.watch }
+func (m *tally) Saw(s *Sight) {
+	m.seen = append(m.seen, fmt.Sprintf("%s %q of %d: %q of %d, waited %v, own %v", words(s.Why), s.Command, s.Size, s.Reply, s.ReplySize, s.Waited, s.Own()))
+}
 func (m *tally) Refused(_ Owner, _ command.ID, code []byte) {
 	m.refused = append(m.refused, string(code))
 }
@@ -55,7 +61,9 @@ func (m *tally) Refused(_ Owner, _ command.ID, code []byte) {
 // newLink returns a link, how often it dials, and what it counts.
 func newLink() (l *Link, dials *int, m *tally) {
 	dials, m = new(int), new(tally)
-	l = &Link{meter: m, nanos: func() int64 { return 0 }, redial: func(*Link) { *dials++ }, onIdle: func(*Link) {}, memory: &purse{room: math.MaxInt64}}
+	l = &Link{nanos: func() int64 { return 0 }, redial: func(*Link) { *dials++ }, onIdle: func(*Link) {}, memory: &purse{room: math.MaxInt64}}
+	m.watch.Slow = -1
+	l.count(m)
 	return l, dials, m
 }
 

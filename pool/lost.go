@@ -41,13 +41,14 @@ func (l *Link) Closed(err error) {
 			failed = append(failed, failure{q.owner, q.cmd, &Error{Reason: "connection closed", Held: true}})
 			continue
 		}
-		q.cut = true // its position changes, so it could not be named for Cut
+		q.cut, q.taped = true, false // its position changes, so it could not be named for Cut
 		kept.push(q)
 		backlog = append(backlog, raw...)
 	}
 	l.q = kept
 	l.setBacklog(backlog)
 	l.partial = false
+	l.forgetTape()
 	if l.gone {
 		l.Down(l.cause)
 	} else if l.q.len() > 0 || l.clients > 0 {

@@ -88,8 +88,10 @@ func (p *Pool) Borrow(key Key, kind Kind, then func(*Link, *Error)) (cancel func
 		p.dialPinned(b)
 	} else {
 		p.waiting[b.slot] = append(p.waiting[b.slot], b)
+		p.slots.obs.LinkWaits(key.Label, kind.String(), 1)
 		b.timer = p.loop.After(p.cfg.PinnedWait, func() {
 			if p.leave(b) {
+				p.slots.obs.LinksExhausted(key.Label, kind.String())
 				b.end(nil, ErrBusy)
 			}
 		})
@@ -114,6 +116,7 @@ func (p *Pool) leave(b *borrow) bool {
 	for i, w := range list {
 		if w == b {
 			p.waiting[b.slot] = append(list[:i:i], list[i+1:]...)
+			p.slots.obs.LinkWaits(b.key.Label, b.slot.kind.String(), -1)
 			break
 		}
 	}
@@ -144,7 +147,8 @@ func (p *Pool) dialPinned(b *borrow) {
 		nc, hello, err := p.dialer.Dial(ctx, b.key.Label, b.key.Backend, b.key.DB, b.key.Proto, p.cfg.Dial.Attempts)
 		posted := p.loop.Post(func() {
 			delete(p.dialled, b)
-			l := &Link{key: b.key, meter: p.meter(b.key.Label), nanos: p.loop.Nanos, onIdle: func(*Link) {}, memory: p.loop, gone: true}
+			l := p.newLink(b.key)
+			l.gone = true
 			l.pin = &pinned{pool: p, slot: b.slot, db: b.key.DB}
 			if err == nil && b.key.Group.left(b.key.Backend) { // meanwhile: Leave did not know of this link
 				_ = nc.Close()
@@ -175,7 +179,8 @@ func (p *Pool) dialPinned(b *borrow) {
 // hand gives a clean link to b, in b's database. That is waited for: were it
 // refused, what follows would run in another.
 func (p *Pool) hand(l *Link, b *borrow) {
-	l.meter, l.key.Group = p.meter(b.key.Label), b.key.Group
+	l.key.Group = b.key.Group
+	l.count(p.meter(b.key.Label))
 	if l.pin.db == b.key.DB {
 		b.end(l, nil)
 		return

@@ -94,8 +94,15 @@ func (p *Pool) Shared(key Key) *Link {
 	if !p.room(key) {
 		return nil
 	}
-	l := &Link{key: key, meter: p.meter(key.Label), nanos: p.loop.Nanos, redial: p.redial, onIdle: func(*Link) {}, memory: p.loop}
+	l := p.newLink(key)
+	l.redial = p.redial
 	p.links[key] = l
+	return l
+}
+
+func (p *Pool) newLink(key Key) *Link {
+	l := &Link{key: key, nanos: p.loop.Nanos, onIdle: func(*Link) {}, memory: p.loop}
+	l.count(p.meter(key.Label))
 	return l
 }
 
@@ -252,6 +259,7 @@ func (p *Pool) watch() {
 	}
 	for key, l := range p.links {
 		stalls(l)
+		l.rest(now)
 		if key.Group != nil && p.silent(l) {
 			key.Group.Refresh() // it may have been replaced
 		}
@@ -266,6 +274,7 @@ func (p *Pool) watch() {
 	}
 	for l := range p.pinned {
 		stalls(l)
+		l.rest(now)
 	}
 	for backend, links := range silent {
 		p.suspect(backend, links, p.cfg.StallTimeout+p.cfg.Dial.Timeout, false)

@@ -1,15 +1,26 @@
 package pool
 
-import "github.com/respgate/respgate/command"
+import (
+	"math"
+
+	"github.com/respgate/respgate/command"
+)
 
 // request is a command that its owner waits for, or several in a row that are alike.
 type request struct {
-	owner Owner
-	at    int64  // when it was sent, nanoseconds of the loop's clock
-	size  uint32 // the bytes of one
-	n     uint32 // how many there are still to be answered, at least 1
-	cmd   command.ID
-	cut   bool // the owner wants the replies after this one apart
+	owner  Owner
+	at     int64  // when it was sent, nanoseconds of the loop's clock
+	size   uint32 // the bytes of one
+	n      uint32 // how many there are still to be answered, at least 1
+	waited uint32 // for a connection, microseconds
+	cmd    command.ID
+	cut    bool // the owner wants the replies after this one apart
+	taped  bool // the tape has how it begins
+}
+
+// wait notes that the request has waited so many nanoseconds for a connection.
+func (q *request) wait(nanos int64) {
+	q.waited = uint32(min(int64(q.waited)+nanos/1000, math.MaxUint32)) //nolint:gosec // bounded
 }
 
 // ring is a first-in first-out queue of requests. A position is a request's
@@ -34,7 +45,7 @@ func (r *ring) push(q request) {
 // add is push, but what is like the newest request becomes a part of it.
 func (r *ring) add(q request) {
 	if r.head != r.tail {
-		if last := r.at(r.tail - 1); last.size == q.size && last.cmd == q.cmd && last.at == q.at && last.owner == q.owner && !last.cut {
+		if last := r.at(r.tail - 1); last.size == q.size && last.cmd == q.cmd && last.at == q.at && last.taped == q.taped && last.owner == q.owner && !last.cut {
 			last.n += q.n
 			return
 		}

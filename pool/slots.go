@@ -23,6 +23,7 @@ func (k Kind) String() string { return [...]string{"pinned", "subscriber"}[k] }
 // loops: those in use and those kept for later. It is safe for concurrent use.
 type Slots struct {
 	max [kinds]int
+	obs WaitObserver
 
 	waiting atomic.Int64 // places in all queues: links come back without a lock while there are none
 
@@ -47,8 +48,19 @@ type place struct {
 
 // NewSlots returns the bounds for pinned links and for subscribers.
 func NewSlots(pinned, subscribers int) *Slots {
-	return &Slots{max: [kinds]int{pinned, subscribers}, used: map[slot]int{}, queue: map[slot][]*place{}}
+	return &Slots{max: [kinds]int{pinned, subscribers}, obs: unobserved{}, used: map[slot]int{}, queue: map[slot][]*place{}}
 }
+
+// WaitObserver counts those who wait for a link of their own.
+type WaitObserver interface {
+	// LinkWaits is told of one that begins to wait (1) and of one that waits no more (-1).
+	LinkWaits(label, kind string, n int)
+	// LinksExhausted is told of one that has waited for as long as is allowed, for nothing.
+	LinksExhausted(label, kind string)
+}
+
+// Observe has waits counted. It is called before there are any.
+func (s *Slots) Observe(obs WaitObserver) { s.obs = obs }
 
 func (s *Slots) join(p *Pool) {
 	s.mu.Lock()

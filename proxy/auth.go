@@ -170,6 +170,7 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
 		s.meter.tenant.Clients(1)
 	}
 	s.handle, s.principal, s.known = h, p, true
+	s.meter.follow(s.core, &p.Route)
 	s.countFor(p)
 	s.buckets = bucketsOf(s.core.Limiters, p)
 	s.framer.SetLimits(s.core.limitsAfter())

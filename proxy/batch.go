@@ -296,6 +296,7 @@ func (s *Session) rateLimited(id command.ID, whose string, short shortage) {
 	s.usage.Errors++
 	s.meter.tenant.RateLimited(1)
 	s.meter.tenant.Error(id, rateLimited.Code())
+	s.showRefusal(id, rateLimited.Code())
 	s.say(appendRateLimited(s.core.scratch[:0], short.of.Rate(), whose, short.retry))
 }
 
@@ -318,9 +319,12 @@ func (s *Session) meterRefusal(id command.ID, why outcome, reply []byte) {
 	switch {
 	case s.meter == nil:
 	case why == badRequest:
-		s.meter.tenant.ErrorReply(id, resp.ErrorCode(reply))
+		code := resp.ErrorCode(reply)
+		s.meter.tenant.ErrorReply(id, code)
+		s.showRefusal(id, metrics.Code(code))
 	default:
 		s.meter.tenant.Error(id, why.Code())
+		s.showRefusal(id, why.Code())
 	}
 }
 

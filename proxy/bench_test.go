@@ -2,8 +2,12 @@ package proxy
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/respgate/respgate/tenant"
 )
 
 // BenchmarkSession takes commands through a session and a link and their replies back,
@@ -15,6 +19,7 @@ func BenchmarkSession(b *testing.B) {
 	for _, depth := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("pipeline %d", depth), func(b *testing.B) {
 			d := newDesk(b, st)
+			d.core.Observers = []Observer{busy{}}
 			d.send("AUTH " + key + "\r\n" + get)
 			d.reply()
 			commands, replies := []byte(strings.Repeat(get, depth)), []byte(strings.Repeat(value, depth))
@@ -35,3 +40,12 @@ func BenchmarkSession(b *testing.B) {
 		})
 	}
 }
+
+// busy is an observer that wants to see what those of a proxy want.
+type busy struct{}
+
+func (busy) Watch(*tenant.Route) tenant.Watch {
+	return tenant.Watch{Every: 32, Slow: math.MaxInt64, Failed: true, Big: 16 << 10} // the desk's clocks differ
+}
+
+func (busy) Saw(*tenant.Observed) func(time.Time) { return nil }

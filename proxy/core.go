@@ -18,6 +18,7 @@ import (
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/resp"
+	"github.com/respgate/respgate/tenant"
 )
 
 // Limits bound what one client may do.
@@ -66,6 +67,7 @@ type Core struct {
 	Limits     Limits
 	Memory     Memory  // nil: without bound
 	Auditor    Auditor // nil: nothing is noted
+	Observers  []Observer
 	Log        *slog.Logger
 
 	turn      int64 // the clock in the turn in which commands were looked at last
@@ -87,6 +89,7 @@ type Core struct {
 	spare     []*call        // for the next ones
 	args      [][]byte
 	keys      []int
+	seen      tenant.Observed // the last one
 }
 
 // limitsBefore are the limits before a session has authenticated.
@@ -109,6 +112,8 @@ type meter struct {
 	loop    *metrics.Loop
 	tenant  *metrics.Tenant
 	retries float64 // that the tenant's calls may still cause
+	watch   tenant.Watch
+	route   tenant.Route // by which it was chosen
 }
 
 // Meter returns where the instance called label is counted. It is the pool's
@@ -118,7 +123,7 @@ func (c *Core) Meter(label string) pool.Meter { return c.meter(label) }
 func (c *Core) meter(label string) *meter {
 	m := c.meters[label]
 	if m == nil {
-		m = &meter{c.Metrics, c.Metrics.Tenant(label), maxRetries}
+		m = &meter{loop: c.Metrics, tenant: c.Metrics.Tenant(label), retries: maxRetries, watch: tenant.Unwatched()}
 		if c.meters == nil {
 			c.meters = map[string]*meter{}
 		}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/pool"
@@ -34,12 +35,13 @@ type pinned struct {
 	tracking  bool // it is told of changed keys
 	untouched bool // CLIENT NO-TOUCH is on, or was
 	monitors  bool
-	asking    bool // the backend is being asked to unblock it
-	spoilt    bool // the link is not for others any more
-	selected  bool // the transaction has a SELECT in it
-	asks      bool // commands outside transactions go behind ASKING: watched keys are on their way to the node
-	hosts     int  // 1 + the slot that the node has, as another has said, whatever the layout says; 0 is none
-	probing   bool // the database is being asked for
+	asking    bool          // the backend is being asked to unblock it
+	spoilt    bool          // the link is not for others any more
+	selected  bool          // the transaction has a SELECT in it
+	asks      bool          // commands outside transactions go behind ASKING: watched keys are on their way to the node
+	hosts     int           // 1 + the slot that the node has, as another has said, whatever the layout says; 0 is none
+	probing   bool          // the database is being asked for
+	waited    time.Duration // for the link, which the next command tells of
 }
 
 // bound reports whether the session's next command must go over the same link.
@@ -82,9 +84,11 @@ func (s *Session) borrow(r role) bool {
 		kind = pool.Subscriber
 	}
 	answered, waiting := false, false
+	wished := s.core.Clock.Nanos()
 	cancel := s.core.Links.Borrow(s.key(s.db, pool.Plain), kind, func(l *pool.Link, err *pool.Error) {
 		answered = true
 		s.pin.cancel = nil
+		s.pin.waited += since(s.core.Clock, wished)
 		switch {
 		case err == nil:
 			s.pin.link = l
@@ -194,16 +198,21 @@ func (s *Session) sendPinned(it *item, r role) {
 		p.listening = true
 		s.link, s.last = p.link, 0
 		s.sent++
+		waited := s.countWait()
 		if err := p.link.Listen(s, raw, it.id, it.frame.Args-1, s.core.Clock.Nanos()); err != nil {
 			s.Failed(it.id, err)
+			return
 		}
+		p.link.Delayed(waited)
 		return
 	}
+	link, waited := p.link, s.countWait()
 	if s.clustered() {
 		s.sendToNode(it, r, owner, raw, outside, binds)
 	} else {
-		s.send(p.link, owner, raw, it.id)
+		s.send(link, owner, raw, it.id)
 	}
+	link.Delayed(waited)
 	switch {
 	case p.tx != none && r != multi:
 		p.queued++
@@ -222,6 +231,14 @@ func (s *Session) sendPinned(it *item, r role) {
 		}
 		p.selected = false
 	}
+}
+
+// countWait counts the time that the command at hand has waited for the session's own link.
+func (s *Session) countWait() time.Duration {
+	waited := s.pin.waited
+	s.pin.waited = 0
+	s.meter.Waited(int64(waited), 1)
+	return waited
 }
 
 var (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"time"
 
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/command"
@@ -112,10 +113,11 @@ type Session struct {
 	authTimer  Timer              // nil once authenticated
 	giveUp     context.CancelFunc // of the look-up that runs, or nil
 
-	patience  Timer // with a client that is to read, or nil
-	outBytes  int   // written since the output was last drained
-	unwritten int   // replies among them
-	oldest    int64 // when the first of them was written
+	patience  Timer             // with a client that is to read, or nil
+	outBytes  int               // written since the output was last drained
+	unwritten int               // replies among them
+	oldest    int64             // when the first of them was written
+	awaited   []func(time.Time) // observers that want to know when it is drained
 }
 
 func (s *Session) owed() uint64 { return s.sent - s.done }
@@ -329,6 +331,9 @@ func (s *Session) Drained() {
 		s.meter.tenant.Phase(metrics.PhaseWrite, since(s.core.Clock, s.oldest), s.unwritten)
 	}
 	s.outBytes, s.unwritten = 0, 0
+	if len(s.awaited) > 0 {
+		s.wrote()
+	}
 	if s.wait == reading {
 		stop(&s.patience)
 		s.resume()
@@ -349,6 +354,7 @@ func (s *Session) Closed(err error) {
 		s.abort(err)
 	}
 	s.noteDrop(err)
+	s.wrote()
 	s.core.Seats.move(s.principal, nil)
 	s.leave()
 	s.keep(-s.kept)

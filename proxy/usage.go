@@ -68,16 +68,16 @@ func (c *Core) TakeUsage() (counted []tenant.Usage, used []string) {
 // of one, counts in its client's usage when the client is given it.
 func (m *meter) Refused(owner pool.Owner, id command.ID, code []byte) {
 	m.tenant.ErrorReply(id, code)
-	redirects := string(code) == "MOVED" || string(code) == "ASK"
+	elsewhere := redirects(string(code))
 	switch o := owner.(type) {
 	case *call, unheard:
 		return
 	case *chase, *attempt:
-		if redirects {
+		if elsewhere {
 			return
 		}
 	case moved:
-		if redirects && o.instead != "" { // it is told QUEUED
+		if elsewhere && o.instead != "" { // it is told QUEUED
 			return
 		}
 	}
@@ -85,3 +85,6 @@ func (m *meter) Refused(owner pool.Owner, id command.ID, code []byte) {
 		s.usage.Errors++
 	}
 }
+
+// redirects reports whether an error of that code says that another server has the keys.
+func redirects(code string) bool { return code == "MOVED" || code == "ASK" }

@@ -32,6 +32,7 @@ type Config struct {
 	Log       LogConfig
 	Audit     AuditConfig
 	Usage     UsageConfig
+	Metrics   MetricsConfig
 	Tracing   TracingConfig
 	SecretKey tenant.Secret // RESPGATE_SECRET_KEY; "" or at least 32 bytes
 
@@ -154,6 +155,11 @@ type AuditConfig struct {
 // UsageConfig says how long it stays known what keys have done.
 type UsageConfig struct {
 	Keep time.Duration // 0 is for ever
+}
+
+// MetricsConfig bounds what /metrics has.
+type MetricsConfig struct {
+	MaxTenants int // instances with series of their own; 0: all
 }
 
 // TracingConfig is where spans go; nowhere while Endpoint is "".

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"iter"
 	"math"
 	"path"
 	"strconv"
@@ -13,32 +14,66 @@ import (
 // system does not say. root is the root of the file system.
 func availableMemory(root fs.FS) int64 {
 	least := machineMemory(readText(root, "proc/meminfo"))
-	for line := range strings.Lines(readText(root, "proc/self/cgroup")) {
-		// 0::/path is version 2; in 9:memory:/path, version 1, controllers stand between.
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(parts) != 3 {
-			continue
+	for dir, v2 := range controlGroups(root, "memory") {
+		file := "memory.max"
+		if !v2 {
+			file = "memory.limit_in_bytes"
 		}
-		dir, file := "sys/fs/cgroup", "memory.max"
-		switch {
-		case parts[0] == "0" && parts[1] == "":
-		case strings.Contains(","+parts[1]+",", ",memory,"):
-			dir, file = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
-		default:
-			continue
+		if limit := groupLimit(readText(root, path.Join(dir, file))); limit > 0 && (least == 0 || limit < least) {
+			least = limit
 		}
-		// The path may be one that the host sees, and the container has its own group at
-		// the root.
-		for p := path.Clean("/" + parts[2]); ; p = path.Dir(p) {
-			if limit := groupLimit(readText(root, path.Join(dir, p, file))); limit > 0 && (least == 0 || limit < least) {
-				least = limit
-			}
-			if p == "/" {
-				break
+	}
+	return least
+}
+
+// availableCPUs returns how many processors the process may use: machine, or less where its
+// control groups, or those above them, have a quota.
+func availableCPUs(root fs.FS, machine int) float64 {
+	least := float64(machine)
+	for dir, v2 := range controlGroups(root, "cpu") {
+		text := readText(root, path.Join(dir, "cpu.max")) // "150000 100000", or "max 100000"
+		if !v2 {
+			text = readText(root, path.Join(dir, "cpu.cfs_quota_us")) + " " + readText(root, path.Join(dir, "cpu.cfs_period_us"))
+		}
+		if fields := strings.Fields(text); len(fields) == 2 {
+			if quota, period := groupLimit(fields[0]), groupLimit(fields[1]); quota > 0 && period > 0 {
+				least = min(least, float64(quota)/float64(period))
 			}
 		}
 	}
 	return least
+}
+
+// controlGroups goes through the directories of the process's control groups that have a
+// controller, and of those above them; v2 is which version of control groups they are of.
+func controlGroups(root fs.FS, controller string) iter.Seq2[string, bool] {
+	return func(yield func(string, bool) bool) {
+		for line := range strings.Lines(readText(root, "proc/self/cgroup")) {
+			// 0::/path is version 2; in 9:cpu,cpuacct:/path, version 1, controllers stand between.
+			parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+			if len(parts) != 3 {
+				continue
+			}
+			dir, v2 := "sys/fs/cgroup", parts[0] == "0" && parts[1] == ""
+			switch {
+			case v2:
+			case strings.Contains(","+parts[1]+",", ","+controller+","):
+				dir = path.Join(dir, controller)
+			default:
+				continue
+			}
+			// The path may be one that the host sees, and the container has its own group at
+			// the root.
+			for p := path.Clean("/" + parts[2]); ; p = path.Dir(p) {
+				if !yield(path.Join(dir, p), v2) {
+					return
+				}
+				if p == "/" {
+					break
+				}
+			}
+		}
+	}
 }
 
 // groupLimit reads a control group's limit; 0 is none, such as "max".

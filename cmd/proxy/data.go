@@ -64,7 +64,8 @@ func newDataPlane(ctx context.Context, cfg Config, has resources, service *auth.
 		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),
 		slots:  pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax),
 	}
-	d.maxClients.Store(int64(cfg.Limits.MaxClients))
+	d.slots.Observe(m)
+	d.setLimits(cfg)
 	d.topologies = pool.NewTopologies(ctx, cfg.Pool.dial(), log, m, d.looked)
 	d.handshakes = loop.NewGate(max(1, runtime.GOMAXPROCS(0)/2), m.TLSHandshake)
 	ids, seats := new(atomic.Int64), newSeats(m, log)
@@ -131,7 +132,7 @@ func (d *dataPlane) start() {
 
 // reconfigure puts what can change while the proxy runs into effect.
 func (d *dataPlane) reconfigure(cfg Config) {
-	d.maxClients.Store(int64(cfg.Limits.MaxClients))
+	d.setLimits(cfg)
 	d.dialer.SetConfig(cfg.Pool.dial())
 	d.topologies.SetConfig(cfg.Pool.dial())
 	d.slots.SetMax(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
@@ -139,6 +140,13 @@ func (d *dataPlane) reconfigure(cfg Config) {
 		l.core.SetLimits(cfg.Limits.client())
 		l.pool.SetConfig(cfg.Pool.links())
 	}, func() {})
+}
+
+func (d *dataPlane) setLimits(cfg Config) {
+	d.maxClients.Store(int64(cfg.Limits.MaxClients))
+	d.metrics.SetDrainTimeout(cfg.Shutdown.DrainTimeout)
+	d.metrics.SetLinkLimit(pool.Pinned.String(), cfg.Pool.PinnedMax)
+	d.metrics.SetLinkLimit(pool.Subscriber.String(), cfg.Pool.SubscribersMax)
 }
 
 // refresh has every session look at its principal again. Many changes at once

@@ -48,7 +48,7 @@ func (s *server) stopAccepting(ctx context.Context, stopHTTP func()) {
 		stopHTTP()
 	}
 	s.health.SetState(health.Draining)
-	s.metrics.Draining()
+	s.metrics.Draining(time.Now())
 	if delay := s.config.Load().Shutdown.Delay; delay > 0 && !errors.Is(context.Cause(ctx), errSucceeded) {
 		s.log.Info("not ready: clients are accepted until load balancers have noticed", "delay", delay)
 		<-time.After(delay)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -50,13 +51,14 @@ func tuneGC(available int64) {
 
 // resources is what the system gives the process.
 type resources struct {
-	memory int64 // bytes; 0: not known
-	files  int   // descriptors
+	memory int64   // bytes; 0: not known
+	cpus   float64 // processors
+	files  int     // descriptors
 }
 
 // available looks at what the system gives; root is the root of its files.
 func available(root fs.FS) resources {
-	return resources{memory: availableMemory(root), files: loop.MaxFiles()}
+	return resources{memory: availableMemory(root), cpus: availableCPUs(root, runtime.NumCPU()), files: loop.MaxFiles()}
 }
 
 // spareFiles returns how many descriptors clients are not given: backends must be dialled

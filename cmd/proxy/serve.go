@@ -94,6 +94,8 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, star
 	if err != nil {
 		return err
 	}
+	m.Bound(cfg.Metrics.MaxTenants, time.Now)
+	m.SetResources(has.memory, has.cpus)
 	m.Expect(auth.Reasons(), store.QueryNames(), admin.Paths())
 	m.ExpectClientCertificates(auth.CertificateResults())
 	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {

@@ -27,7 +27,10 @@ func (s *server) newHandler(cfg Config) http.Handler {
 		Pprof:        cfg.HTTP.Pprof,
 		API:          s.api,
 		Console:      s.console,
-	}, s.health, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError)}), s.metrics, s.log)
+	}, s.health, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelError),
+		EnableOpenMetrics: true, // without it there are no exemplars
+	}), s.metrics, s.log)
 }
 
 // swapHandler serves with the handler that was set last.

@@ -99,6 +99,8 @@ func (c *Config) settings() []setting {
 
 		live(duration("usage.keep", &c.Usage.Keep, "768h", 0, 10*maxYear)),
 
+		integer("metrics.max_tenants", &c.Metrics.MaxTenants, 1000, 0, 1_000_000),
+
 		text("tracing.endpoint", &c.Tracing.Endpoint, "", optional(notBuilt[string])),
 		ratio("tracing.sample_ratio", &c.Tracing.SampleRatio, 0.01),
 	}
