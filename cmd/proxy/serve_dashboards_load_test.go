@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/tenant"
 )
@@ -134,11 +135,11 @@ func (c *crowd) shoppers(r *running) {
 	})
 }
 
-// batches ask for more than their key may, in waves.
+// batches ask for more than their key may, in waves of half a minute.
 func (c *crowd) batches(r *running, key string) {
 	c.of(r, key, 100*time.Millisecond, func(client *redis.Client, n int) {
 		pipe := client.Pipeline()
-		for i := range 4 + n/50%3*8 {
+		for i := range 5 + (n/300+1)%3*25 {
 			pipe.Get(c.ctx, fmt.Sprint("cart:", i))
 		}
 		_, _ = pipe.Exec(c.ctx)
@@ -166,13 +167,11 @@ func (c *crowd) waiters() {
 
 // intruders have keys that are not good, or do not speak TLS.
 func (c *crowd) intruders(secure string, good *tls.Config) {
-	c.every(100*time.Millisecond, func(n int) {
-		key := c.acme[:len(c.acme)-6] + "000000"
-		if n%3 == 0 {
-			key = "nonsense"
+	for _, key := range []string{"nonsense", auth.Generate().Text.Reveal(), auth.GenerateFor(keyID(c.acme)).Text.Reveal()} {
+		for range 3 {
+			c.every(100*time.Millisecond, func(int) { c.say(c.b.addr, nil, "AUTH "+key+"\r\nQUIT\r\n") })
 		}
-		c.say(c.b.addr, nil, "AUTH "+key+"\r\nQUIT\r\n")
-	})
+	}
 	c.every(200*time.Millisecond, func(n int) {
 		if n%4 == 0 {
 			c.say(secure, nil, "PING\r\n")

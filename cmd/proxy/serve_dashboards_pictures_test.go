@@ -21,12 +21,17 @@ var dashboardPictures = stdflag.String("dashboards.pictures", "", "write picture
 
 const (
 	pictureTime = 50 * time.Second // that a picture shows
-	pictureSize = 600_000         // bytes of a picture at most: they are part of the repository
+	pictureSize = 600_000          // bytes of a picture at most: they are part of the repository
 )
 
 // takePictures draws the dashboards as they are now, and has a browser make pictures of them.
 func takePictures(t *testing.T, dir string, pages map[string]*watched) {
 	t.Helper()
+	drawn := map[string]dashboards.Shown{} // all of it before a browser takes the processor's time
+	for file, w := range pages {
+		w.step = 2 * time.Second
+		drawn[file] = w.shown()
+	}
 	var page string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -35,10 +40,8 @@ func takePictures(t *testing.T, dir string, pages map[string]*watched) {
 	defer server.Close()
 	tab := startChromium(t)(server.URL)
 	for file, w := range pages {
-		w.step = 2 * time.Second
-		shown := w.shown()
 		var height int
-		page, height = dashboards.Draw(w.dashboard, shown)
+		page, height = dashboards.Draw(w.dashboard, drawn[file])
 		run1(tab, "size", chromedp.EmulateViewport(dashboards.PageWidth, int64(height)))
 		tab.open("/")
 		tab.write(dir, "dashboard-"+strings.TrimSuffix(file, ".json")+".png", run1(tab, "screenshot", chromedp.CaptureScreenshot()), pictureSize)

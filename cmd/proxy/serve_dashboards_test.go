@@ -76,10 +76,13 @@ type watched struct {
 // step and one more.
 func (w *watched) expand(expr string, end time.Time) string {
 	rate := max(4*scrapeInterval, w.step+scrapeInterval)
-	values := dashboards.Values{"__rate_interval": {rate.String()}, "__range": {end.Sub(w.since).Round(time.Second).String()}}
+	values := dashboards.Values{"__rate_interval": {promDuration(rate)}, "__range": {promDuration(end.Sub(w.since))}}
 	maps.Copy(values, w.chosen)
 	return values.Expand(w.dashboard, expr)
 }
+
+// promDuration writes a duration as Prometheus reads it.
+func promDuration(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }
 
 // ask asks a panel's query.
 func (w *watched) ask(q prometheus.Dataquery, end time.Time) []testbed.Series {

@@ -74,8 +74,8 @@ func traffic() row {
 			about:   "Commands per second of the ten tenants that have sent most.",
 		},
 		{
-			kind: lines, title: "Errors by tenant", unit: perSecond, byTenant: true, steps: from(1),
-			queries: []query{of(top("10", `sum by (tenant) (rate(redis_command_errors_total{$here, code!="RATELIMIT"}[$r]))`), "{{tenant}}")},
+			kind: lines, title: "Errors by tenant", none: "no errors", unit: perSecond, byTenant: true, steps: from(1),
+			queries: []query{of(busiest("10", `sum by (tenant) (rate(redis_command_errors_total{$here, code!="RATELIMIT"}[$r]))`), "{{tenant}}")},
 			about:   "Commands per second that were answered with an error, of the ten tenants that have most. Those that a limit has refused are not in it.",
 		},
 		{
@@ -105,7 +105,7 @@ func byCommand() row {
 	return row{"Commands", []panel{
 		{
 			kind: stacked, title: "Command rate by command", unit: perSecond,
-			queries: []query{of(top("10", `sum by (command) (rate(redis_commands_total{$here}[$r]))`), "{{command}}")},
+			queries: []query{of(busiest("10", `sum by (command) (rate(redis_commands_total{$here}[$r]))`), "{{command}}")},
 			about:   "Commands per second, the ten most frequent.",
 		},
 		{
@@ -124,13 +124,13 @@ func byCommand() row {
 func limitsOfAll() row {
 	return row{"Limits", []panel{
 		{
-			kind: stacked, title: "Rate limited commands", unit: perSecond, w: 12, byTenant: true, steps: from(1),
-			queries: []query{of(top("10", `sum by (tenant) (rate(rate_limited_commands_total{$here}[$r]))`), "{{tenant}}")},
+			kind: stacked, title: "Rate limited commands", none: "nothing refused", unit: perSecond, w: 12, byTenant: true, steps: from(1),
+			queries: []query{of(busiest("10", `sum by (tenant) (rate(rate_limited_commands_total{$here}[$r]))`), "{{tenant}}")},
 			about:   "Commands per second that the limit of their key or organization has refused, of the ten tenants that have most.",
 		},
 		{
-			kind: lines, title: "Share refused by tenant", unit: share, w: 12, max: 1, byTenant: true, steps: from(0.01, 0.1),
-			queries: []query{of(top("10", `sum by (tenant) (rate(rate_limited_commands_total{$here}[$r])) / (sum by (tenant) (rate(redis_commands_total{$here}[$r])) > 0)`), "{{tenant}}")},
+			kind: lines, title: "Share refused by tenant", none: "nothing refused", unit: share, w: 12, max: 1, byTenant: true, steps: from(0.01, 0.1),
+			queries: []query{of(busiest("10", `sum by (tenant) (rate(rate_limited_commands_total{$here}[$r])) / (sum by (tenant) (rate(redis_commands_total{$here}[$r])) > 0)`), "{{tenant}}")},
 			about:   "Share of a tenant's commands that a limit has refused. A tenant near 1 is kept out: it needs a higher limit, or does something in a loop.",
 		},
 	}}
@@ -139,16 +139,16 @@ func limitsOfAll() row {
 func backends() row {
 	return row{"Redis", []panel{
 		{
-			kind: stacked, title: "Redis connections", unit: count, colours: kindColours, queries: []query{of(`sum by (kind) (redis_connections_active{$here})`, "{{kind}}")},
+			kind: stacked, title: "Redis connections", w: 6, unit: count, colours: kindColours, queries: []query{of(`sum by (kind) (redis_connections_active{$here})`, "{{kind}}")},
 			about: "Open connections to backends: shared by many clients, pinned to one for a time (transactions, blocking commands), and of subscribers.",
 		},
 		{
-			kind: lines, title: "Connection attempts", unit: perSecond, colours: resultColours, steps: from(1),
+			kind: lines, title: "Connection attempts", w: 6, unit: perSecond, colours: resultColours, steps: from(1),
 			queries: []query{of(`sum by (result) (rate(redis_connection_attempts_total{$here}[$r]))`, "{{result}}")},
 			about:   "Tries to connect to a backend per second, by how they ended. breaker_open: not tried, since the last ones failed.",
 		},
 		{
-			kind: states, title: "Breakers", unit: count, steps: breakerSteps, byTenant: true, none: "all closed",
+			kind: states, title: "Breakers", w: 6, unit: count, steps: breakerSteps, byTenant: true, none: "all closed",
 			queries: []query{{
 				expr:   `max by (tenant) (redis_breaker_state{$here}) and on (tenant) max by (tenant) (max_over_time(redis_breaker_state{$here}[$__range] @ end())) > 0`,
 				legend: "{{tenant}}", mapped: breakerStates,
@@ -156,19 +156,24 @@ func backends() row {
 			about: "Tenants whose backend was given up at some time: closed: it is dialled; open: it is not; half-open: one probe is under way.",
 		},
 		{
-			kind: lines, title: "Waiting for a link of their own", unit: count, steps: from(1), byTenant: true,
-			queries: []query{of(top("10", `sum by (tenant, kind) (redis_pool_waiting{$here})`), "{{tenant}} {{kind}}")},
+			kind: lines, title: "Dials that wait for their turn", w: 6, unit: perSecond, steps: from(1), byTenant: true,
+			queries: []query{of(top("10", `sum by (tenant) (rate(redis_connection_attempts_delayed_total{$here}[$r]))`), "{{tenant}}")},
+			about:   "Tries to connect per second that waited, so that a backend which has come back is not stormed.",
+		},
+		{
+			kind: lines, title: "Links of their own in use", none: "nobody has half of them", unit: share, max: 1, steps: from(0.8, 0.95), byTenant: true,
+			queries: []query{of(`max by (tenant, kind) (redis_connections_active{$here} / on (job, instance, kind) group_left () redis_connections_limit{$here}) > 0.5`, "{{tenant}} {{kind}}")},
+			about:   "Connections that are pinned or of subscribers, as a share of those that there may be (pool.pinned_max, pool.subscribers_max), of tenants that have more than half.",
+		},
+		{
+			kind: lines, title: "Waiting for a link of their own", none: "nobody waits", unit: count, steps: from(1), byTenant: true,
+			queries: []query{of(busiest("10", `sum by (tenant, kind) (redis_pool_waiting{$here})`), "{{tenant}} {{kind}}")},
 			about:   "Clients whose command waits since all links of that kind are in use, of the ten tenants with most.",
 		},
 		{
-			kind: lines, title: "Refused for want of a link", unit: perSecond, steps: from(1), byTenant: true,
-			queries: []query{of(top("10", `sum by (tenant, kind) (rate(redis_pool_exhausted_total{$here}[$r]))`), "{{tenant}} {{kind}}")},
+			kind: lines, title: "Refused for want of a link", none: "nothing refused", unit: perSecond, steps: from(1), byTenant: true,
+			queries: []query{of(busiest("10", `sum by (tenant, kind) (rate(redis_pool_exhausted_total{$here}[$r]))`), "{{tenant}} {{kind}}")},
 			about:   "Commands per second that waited for a link of their own in vain: pool.pinned_max or pool.subscribers_max is too small, or clients hold theirs too long.",
-		},
-		{
-			kind: lines, title: "Dials that wait for their turn", unit: perSecond, steps: from(1), byTenant: true,
-			queries: []query{of(top("10", `sum by (tenant) (rate(redis_connection_attempts_delayed_total{$here}[$r]))`), "{{tenant}}")},
-			about:   "Tries to connect per second that waited, so that a backend which has come back is not stormed.",
 		},
 	}}
 }
@@ -185,17 +190,16 @@ func clients() row {
 		},
 		{
 			kind: lines, title: "Auth failures", unit: perSecond, steps: from(1, 10),
-			queries: []query{
-				of(`sum by (reason) (rate(api_key_auth_failures_total{$here}[$r]))`, "{{reason}}"),
-				of(`sum(rate(api_key_requests_total{$here}[$r]))`, "attempts"),
-			},
-			colours: map[string]string{"attempts": "green"},
-			about:   "Failed attempts to authenticate per second, by why they failed, beside all attempts.",
+			queries: []query{of(`sum by (reason) (rate(api_key_auth_failures_total{$here}[$r]))`, "{{reason}}")},
+			about:   "Failed attempts to authenticate per second, by why they failed.",
 		},
 		{
-			kind: lines, title: "Guesses slowed down", unit: perSecond, steps: from(1),
-			queries: []query{of(`sum by (by) (rate(api_key_guesses_throttled_total{$here}[$r]))`, "by {{by}}")},
-			about:   "Failed attempts to authenticate per second that are answered late, since there were too many with one key or from one address.",
+			kind: lines, title: "Attempts to authenticate", unit: perSecond, colours: map[string]string{"all": "green"},
+			queries: []query{
+				of(`sum(rate(api_key_requests_total{$here}[$r]))`, "all"),
+				of(`sum by (by) (rate(api_key_guesses_throttled_total{$here}[$r]))`, "slowed down by {{by}}"),
+			},
+			about: "Attempts to authenticate per second, and failed ones that are answered late, since there were too many with one key or from one address.",
 		},
 		{
 			kind: lines, title: "Clients dropped", unit: perSecond, steps: from(1),

@@ -4,7 +4,7 @@ func overHTTP() row {
 	return row{"HTTP", []panel{
 		{
 			kind: stacked, title: "HTTP requests", unit: "reqps",
-			queries: []query{of(top("10", `sum by (method, path) (rate(http_requests_total{$here}[$r]))`), "{{method}} {{path}}")},
+			queries: []query{of(busiest("10", `sum by (method, path) (rate(http_requests_total{$here}[$r]))`), "{{method}} {{path}}")},
 			about:   "Requests per second to the management API, the console, health and metrics, the ten most frequent.",
 		},
 		{
@@ -31,7 +31,7 @@ func stored() row {
 		one("API keys", "api_keys", "API keys in the store, which all proxies share."),
 		{
 			kind: stacked, title: "Database query rate", unit: perSecond,
-			queries: []query{of(top("10", `sum by (query) (rate(database_queries_total{$here}[$r]))`), "{{query}}")},
+			queries: []query{of(busiest("10", `sum by (query) (rate(database_queries_total{$here}[$r]))`), "{{query}}")},
 			about:   "Queries to the store per second, the ten most frequent.",
 		},
 		{
@@ -41,8 +41,8 @@ func stored() row {
 		},
 		{
 			kind: lines, title: "Database errors", unit: perSecond, steps: from(1),
-			queries: []query{of(top("10", `sum by (query) (rate(database_query_errors_total{$here}[$r]))`), "{{query}}")},
-			about:   "Queries to the store per second that failed, the ten with most.",
+			queries: []query{of(`sum by (instance) (rate(database_query_errors_total{$here}[$r]))`, "{{instance}}")},
+			about:   "Queries to the store per second that failed, at each proxy.",
 		},
 		{
 			kind: stacked, title: "Database connections", unit: count, colours: map[string]string{"in_use": "orange", "idle": "green"},
@@ -73,10 +73,10 @@ func process() row {
 			kind: lines, title: "Memory", unit: inBytes,
 			queries: []query{
 				of(`process_resident_memory_bytes{$here}`, "{{instance}} resident"),
-				of(`respgate_memory_limit_bytes{$here}`, "{{instance}} limit of what is in flight"),
-				of(`respgate_memory_available_bytes{$here}`, "{{instance}} available"),
+				of(`min(respgate_memory_limit_bytes{$here})`, "in flight at most"),
+				of(`min(respgate_memory_available_bytes{$here})`, "available"),
 			},
-			about: "Memory of the process beside what its container or machine has, and what may be in flight in it.",
+			about: "Memory of each process beside what may be in flight in it, and what its container or machine has: where proxies differ, the least.",
 		},
 		{
 			kind: lines, title: "Memory used", unit: share, max: 1, steps: from(0.8, 0.9),

@@ -96,6 +96,9 @@ func top(n, expr string) string {
 	return expr + " and topk(" + n + ", " + overall + ")"
 }
 
+// busiest is top without what was 0 all the time.
+func busiest(n, expr string) string { return top(n, expr) + " > 0" }
+
 // size is the panel's in columns and rows.
 func (p panel) size() (w, h uint32) {
 	w, h = 8, 8

@@ -34,6 +34,9 @@ func mean(by, histogram, selector string) string {
 // Errors of Redis, or of the way to it, which clients do nothing for: the values of code.
 const backendCodes = "backend_unavailable|backend_lost|LOADING|MASTERDOWN|CLUSTERDOWN|READONLY|TRYAGAIN|MISCONF|NOREPLICAS|OOM|BUSY|IOERR"
 
+// proxyCodes are errors that neither the client nor its Redis is to blame for.
+const proxyCodes = "auth_unavailable|max_clients"
+
 // Colours that stand for the same on all panels.
 var (
 	quantileColours = map[string]string{"p50": "green", "p95": "yellow", "p99": "red"}

@@ -23,7 +23,7 @@ func shareOf(counter, selector string) string {
 func whoIsIt() row {
 	return row{"Is it the client, the proxy, the limit or the Redis?", []panel{
 		{
-			kind: words, title: "How to read it", w: width, h: 4,
+			kind: words, title: "How to read it", w: width, h: 3,
 			about: "The box that is not green is where to look, from the left.\n\n" +
 				"**Client**: it takes its replies late, or is answered errors that are its own (a wrong type, a command that its key may not run). " +
 				"**Limit**: its key or organization asks for more than it may. " +
@@ -34,7 +34,7 @@ func whoIsIt() row {
 			kind: verdicts, title: "Client", unit: seconds, steps: from(0.1, 1),
 			queries: []query{
 				of(p99("write"), "takes replies within (p99)"),
-				{expr: shareOf("redis_command_errors_total", `, code!~"RATELIMIT|`+backendCodes+`"`), legend: "errors of its own", unit: share, steps: from(0.01, 0.05)},
+				{expr: shareOf("redis_command_errors_total", `, code!~"RATELIMIT|`+proxyCodes+"|"+backendCodes+`"`), legend: "errors of its own", unit: share, steps: from(0.01, 0.05)},
 				{expr: `sum(client_connections{$here})`, legend: "clients", unit: count, steps: []step{{colour: "red"}, {1, "green"}}},
 			},
 			about: "Signs that it is the clients: how late 1 in 100 replies is taken from the socket, the share of commands answered with an error that is the client's own, and how many clients there are.",
@@ -61,7 +61,11 @@ func whoIsIt() row {
 			kind: verdicts, title: "Redis", unit: seconds, steps: from(0.1, 1),
 			queries: []query{
 				of(p99("backend"), "answers within (p99)"),
-				{expr: shareOf("redis_command_errors_total", `, code=~"`+backendCodes+`"`), legend: "errors of its own", unit: share, steps: from(0.01, 0.05)},
+				{
+					expr: `clamp_min(sum(rate(redis_command_errors_total{$here, code=~"` + backendCodes + `"}[$r])) - sum(rate(redis_pool_exhausted_total{$here}[$r])), 0)` +
+						` / (sum(rate(redis_commands_total{$here}[$r])) > 0)`,
+					legend: "errors of its own", unit: share, steps: from(0.01, 0.05),
+				},
 				{expr: `max(redis_breaker_state{$here})`, legend: "breaker", unit: count, steps: breakerSteps, mapped: breakerStates},
 			},
 			about: "Signs that it is the Redis: how late it answers 1 in 100 commands, the share of commands that failed since it could not be reached, was loading or out of memory, and whether it is dialled at all.",
@@ -93,17 +97,17 @@ func tenantCommands() row {
 	return row{"Commands", []panel{
 		{
 			kind: stacked, title: "Command rate by command", unit: perSecond,
-			queries: []query{of(top("10", `sum by (command) (rate(redis_commands_total{$here}[$r]))`), "{{command}}")},
+			queries: []query{of(busiest("10", `sum by (command) (rate(redis_commands_total{$here}[$r]))`), "{{command}}")},
 			about:   "The tenant's commands per second, the ten most frequent.",
 		},
 		{
-			kind: stacked, title: "Errors by code", unit: perSecond, colours: codeColours, steps: from(1),
-			queries: []query{of(top("10", `sum by (code) (rate(redis_command_errors_total{$here}[$r]))`), "{{code}}")},
+			kind: stacked, title: "Errors by code", none: "no errors", unit: perSecond, colours: codeColours, steps: from(1),
+			queries: []query{of(busiest("10", `sum by (code) (rate(redis_command_errors_total{$here}[$r]))`), "{{code}}")},
 			about:   "The tenant's commands per second that were answered with an error, by its code: Redis's own in capitals, and respgate's.",
 		},
 		{
-			kind: stacked, title: "Errors by command", unit: perSecond, steps: from(1),
-			queries: []query{of(top("10", `sum by (command, code) (rate(redis_command_errors_total{$here}[$r]))`), "{{command}} {{code}}")},
+			kind: stacked, title: "Errors by command", none: "no errors", unit: perSecond, steps: from(1),
+			queries: []query{of(busiest("10", `sum by (command, code) (rate(redis_command_errors_total{$here}[$r]))`), "{{command}} {{code}}")},
 			about:   "Which of the tenant's commands were answered with which error, the ten most frequent.",
 		},
 	}}
@@ -143,20 +147,22 @@ func tenantClients() row {
 func tenantRedis() row {
 	return row{"Redis", []panel{
 		{
-			kind: lines, title: "Connections by kind", unit: count, colours: kindColours,
-			queries: []query{
-				of(`sum by (kind) (redis_connections_active{$here})`, "{{kind}}"),
-				of(`sum by (kind) (redis_connections_limit{$proxies})`, "at most {{kind}}"),
-			},
-			about: "Open connections to the tenant's Redis: shared by many clients, pinned to one for a time (transactions, blocking commands), and of subscribers; and how many there may be over all proxies.",
+			kind: stacked, title: "Connections by kind", w: 6, unit: count, colours: kindColours,
+			queries: []query{of(`sum by (kind) (redis_connections_active{$here})`, "{{kind}}")},
+			about:   "Open connections to the tenant's Redis: shared by many clients, pinned to one for a time (transactions, blocking commands), and of subscribers.",
 		},
 		{
-			kind: lines, title: "Waiting for a link of their own", unit: count, colours: kindColours, steps: from(1),
+			kind: lines, title: "Links of their own in use", w: 6, unit: share, max: 1, colours: kindColours, steps: from(0.8, 0.95),
+			queries: []query{of(`max by (kind) (redis_connections_active{$here} / on (job, instance, kind) group_left () redis_connections_limit{$proxies})`, "{{kind}}")},
+			about:   "Connections that are pinned or of subscribers, as a share of those that there may be (pool.pinned_max, pool.subscribers_max), at the proxy that has most.",
+		},
+		{
+			kind: lines, title: "Waiting for a link of their own", w: 6, unit: count, colours: kindColours, steps: from(1),
 			queries: []query{of(`sum by (kind) (redis_pool_waiting{$here})`, "{{kind}}")},
 			about:   "Clients whose command waits since all links of that kind are in use.",
 		},
 		{
-			kind: lines, title: "Refused for want of a link", unit: perSecond, colours: kindColours, steps: from(1),
+			kind: lines, title: "Refused for want of a link", w: 6, unit: perSecond, colours: kindColours, steps: from(1),
 			queries: []query{of(`sum by (kind) (rate(redis_pool_exhausted_total{$here}[$r]))`, "{{kind}}")},
 			about:   "Commands per second that waited for a link of their own in vain.",
 		},

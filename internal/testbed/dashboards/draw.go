@@ -144,7 +144,7 @@ func (pic *picture) stat(p dashboard.Panel, series []Line, in box) {
 		pic.area(g, s, true)
 		pic.line(g, s)
 	}
-	pic.text(in.x+in.w/2, in.y+in.h*0.42+8, "middle", min(34, in.h*0.42), colour, words)
+	pic.text(in.x+in.w/2, in.y+in.h*0.42+8, "middle", min(34, in.h*0.42, 1.5*in.w/float64(len([]rune(words)))), colour, words)
 }
 
 // states draws a bar for each series, coloured by what it was.
@@ -174,11 +174,7 @@ func (pic *picture) states(series []Line, in box) {
 			j = k
 		}
 	}
-	for i := range 5 {
-		t := g.start.Add(g.end.Sub(g.start) * time.Duration(i) / 4)
-		x, _ := g.at(t, 0)
-		pic.text(x, in.y+in.h, "middle", 11, "#6b6f76", t.UTC().Format("15:04:05"))
-	}
+	pic.times(g, in.y+in.h)
 }
 
 // table draws the labels of series.

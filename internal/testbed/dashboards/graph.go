@@ -47,6 +47,9 @@ func (pic *picture) graph(p dashboard.Panel, series []Line, in box) {
 		pic.bounds(g, p.FieldConfig.Defaults.Thresholds.Steps)
 	}
 	for _, m := range pic.marks {
+		if m.At.Before(g.start) || m.At.After(g.end) {
+			continue
+		}
 		x, _ := g.at(m.At, 0)
 		pic.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-dasharray="3 3"/>`, x, g.y, x, g.y+g.h, paint(m.Colour))
 	}
@@ -82,12 +85,17 @@ func (g *plot) axis(pic *picture, p dashboard.Panel, series []Line) []float64 {
 		_, y := g.at(g.start, v)
 		pic.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#e4e7ea"/>`, g.x, y, g.x+g.w, y)
 	}
-	for i := range 5 {
+	pic.times(*g, g.y+g.h+15)
+	return values
+}
+
+// times writes the time below a graph.
+func (pic *picture) times(g plot, y float64) {
+	for i, anchor := range []string{"start", "middle", "middle", "middle", "end"} {
 		t := g.start.Add(g.end.Sub(g.start) * time.Duration(i) / 4)
 		x, _ := g.at(t, 0)
-		pic.text(x, g.y+g.h+15, "middle", 11, "#6b6f76", t.UTC().Format("15:04:05"))
+		pic.text(x, y, anchor, 11, "#6b6f76", t.UTC().Format("15:04:05"))
 	}
-	return values
 }
 
 // pile sets what each series stands on: the sum of those before it.
