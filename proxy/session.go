@@ -140,16 +140,16 @@ func (s *Session) Data(b []byte) int {
 			s.out.Again()
 			break
 		}
-		sender := s.usage // AUTH changes it
+		sender, meter := s.usage, s.meter // AUTH changes them
 		n, more := s.runBatch(b[off:])
 		sender.BytesIn += int64(n)
+		if meter != nil {
+			meter.tenant.Bytes(n, 0)
+		}
 		off += n
 		if !more {
 			break
 		}
-	}
-	if s.meter != nil {
-		s.meter.tenant.Bytes(off, 0)
 	}
 	if s.draining {
 		s.before -= off

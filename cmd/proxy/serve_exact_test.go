@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/resp"
+	"github.com/respgate/respgate/tenant"
+)
+
+// step is a command of a conversation, and what becomes of it.
+type step struct {
+	line    string
+	counted string // as which command it counts
+	relayed bool
+	code    string // of the error that it is answered with, as it is counted
+}
+
+// conversation has commands of every kind: on shared links, in the scripts' lane, on a link
+// of their own, answered by respgate, refused by it and by Redis.
+var conversation = []step{
+	{"SELECT 1", "select", false, ""}, // with a link of the session's own it would be relayed
+	{"GET k", "get", true, ""},
+	{"SELECT 0", "select", false, ""},
+	{"GET k", "get", true, ""},
+	{"GET k", "get", true, ""},
+	{"SET {c} v", "set", true, ""},
+	{"LPUSH {c} x", "lpush", true, "WRONGTYPE"},
+	{"INCR {c}", "incr", true, "ERR"},
+	{"GET", "get", true, "ERR"},
+	{"NOSUCH a", "other", true, "ERR"},
+	{"EVAL return(1) 0", "eval", true, ""},
+	{"MULTI", "multi", true, ""},
+	{"SET {c} w", "set", true, ""},
+	{"LPUSH {c} x", "lpush", true, ""}, // its error is in the reply to EXEC, and none of its own
+	{"EXEC", "exec", true, ""},
+	{"WATCH {c}", "watch", true, ""},
+	{"GET {c}", "get", true, ""},
+	{"UNWATCH", "unwatch", true, ""},
+	{"BLPOP {c}-list 0.001", "blpop", true, ""},
+	{"CONFIG GET x", "config", false, "NOPERM"},
+	{"CLIENT GETNAME", "client", false, ""},
+	{"CLIENT NOSUCH", "client", false, "ERR"},
+	{"PING", "ping", true, ""},
+}
+
+// free reports whether a limit never refuses the command, which therefore is not in its phase.
+func (s step) free() bool { return s.counted == "exec" || s.counted == "unwatch" }
+
+// waits reports whether the command takes as long as its client wants: that is not counted.
+func (s step) waits() bool { return s.counted == "blpop" }
+
+// expected is what series are to be, by their names and labels in the order of the labels' names.
+type expected map[string]float64
+
+func (w expected) add(n float64, format string, args ...any) { w[fmt.Sprintf(format, args...)] += n }
+
+// TestMetricsAreExact holds conversations with a proxy of four loops and compares every
+// counter with what the clients did and were told.
+func TestMetricsAreExact(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Loops = 4
+	r := startServe(t, cfg)
+	server := testbed.Redis(t)
+	key := r.tenant(t, "acme", server.Addr, limits(0, 0))
+	const clients, rounds = 24, 5
+	want := expected{}
+	var mu sync.Mutex
+	var open sync.WaitGroup
+	conns := make([]net.Conn, clients)
+	for i := range clients {
+		conns[i] = dial(t, r.addr)
+		open.Go(func() {
+			in, out := converse(t, conns[i], key, i, rounds)
+			mu.Lock()
+			defer mu.Unlock()
+			want.add(float64(in), `client_bytes_total{direction="in",tenant="acme/cache"}`)
+			want.add(float64(out), `client_bytes_total{direction="out",tenant="acme/cache"}`)
+		})
+	}
+	open.Wait()
+	const times = clients * rounds
+	for _, s := range conversation {
+		want.add(times, `redis_commands_total{command="%s",tenant="acme/cache"}`, s.counted)
+		if s.code != "" {
+			want.add(times, `redis_command_errors_total{code="%s",command="%s",tenant="acme/cache"}`, s.code, s.counted)
+		}
+		for phase, in := range map[string]bool{"limit": s.relayed && !s.free(), "pool": s.relayed, "backend": s.relayed && !s.waits()} {
+			if in {
+				want.add(times, `redis_tenant_duration_seconds_count{phase="%s",tenant="acme/cache"}`, phase)
+			}
+		}
+		if s.relayed && !s.waits() {
+			want.add(times, `redis_command_duration_seconds_count{command="%s"}`, s.counted)
+		}
+	}
+	want.add(clients+times*float64(len(conversation)), `redis_tenant_duration_seconds_count{phase="write",tenant="acme/cache"}`) // and the answers to AUTH
+	want.add(clients, `client_connections{tenant="acme/cache"}`)
+	want.add(clients, `api_key_requests_total`)
+	r.expect(t, want, "redis_commands_total", "redis_command_errors_total", "redis_command_duration_seconds_count", "redis_tenant_duration_seconds_count",
+		"client_bytes_total", "client_connections", "api_key_requests_total", "api_key_auth_failures_total", "rate_limited_commands_total",
+		"redis_pool_waiting", "redis_pool_exhausted_total", "redis_command_retries_total")
+	for _, c := range conns {
+		c.Close()
+	}
+	r.expect(t, expected{`client_connections{tenant="acme/cache"}`: 0}, "client_connections")
+}
+
+// converse authenticates and holds the conversation in pieces that are cut anywhere. It returns
+// how many bytes went in, after the AUTH, and came out.
+func converse(t *testing.T, c net.Conn, key string, client, rounds int) (in, out int) {
+	fmt.Fprintf(c, "AUTH %s\r\n", key)
+	read(t, c, len("+OK\r\n"))
+	out = len("+OK\r\n")
+	replies := bufio.NewReader(c)
+	for range rounds {
+		var all []byte
+		for _, s := range conversation {
+			all = append(all, resp.AppendCommand(nil, strings.Fields(strings.ReplaceAll(s.line, "{c}", fmt.Sprint("c", client)))...)...)
+		}
+		in += len(all)
+		go func() {
+			for piece := range slices.Chunk(all, 7+client*11) {
+				_, _ = c.Write(piece)
+			}
+		}()
+		for _, s := range conversation {
+			reply := readWhole(t, replies)
+			if word, _, _ := strings.Cut(reply, " "); s.code != "" && word != "-"+s.code || s.code == "" && word[0] == '-' {
+				t.Errorf("%s: got %q, want the error %q", s.line, reply, s.code)
+			}
+			out += len(reply)
+		}
+	}
+	return in, out
+}
+
+// readWhole reads one reply of RESP2.
+func readWhole(t *testing.T, r *bufio.Reader) string {
+	t.Helper()
+	line, err := r.ReadString('\n')
+	if err != nil {
+		t.Fatalf("after %q: %v", line, err)
+	}
+	n, _ := strconv.Atoi(strings.TrimSpace(line[1:]))
+	switch line[0] {
+	case '$':
+		if n >= 0 {
+			line += read(t, r, n+2)
+		}
+	case '*':
+		for range n {
+			line += readWhole(t, r)
+		}
+	}
+	return line
+}
+
+// expect waits until the metrics with these names are as in want, where those that are not
+// named there are 0: what is written to a client counts a moment later.
+func (r *running) expect(t *testing.T, want expected, names ...string) {
+	t.Helper()
+	var wrong []string
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		got := r.series(t, names)
+		wrong = nil
+		for _, series := range slices.Sorted(maps.Keys(got)) {
+			if got[series] != want[series] {
+				wrong = append(wrong, fmt.Sprintf("%s is %v, want %v", series, got[series], want[series]))
+			}
+		}
+		for series := range want {
+			if _, ok := got[series]; !ok {
+				wrong = append(wrong, series+" is not there")
+			}
+		}
+		if len(wrong) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the metrics are not what the clients did:\n%s", strings.Join(wrong, "\n"))
+		}
+	}
+}
+
+// series returns the metrics with these names, by their series.
+func (r *running) series(t *testing.T, names []string) map[string]float64 {
+	t.Helper()
+	_, body := httpGet(t, "http://"+r.http+"/metrics")
+	all := map[string]float64{}
+	for line := range strings.Lines(body) {
+		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name, _, _ := strings.Cut(series, "{")
+		if v, err := strconv.ParseFloat(value, 64); err == nil && slices.Contains(names, name) {
+			all[series] = v
+		}
+	}
+	return all
+}
+
+// TestRefusalsAreExact: what the limit and the authentication refuse counts as often as
+// clients were told so.
+func TestRefusalsAreExact(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Loops = 4
+	r := startServe(t, cfg)
+	server := testbed.Redis(t)
+	slow := r.tenant(t, "acme", server.Addr, limits(1, 5))
+	revoked := r.key(t, "acme", nil)
+	if _, err := r.store.RevokeKey(t.Context(), keyID(revoked), 0); err != nil {
+		t.Fatal(err)
+	}
+	expired := r.key(t, "acme", func(k *tenant.Key) { k.ExpiresAt = time.Now().Add(-time.Minute) })
+	elsewhere := r.key(t, "acme", func(k *tenant.Key) { k.AllowFrom = tenant.Networks{netip.MustParsePrefix("192.0.2.0/24")} })
+	want := expected{}
+	for reason, user := range map[string]string{
+		auth.ReasonMalformed: "nonsense", auth.ReasonUnknown: auth.Generate().Text.Reveal(), auth.ReasonRevoked: revoked,
+		auth.ReasonExpired: expired, auth.ReasonAddress: elsewhere, auth.ReasonInstance: "nosuch " + slow,
+	} {
+		for range 2 {
+			if got := talk(t, r.addr, "AUTH "+user+"\r\nQUIT\r\n"); !strings.HasPrefix(got, "-WRONGPASS") {
+				t.Errorf("%s: got %q, want WRONGPASS", reason, got)
+			}
+			want.add(1, `api_key_auth_failures_total{reason="%s"}`, reason)
+			want.add(1, `api_key_requests_total`)
+		}
+	}
+	for range 4 {
+		got := talk(t, r.addr, "AUTH "+slow+"\r\n"+strings.Repeat("PING\r\n", 10)+"QUIT\r\n")
+		want.add(1, `api_key_requests_total`)
+		want.add(10, `redis_commands_total{command="ping",tenant="acme/cache"}`)
+		refused := float64(strings.Count(got, "-RATELIMIT"))
+		want.add(refused, `rate_limited_commands_total{tenant="acme/cache"}`)
+		want.add(refused, `redis_command_errors_total{code="RATELIMIT",command="ping",tenant="acme/cache"}`)
+	}
+	if want[`rate_limited_commands_total{tenant="acme/cache"}`] < 30 {
+		t.Errorf("only %v commands were refused", want)
+	}
+	r.expect(t, want, "api_key_auth_failures_total", "api_key_requests_total", "rate_limited_commands_total", "redis_commands_total", "redis_command_errors_total")
+}
