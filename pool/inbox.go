@@ -140,7 +140,8 @@ func (l *Link) replied(piece []byte, done bool) {
 // account tells the metrics of a reply. A command that waits is not slow, and what
 // the proxy asks itself is no tenant's.
 func (l *Link) account(q request, piece []byte) {
-	l.look(&q, piece, l.moved)
+	v := l.lookout(l.moved)
+	v.look(l, &q, piece)
 	if ownCommand(q.owner) {
 		return
 	}

@@ -293,7 +293,7 @@ func (l *Link) Data(b []byte) int {
 	}
 	now := l.nanos()
 	l.moved = now
-	run := run{link: l, now: now}
+	run := run{link: l, lookout: l.lookout(now)}
 	off := 0
 	for off < len(b) {
 		n, done, err := l.framer.Next(b[off:])
@@ -342,15 +342,15 @@ type run struct {
 	owner Owner
 	start int // where in the input the owner's replies begin
 	done  int // how many of them end there
-	now   int64
-	cmd   command.ID
-	at    int64
-	n     int // replies to cmd sent at at
+	lookout
+	cmd command.ID
+	at  int64
+	n   int // replies to cmd sent at at
 }
 
 func (r *run) answered(q *request, reply []byte) {
 	r.done++
-	r.link.look(q, reply, r.now)
+	r.look(r.link, q, reply)
 	if q.cmd == command.Other && ownCommand(q.owner) {
 		return
 	}

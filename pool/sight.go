@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -67,48 +68,72 @@ func (l *Link) recordAll(raw []byte, parts []Part) bool {
 	return !bare.On && l.Some() && l.tape.add(raw, parts)
 }
 
+// lookout is what a link looks for while it hands out what has come at one time.
+type lookout struct {
+	now    int64
+	slow   int64 // what was sent then or before is slow
+	big    int
+	before int64 // when the last reply came
+	failed bool
+}
+
+// lookout returns what is looked for now.
+func (l *Link) lookout(now int64) lookout {
+	v := lookout{now: now, slow: math.MinInt64, big: math.MaxInt, before: l.answeredAt, failed: l.Failed}
+	if l.Slow >= 0 {
+		v.slow = now - int64(l.Slow)
+	}
+	if l.Big > 0 {
+		v.big = l.Big
+	}
+	return v
+}
+
 // look has the meter see the command q, whose reply ends with piece, if it wants to. It is
 // called for every reply.
-func (l *Link) look(q *request, piece []byte, now int64) {
+func (v *lookout) look(l *Link, q *request, piece []byte) {
 	if bare.On {
 		return
 	}
+	l.until--
+	if l.until < 0 || q.at <= v.slow || max(len(piece), int(q.size)) >= v.big || l.pieces > 0 || v.failed && l.isError() {
+		v.lookClosely(l, q, piece)
+	} else if q.taped {
+		l.tape.skip(int(q.size))
+	}
+	v.before, l.answeredAt = v.now, v.now
+}
+
+func (v *lookout) lookClosely(l *Link, q *request, piece []byte) {
 	var begins []byte
 	if q.taped {
 		begins = l.tape.next(int(q.size))
 	}
 	size := l.pieces + len(piece)
 	l.pieces = 0
-	before := l.answeredAt
-	l.answeredAt = now
 	var why tenant.Why
-	if l.until--; l.until < 0 {
+	if l.until < 0 {
 		if l.Every > 0 {
 			why = tenant.WhySampled
 		}
 		l.sampleIn()
 	}
-	if l.Slow >= 0 && time.Duration(now-q.at) >= l.Slow {
+	if q.at <= v.slow {
 		why |= tenant.WhySlow
 	}
-	if l.Big > 0 && max(size, int(q.size)) >= l.Big {
+	if max(size, int(q.size)) >= v.big {
 		why |= tenant.WhyBig
 	}
-	if l.Failed && l.isError() {
+	if v.failed && l.isError() {
 		why |= tenant.WhyFailed
 	}
-	if why != 0 {
-		l.saw(q, piece, Sight{Why: why, Command: begins, ReplySize: size, Ahead: max(0, time.Duration(before-q.at)), Now: now})
-	}
-}
-
-// saw fills in what s has of q, and has the meter see it.
-func (l *Link) saw(q *request, piece []byte, s Sight) {
-	if ownCommand(q.owner) {
+	if why == 0 || ownCommand(q.owner) {
 		return
 	}
-	s.Owner, s.ID, s.Size, s.SentAt, s.Waited, s.Reply = q.owner, q.cmd, int(q.size), q.at, time.Duration(q.waited)*time.Microsecond, piece
-	l.sight = s
+	l.sight = Sight{
+		Owner: q.owner, ID: q.cmd, Why: why, Command: begins, Size: int(q.size), Reply: piece, ReplySize: size,
+		Waited: time.Duration(q.waited) * time.Microsecond, SentAt: q.at, Ahead: max(0, time.Duration(v.before-q.at)), Now: v.now,
+	}
 	l.meter.Saw(&l.sight)
 	l.sight = Sight{}
 }

@@ -22,15 +22,17 @@ func recorded(size int) int { return min(size, tapePart) }
 // add keeps how the commands begin whose bytes follow each other in raw; all of them or, when
 // there is no room, none.
 func (t *tape) add(raw []byte, parts []Part) bool {
-	need, whole := 0, true
+	if len(raw) <= tapePart {
+		return t.addOne(raw)
+	}
+	need := 0
 	for i := range parts {
 		need += recorded(parts[i].Size)
-		whole = whole && parts[i].Size <= tapePart
 	}
 	if !t.room(need) {
 		return false
 	}
-	if whole {
+	if need == len(raw) {
 		t.buf = append(t.buf, raw...)
 		return true
 	}
@@ -44,7 +46,7 @@ func (t *tape) add(raw []byte, parts []Part) bool {
 // addOne is add for one command.
 func (t *tape) addOne(raw []byte) bool {
 	raw = raw[:recorded(len(raw))]
-	if !t.room(len(raw)) {
+	if len(t.buf)+len(raw) > cap(t.buf) && !t.room(len(raw)) {
 		return false
 	}
 	t.buf = append(t.buf, raw...)
@@ -53,14 +55,23 @@ func (t *tape) addOne(raw []byte) bool {
 
 // room reports whether n more bytes fit, and makes place for them.
 func (t *tape) room(n int) bool {
+	used := len(t.buf) - t.head
 	switch {
-	case t.head == len(t.buf):
-		t.buf, t.head = t.buf[:0], 0
-	case len(t.buf)+n > cap(t.buf) && t.head > len(t.buf)/2:
-		t.buf, t.head = t.buf[:copy(t.buf, t.buf[t.head:])], 0
+	case used+n > tapeMax:
+		return false
+	case len(t.buf)+n <= cap(t.buf):
+		return true
 	}
-	return len(t.buf)-t.head+n <= tapeMax
+	from := t.buf[t.head:]
+	if used+n > cap(t.buf)/2 {
+		t.buf = make([]byte, 0, min(tapeMax, max(512, 2*(used+n))))
+	}
+	t.buf, t.head = append(t.buf[:0], from...), 0
+	return true
 }
+
+// skip forgets the oldest command, which has that size.
+func (t *tape) skip(size int) { t.head += recorded(size) }
 
 // next returns how the oldest command begins, which has that size, and forgets it. It is
 // valid until something is added.

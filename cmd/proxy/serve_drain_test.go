@@ -49,6 +49,12 @@ func TestDrainEndsWaits(t *testing.T) {
 	if got := r.metric(t, "respgate_draining"); got != 1 {
 		t.Errorf("respgate_draining is %v, want 1", got)
 	}
+	if since := r.metric(t, "respgate_drain_started_timestamp_seconds"); since < float64(began.Unix()) || since > float64(time.Now().Unix()+1) {
+		t.Errorf("the drain began at %v, want after %v", since, began)
+	}
+	if got, want := r.metric(t, "respgate_drain_timeout_seconds"), testConfig(t).Shutdown.DrainTimeout.Seconds(); got != want {
+		t.Errorf("the drain's timeout is %v, want %v", got, want)
+	}
 	transaction.send("GET a", "EXEC", "SET a 2")
 	transaction.expect("+QUEUED", "*2", "+OK", "$1", "1")
 	for transaction.line() != "end" { // the last command may have come with the others

@@ -249,3 +249,58 @@ func TestRefusalsAreExact(t *testing.T) {
 	}
 	r.expect(t, want, "api_key_auth_failures_total", "api_key_requests_total", "rate_limited_commands_total", "redis_commands_total", "redis_command_errors_total")
 }
+
+// TestWaitsForLinksAreExact: links by their kind, who waits for one of them and who gets none,
+// and the bounds by which that is judged.
+func TestWaitsForLinksAreExact(t *testing.T) {
+	const links, waiting, exhausted, limit = "redis_connections_active", "redis_pool_waiting", "redis_pool_exhausted_total", "redis_connections_limit"
+	of := func(name string, pinned, subscriber float64) expected {
+		return expected{name + `{kind="pinned",tenant="acme/cache"}`: pinned, name + `{kind="subscriber",tenant="acme/cache"}`: subscriber}
+	}
+	// taken returns a proxy of which all links of a kind are taken, and who has them.
+	taken := func(t *testing.T, wait time.Duration) (r *running, client func(command, answer string) net.Conn, holder net.Conn) {
+		cfg := testConfig(t)
+		cfg.Loops = 2
+		cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax, cfg.Pool.PinnedWait = 1, 1, wait
+		r = startServe(t, cfg)
+		key := r.tenant(t, "acme", testbed.Redis(t).Addr, limits(0, 0))
+		client = func(command, answer string) net.Conn {
+			c := dial(t, r.addr)
+			t.Cleanup(func() { c.Close() })
+			fmt.Fprintf(c, "AUTH %s\r\n%s\r\n", key, command)
+			if got, want := read(t, c, len("+OK\r\n"+answer)), "+OK\r\n"+answer; got != want {
+				t.Errorf("%s: got %q, want %q", command, got, want)
+			}
+			return c
+		}
+		holder = client("MULTI", "+OK\r\n")
+		client("SUBSCRIBE a", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n")
+		r.expect(t, of(waiting, 0, 0), waiting)
+		r.expect(t, of(exhausted, 0, 0), exhausted)
+		r.expect(t, expected{limit + `{kind="pinned"}`: 1, limit + `{kind="subscriber"}`: 1}, limit)
+		return r, client, holder
+	}
+	t.Run("until there is one", func(t *testing.T) {
+		r, client, holder := taken(t, time.Minute)
+		client("SUBSCRIBE a", "")
+		waits := client("BLPOP nothing 0.001", "")
+		r.expect(t, of(waiting, 1, 1), waiting)
+		fmt.Fprint(holder, "DISCARD\r\n")
+		if got := read(t, holder, len("+OK\r\n")) + read(t, waits, len("*-1\r\n")); got != "+OK\r\n*-1\r\n" {
+			t.Errorf("got %q, want what DISCARD and BLPOP say", got)
+		}
+		r.expect(t, of(waiting, 0, 1), waiting)
+		r.expect(t, of(exhausted, 0, 0), exhausted)
+		want := of(links, 1, 1)
+		want[links+`{kind="shared",tenant="acme/cache"}`] = r.metric(t, links+`{kind="shared"`)
+		r.expect(t, want, links)
+	})
+	t.Run("in vain", func(t *testing.T) {
+		r, client, _ := taken(t, 50*time.Millisecond)
+		client("SUBSCRIBE a", "-ERR backend unavailable")
+		client("SSUBSCRIBE a", "-ERR backend unavailable")
+		client("WATCH k", "-ERR backend unavailable")
+		r.expect(t, of(waiting, 0, 0), waiting)
+		r.expect(t, of(exhausted, 1, 2), exhausted)
+	})
+}
