@@ -110,6 +110,13 @@ func (m *Metrics) tally(label string, t tally, n int64) {
 	m.account(label).tallies[t].Add(n)
 }
 
+// setTally sets one of a tenant's tallies, a gauge.
+func (m *Metrics) setTally(label string, t tally, n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.account(label).tallies[t].Store(n)
+}
+
 // tallyBy is tally by what it is exported as. What is in no row of the table is not counted.
 func (m *Metrics) tallyBy(label string, desc *prometheus.Desc, value string, n int64) {
 	if t, ok := tallyOf[tallyKey{desc, value}]; ok {
@@ -169,7 +176,5 @@ func (m *Metrics) TopologyResult(label, result string) { m.tallyBy(label, descLo
 
 // BreakerState says how the breaker of a tenant's backend is: 0 closed, 1 half-open, 2 open.
 func (m *Metrics) BreakerState(label string, state int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.account(label).tallies[tallyBreaker].Store(int64(state))
+	m.setTally(label, tallyBreaker, int64(state))
 }
