@@ -178,7 +178,7 @@ func TestCommandTellsTheTruth(t *testing.T) {
 	}
 	slices.Sort(names)
 	// The server's 7.0 lists subcommands too.
-	names = slices.DeleteFunc(names, func(n string) bool { 
+	names = slices.DeleteFunc(names, func(n string) bool {
 		return strings.HasPrefix(n, "client|") || strings.HasPrefix(n, "command|") || strings.HasPrefix(n, "slowlog|")
 	})
 	if want := "auth client command config config|get get hello quit reset slowlog"; strings.Join(names, " ") != want {
