@@ -216,10 +216,10 @@ func TestWeights(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := newTestBook(t, Config{Sample: c.every})
 			l := b.AddLoop(&home{nanos: 1e9}, ignored)
-			const truth = 200_000
+			const truth = 100_000
+			o := sampled("GET", "k")
+			o.Every = c.found
 			for range truth / c.found {
-				o := sampled("GET", "k")
-				o.Every = c.found
 				l.Saw(o)
 			}
 			got := top(t, b, "cache").HotKeys[0]
