@@ -83,7 +83,7 @@ var tallies = [numTallies]struct {
 var tallyOf = func() map[tallyKey]tally {
 	by := map[tallyKey]tally{}
 	for i, t := range tallies {
-		by[tallyKey{t.desc, t.value}] = tally(i) //nolint:gosec // a few
+		by[tallyKey{t.desc, t.value}] = tally(i)
 	}
 	return by
 }()

@@ -103,7 +103,7 @@ func (s *sums) pick() *pick {
 	p := &pick{errors: maps.Clone(s.errors)}
 	for i, n := range &s.counters {
 		if n != 0 {
-			p.at, p.n = append(p.at, uint16(i)), append(p.n, n) //nolint:gosec // below numSums
+			p.at, p.n = append(p.at, uint16(i)), append(p.n, n)
 		}
 	}
 	return p

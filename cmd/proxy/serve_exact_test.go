@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/resp"
@@ -117,6 +119,20 @@ func TestMetricsAreExact(t *testing.T) {
 	r.expect(t, expected{`client_connections{tenant="acme/cache"}`: 0}, "client_connections")
 }
 
+// connections is how many Redis has ever had.
+func connections(t *testing.T, admin *redis.Client) float64 {
+	t.Helper()
+	info, err := admin.InfoMap(t.Context(), "stats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.ParseFloat(info["Stats"]["total_connections_received"], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // converse authenticates and holds the conversation in pieces that are cut anywhere. It returns
 // how many bytes went in, after the AUTH, and came out.
 func converse(t *testing.T, c net.Conn, key string, client, rounds int) (in, out int) {
@@ -172,7 +188,7 @@ func readWhole(t *testing.T, r *bufio.Reader) string {
 func (r *running) expect(t *testing.T, want expected, names ...string) {
 	t.Helper()
 	var wrong []string
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(20 * time.Second); ; {
 		got := r.series(t, names)
 		wrong = nil
 		for _, series := range slices.Sorted(maps.Keys(got)) {
@@ -248,6 +264,58 @@ func TestRefusalsAreExact(t *testing.T) {
 		t.Errorf("only %v commands were refused", want)
 	}
 	r.expect(t, want, "api_key_auth_failures_total", "api_key_requests_total", "rate_limited_commands_total", "redis_commands_total", "redis_command_errors_total")
+}
+
+// TestTheRestIsExact: requests over HTTP by their pattern and status, queries by their name,
+// connections that were opened, and what the store holds.
+func TestTheRestIsExact(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Pool.DialTimeout = time.Minute // Redis would know of one that was given up
+	r := startServe(t, cfg)
+	server := testbed.Redis(t)
+	admin := server.Client()
+	before := connections(t, admin)
+	key := r.tenant(t, "acme", server.Addr, nil)
+	r.key(t, "acme", nil)
+	talk(t, r.addr, "AUTH "+key+"\r\nGET a\r\nMULTI\r\nEXEC\r\nQUIT\r\n")
+	testbed.Eventually(t, 20*time.Second, "Redis knows as many connections as respgate has opened", func() bool {
+		return r.metric(t, `redis_connection_attempts_total{result="ok",tenant="acme/cache"}`) == connections(t, admin)-before
+	})
+	const total, errors, took = "http_requests_total", "http_request_errors_total", "http_request_duration_seconds_count"
+	zero := r.series(t, []string{errors})
+	for path, times := range map[string]int{"/health/live": 3, "/api/v1/organizations/acme": 2, "/no/such/path": 1} {
+		for range times {
+			httpGet(t, "http://"+r.http+path)
+		}
+	}
+	want := expected{
+		errors + `{method="GET",path="/api/v1/organizations/{org}",status="401"}`: 2,
+		errors + `{method="GET",path="other",status="404"}`:                       1,
+	}
+	for series := range zero {
+		want[series] += 0
+	}
+	r.expect(t, want, errors)
+	testbed.Eventually(t, 20*time.Second, "requests by their duration are those by their status", func() bool {
+		got := r.series(t, []string{total, took})
+		return got[total+`{method="GET",path="/health/live",status="200"}`] == 3 && got[took+`{method="GET",path="/health/live"}`] == 3 &&
+			got[total+`{method="GET",path="other",status="404"}`] == 1 && got[took+`{method="GET",path="other"}`] == 1 &&
+			got[took+`{method="GET",path="/api/v1/organizations/{org}"}`] == 2
+	})
+	testbed.Eventually(t, 20*time.Second, "each query has a duration", func() bool {
+		const queries, durations = "database_queries_total", "database_query_duration_seconds_count"
+		got, some := r.series(t, []string{queries, durations}), 0.0
+		for series, n := range got {
+			if label, ok := strings.CutPrefix(series, queries); ok {
+				some += n
+				if got[durations+label] != n {
+					return false
+				}
+			}
+		}
+		return some > 0
+	})
+	r.expect(t, expected{"redis_instances": 1, "organizations": 1, "api_keys": 2, "users": 0}, "redis_instances", "organizations", "api_keys", "users")
 }
 
 // TestWaitsForLinksAreExact: links by their kind, who waits for one of them and who gets none,
