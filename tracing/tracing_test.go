@@ -395,6 +395,22 @@ func TestClientsDoNotRead(t *testing.T) {
 	}
 }
 
+// TestPlacesComeBack: what is exported makes room for more.
+func TestPlacesComeBack(t *testing.T) {
+	r := otlp.Receive(t, "http")
+	tracer, heard := open(t, Config{Endpoint: r.URL, Protocol: "http", Sampling: Sampling{Ratio: 1}}, nil)
+	l := tracer.Loop(nil)
+	for range 3 {
+		for range maxQueued {
+			show(l)
+		}
+		testbed.Eventually(t, 20*time.Second, "the queue is empty", func() bool { return tracer.queue.waiting.Load() == 0 })
+	}
+	if got := len(r.Spans()); got != 3*maxQueued {
+		t.Errorf("%d of %d spans have arrived, counted were %v", got, 3*maxQueued, heard.take())
+	}
+}
+
 // TestClose exports what waits.
 func TestClose(t *testing.T) {
 	for _, protocol := range otlp.Protocols {
