@@ -153,6 +153,7 @@ func (m *Metrics) AddTenant(label string) {
 	}
 	m.delayed.WithLabelValues(label)
 	m.breakers.WithLabelValues(label)
+	m.operations.paused.WithLabelValues(label)
 	m.loops[0].Tenant(label)
 }
 

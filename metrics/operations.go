@@ -24,7 +24,7 @@ func newOperations() operations {
 		}
 		return 0
 	}), paused: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "redis_paused", Help: "1 while an operator holds up an instance's commands here, 0 when that is over; there is none for an instance that never was.",
+		Name: "redis_paused", Help: "1 while an operator holds up an instance's commands at this proxy, else 0.",
 	}, []string{"tenant"})}
 }
 
@@ -34,9 +34,9 @@ func (m *Metrics) WatchLog(left func() int64) { m.operations.unsaid.Store(&left)
 
 // Paused says whether an operator holds up an instance's commands.
 func (m *Metrics) Paused(label string, paused bool) {
-	value := 0.0
-	if paused {
-		value = 1
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.gone[label] {
+		m.operations.paused.WithLabelValues(label).Set(map[bool]float64{true: 1}[paused])
 	}
-	m.operations.paused.WithLabelValues(label).Set(value)
 }
