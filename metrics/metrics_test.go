@@ -132,6 +132,7 @@ func used(t testing.TB) *prometheus.Registry {
 	m.DialResult("gone/cache", "ok")
 	m.DialDelayed("gone/cache")
 	m.BreakerState("gone/cache", 1)
+	m.Paused("gone/cache", false)
 	return reg
 }
 

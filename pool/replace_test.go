@@ -142,3 +142,49 @@ func TestReplacedLinkIsFull(t *testing.T) {
 		t.Errorf("who waits for room is told %d times, want once", room)
 	}
 }
+
+// FuzzReplacedLink: a connection that is to be replaced gives clients what one gives them
+// that is owed the same and nothing else; commands that wait for the next get none of it.
+func FuzzReplacedLink(f *testing.F) {
+	f.Add([]byte("+1\r\n$5\r\nhello\r\n-ERR x\r\n*2\r\n:1\r\n$-1\r\n"), uint8(3), []byte{0, 1, 1, 2}, []byte{2, 0})
+	f.Add([]byte("+1\r\n+too many\r\n"), uint8(40), []byte{2}, []byte{2, 2})
+	f.Add([]byte("+1\r\n>2\r\n+a\r\n+b\r\n+2\r\n"), uint8(2), []byte{0, 1}, []byte{1})
+	f.Add([]byte("$100\r\ntorn"), uint8(1), []byte{0}, []byte{0})
+	f.Fuzz(func(t *testing.T, in []byte, piece uint8, before, after []byte) {
+		if len(before) == 0 {
+			return
+		}
+		var heard [2][3]hearer
+		var closed [2]error
+		for i := range heard {
+			l, _, _ := newLink()
+			w := &wire{}
+			l.Up(w, Hello{})
+			ask := func(owners []byte) {
+				for _, o := range owners {
+					if _, err := l.SendAll(&heard[i][o%3], []byte("C"), []Part{{command.Other, 1}}, 0); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			ask(before)
+			if i == 1 {
+				l.replace()
+				ask(after)
+			}
+			feed(l, w, in, int(piece)+1)
+			closed[i] = w.closed
+		}
+		answered := 0
+		for who := range heard[0] {
+			plain, replaced := heard[0][who], heard[1][who]
+			answered += replaced.done
+			if replaced.done != plain.done || replaced.whole != plain.whole || closed[0] == nil && replaced.torn != plain.torn {
+				t.Errorf("client %d is given %d: %q %q, want %d: %q %q", who, replaced.done, replaced.whole, replaced.torn, plain.done, plain.whole, plain.torn)
+			}
+		}
+		if replaced := errors.Is(closed[1], errReplaced); replaced != (answered == len(before)) {
+			t.Errorf("of %d commands %d are answered, and it is replaced: %v", len(before), answered, replaced)
+		}
+	})
+}

@@ -93,13 +93,17 @@ func (h *limitedHandler) WithGroup(name string) slog.Handler {
 // Handle implements slog.Handler.
 func (h *limitedHandler) Handle(ctx context.Context, r slog.Record) error {
 	kind := lineKind{r.Level, r.Message, h.tenant}
+	whole := r.Message == proxy.SampledLine // as many as were asked for
 	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "tenant" {
+		switch a.Key {
+		case "tenant":
 			kind.tenant = a.Value.String()
+		case "actor": // an event of the audit log, which may be nowhere else
+			whole = true
 		}
-		return a.Key != "tenant"
+		return !whole
 	})
-	if r.Message == proxy.SampledLine { // as many as were asked for
+	if whole {
 		return h.next.Handle(ctx, r)
 	}
 	repeated, ok := h.take(kind, r, h.next)

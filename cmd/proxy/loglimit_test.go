@@ -133,8 +133,11 @@ func TestLevelOfLines(t *testing.T) {
 	for range 3 * linesAlike {
 		l.Error(proxy.SampledLine)
 	}
+	for range 3 * linesAlike {
+		l.Error("event", "actor", "user")
+	}
 	l.WithGroup("g").Error("grouped", "a", 1)
-	l.want(t, "levels", `1x msg=grouped g.a=1; 1x msg=yes; 30x msg=command`)
+	l.want(t, "levels", `1x msg=grouped g.a=1; 1x msg=yes; 30x msg=command; 30x msg=event actor=user`)
 }
 
 // TestLogIsBoundedAtLevelDebug has clients come as fast as they can, to a backend that is

@@ -196,6 +196,29 @@ func TestOperationsUnderLoad(t *testing.T) {
 	}
 }
 
+// TestOperationsOnAClusterUnderLoad does the same in front of a cluster.
+func TestOperationsOnAClusterUnderLoad(t *testing.T) {
+	cluster := testbed.NewCluster(t, 3, 0)
+	r := startServe(t, testConfig(t))
+	key := r.tenantAt(t, "acme", tenant.Secret(cluster.URL()), nil)
+	op := newOperator(t, r, testbed.Redis(t).Addr)
+	load := startCounting(t, r.addr, key, 8)
+	load.goOn("clients count")
+	for range 5 {
+		op.want("OK", "PROXY", "PAUSE", "acme/cache", "60000")
+		op.want("OK", "PROXY", "RECONNECT", "acme/cache")
+		op.want("OK", "PROXY", "RESUME", "acme/cache")
+		load.goOn("clients count again")
+		op.want("OK", "PROXY", "RECONNECT", "acme/cache")
+		load.goOn("clients count over other connections")
+	}
+	load.stop()
+	load.running.Wait()
+	if n := load.counted.Load(); n == 0 || load.failed.Load() > 0 {
+		t.Errorf("%d counted, %d clients failed", n, load.failed.Load())
+	}
+}
+
 // backendClients are the ids of a server's clients, but for c, which asks.
 func backendClients(t *testing.T, c *redis.Client) (ids []string) {
 	t.Helper()
