@@ -82,7 +82,7 @@ const redacted = "(redacted)"
 // is nil that is the command's name.
 func shownArgs(id command.ID, b []byte) []shownArg {
 	total, b, ok := header(b, '*')
-	if !ok {
+	if !ok || total == 0 {
 		return []shownArg{{text: id.Info().Name}}
 	}
 	var all []shownArg

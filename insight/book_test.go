@@ -196,9 +196,9 @@ func TestWhatIsSlow(t *testing.T) {
 			if got := b.SlowLen("cache"); got != c.want || logged != c.want {
 				t.Errorf("%d are kept and %d counted, want %d", got, logged, c.want)
 			}
-			want := tenant.Watch{Slow: c.threshold, Big: Big}
+			want := tenant.Watch{Slow: c.threshold}
 			if c.maxLen == 0 {
-				want.Slow = -1
+				want.Slow = off
 			}
 			if got := l.Watch(&bob.Route); got != want {
 				t.Errorf("watches %+v, want %+v", got, want)
@@ -216,10 +216,10 @@ func TestWeights(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := newTestBook(t, Config{Sample: c.every})
 			l := b.AddLoop(&home{nanos: 1e9}, ignored)
-			const truth = 200_000
+			const truth = 100_000
+			o := sampled("GET", "k")
+			o.Every = c.found
 			for range truth / c.found {
-				o := sampled("GET", "k")
-				o.Every = c.found
 				l.Saw(o)
 			}
 			got := top(t, b, "cache").HotKeys[0]
@@ -230,9 +230,15 @@ func TestWeights(t *testing.T) {
 	}
 	b := newTestBook(t, Config{})
 	l := b.AddLoop(&home{nanos: 1e9}, ignored)
-	l.Saw(sampled("GET", "k"))
-	if got := top(t, b, "cache"); len(got.HotKeys)+len(got.Clients) != 0 {
+	o := seen(tenant.WhySampled|tenant.WhyBig, "GET", "k")
+	o.ReplySize = Big
+	l.Saw(o)
+	if got := top(t, b, "cache"); len(got.HotKeys)+len(got.Clients)+len(got.BigReplies) != 0 {
 		t.Errorf("what nobody wants is counted: %+v", got)
+	}
+	b.SetConfig(Config{Sample: 7, MaxLen: 1, Threshold: -1})
+	if got, want := l.Watch(&bob.Route), (tenant.Watch{Every: 7, Slow: -1, Big: Big}); got != want {
+		t.Errorf("watches %+v, want %+v", got, want)
 	}
 }
 
@@ -334,7 +340,7 @@ func TestLongKeysAreCut(t *testing.T) {
 }
 
 func TestBigCommandsAndReplies(t *testing.T) {
-	b := newTestBook(t, Config{})
+	b := newTestBook(t, Config{Sample: 32})
 	l := b.AddLoop(&home{nanos: 1e9}, ignored)
 	bigOne := func(size, reply int, args ...string) {
 		o := seen(tenant.WhyBig, args...)
@@ -366,7 +372,7 @@ func TestBigCommandsAndReplies(t *testing.T) {
 	if c := got.BigKeys[0]; c.SessionID != "proxy1-7" || c.KeyID != bob.KeyID || c.Name != "bob" || c.Address != "127.0.0.1:5000" || !c.At.Equal(noon.Add(3*Big+5)) {
 		t.Errorf("of the largest it is told %+v", c)
 	}
-	if len(got.HotKeys)+len(got.Clients) != 0 || got.Every != 0 {
+	if len(got.HotKeys)+len(got.Clients) != 0 || got.Every != 32 {
 		t.Errorf("what was not picked at random is counted: %+v", got)
 	}
 	for i := range 100 {

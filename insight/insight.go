@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"hash/maphash"
+	"math"
 	mathrand "math/rand/v2"
 	"strconv"
 	"sync/atomic"
@@ -27,7 +28,7 @@ type Config struct {
 	Proxy     string        // what the ids of this proxy's sessions begin with, before the '-'
 	Threshold time.Duration // commands of their own time or longer are slow, where their instance says nothing else; negative: none
 	MaxLen    int           // entries of an instance's slow log, the newest; 0: none
-	Sample    int           // one command in so many is looked at for hot keys and busy clients; 0: none
+	Sample    int           // one command in so many is looked at for hot keys and busy clients; 0: none, and what is big neither
 	HashKeys  bool          // keys and arguments are told as keyed hashes only
 }
 
@@ -58,7 +59,7 @@ func New(cfg Config) (*Book, error) {
 // SetConfig changes Threshold, MaxLen and Sample. What the loops want to watch changes too.
 func (b *Book) SetConfig(cfg Config) {
 	if cfg.MaxLen == 0 {
-		cfg.Threshold = -1
+		cfg.Threshold = off
 	}
 	b.threshold.Store(int64(cfg.Threshold))
 	b.sample.Store(int64(cfg.Sample))
@@ -98,8 +99,15 @@ const Big = 16 << 10
 
 // Watch says which commands of an instance are looked at.
 func (l *Loop) Watch(r *tenant.Route) tenant.Watch {
-	return tenant.Watch{Every: int(l.book.sample.Load()), Slow: l.book.slowFrom(r), Big: Big}
+	w := tenant.Watch{Every: int(l.book.sample.Load()), Slow: l.book.slowFrom(r)}
+	if w.Every > 0 {
+		w.Big = Big
+	}
+	return w
 }
+
+// off is the threshold where there is no slow log, whatever an instance says.
+const off = time.Duration(math.MinInt64)
 
 // slowFrom is from how long on an instance's commands are slow; negative: none is.
 func (b *Book) slowFrom(r *tenant.Route) time.Duration {
@@ -116,8 +124,9 @@ func (l *Loop) Saw(o *tenant.Observed) (written func(at time.Time)) {
 		l.book.slow.add(route.InstanceID, l.book.entry(o))
 		l.logged(route.Label)
 	}
-	weight := l.weight(o)
-	if weight == 0 && o.Why&tenant.WhyBig == 0 {
+	every := int(l.book.sample.Load())
+	weight, big := weight(o, every), o.Why&tenant.WhyBig != 0
+	if every == 0 || weight == 0 && !big {
 		return nil
 	}
 	p := l.slots.period(route.InstanceID, l.home.Nanos())
@@ -125,24 +134,23 @@ func (l *Loop) Saw(o *tenant.Observed) (written func(at time.Time)) {
 	if weight > 0 {
 		p.sample(&l.slots, o, key, weight)
 	}
-	if o.Why&tenant.WhyBig != 0 {
+	if big {
 		p.measure(&l.slots, o, key)
 	}
 	l.slots.shrink()
 	return nil
 }
 
-// weight is for how many commands one stands that was picked at random; 0: it is not to be
-// counted. Others may want to see more than we do: of those we leave some out.
-func (l *Loop) weight(o *tenant.Observed) uint64 {
-	every := int(l.book.sample.Load())
+// weight is for how many commands one stands that was picked at random, where one in every
+// is wanted; 0: it is not to be counted. Others may want to see more: of those some are left out.
+func weight(o *tenant.Observed, every int) uint64 {
 	switch {
-	case o.Why&tenant.WhySampled == 0 || every <= 0:
+	case o.Why&tenant.WhySampled == 0:
 		return 0
 	case o.Every < every && mathrand.IntN(every) >= o.Every: //nolint:gosec // no secret
 		return 0
 	}
-	return uint64(max(every, o.Every)) //nolint:gosec // above 0
+	return uint64(max(every, o.Every))
 }
 
 // firstKey is the first key that a command names, as far as it is known.

@@ -161,7 +161,8 @@ type key struct {
 
 // become copies k over, into the room that is there.
 func (of *key) become(k key) {
-	room := of.text[:0]
+	text := of.text[:0]
+	text = append(text, k.text...)
 	*of = k
-	of.text = append(room, k.text...)
+	of.text = text
 }

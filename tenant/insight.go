@@ -36,8 +36,8 @@ type Top struct {
 	// Window is the time until now that it is about: one to two minutes, less after a start,
 	// but at least a second.
 	Window time.Duration
-	// Every is how many commands one is looked at of, at random, for HotKeys and Clients; 0 is
-	// none: both are empty then.
+	// Every is of how many commands one is looked at, at random, for HotKeys and Clients; 0 is
+	// none: all lists are empty then.
 	Every      int
 	HotKeys    []HotKey     // at most TopLen
 	Clients    []BusyClient // at most TopLen

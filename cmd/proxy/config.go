@@ -167,7 +167,7 @@ type SlowLogConfig struct {
 
 // InsightConfig says how hot keys and busy clients are looked for.
 type InsightConfig struct {
-	Sample   int  // one command in so many is looked at; 0: none
+	Sample   int  // one command in so many is looked at, besides the big ones; 0: none at all
 	HashKeys bool // keys and arguments are told as keyed hashes only
 }
 
