@@ -151,7 +151,7 @@ func weight(o *tenant.Observed, every int) uint64 {
 	case o.Every < every && mathrand.IntN(every) >= o.Every: //nolint:gosec // no secret
 		return 0
 	}
-	return uint64(max(every, o.Every))
+	return uint64(max(every, o.Every)) //nolint:gosec // above 0
 }
 
 // firstKey is the first key that a command names, as far as it is known.
