@@ -111,10 +111,11 @@ const off = time.Duration(math.MinInt64)
 
 // slowFrom is from how long on an instance's commands are slow; negative: none is.
 func (b *Book) slowFrom(r *tenant.Route) time.Duration {
-	if r.SlowlogThreshold != nil {
+	set := time.Duration(b.threshold.Load())
+	if r.SlowlogThreshold != nil && set != off {
 		return *r.SlowlogThreshold
 	}
-	return time.Duration(b.threshold.Load())
+	return set
 }
 
 // Saw takes note of a command. It allocates for what is slow or seen for the first time only.

@@ -8,13 +8,18 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
 
 	"github.com/respgate/respgate/admin/control"
 )
 
 // watchTop shows the screen until its user leaves or ctx ends. The terminal is then as it was.
 func watchTop(ctx context.Context, s topScreen, in, out *os.File) error {
-	_, err := tea.NewProgram(s, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithoutSignalHandler()).Run()
+	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithoutSignalHandler()}
+	if os.Getenv("NO_COLOR") != "" { // whatever it says: https://no-color.org
+		options = append(options, tea.WithColorProfile(colorprofile.ASCII))
+	}
+	_, err := tea.NewProgram(s, options...).Run()
 	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
 		return nil // a signal: as good as q
 	}

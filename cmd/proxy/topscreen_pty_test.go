@@ -1,6 +1,7 @@
 package main
 
 import (
+	"image/color"
 	"io"
 	"os"
 	"reflect"
@@ -78,6 +79,20 @@ func (x *terminal) lines() []string {
 	return strings.Split(x.screen.String(), "\n")
 }
 
+// colour is one that is on the screen; nil: there is none.
+func (x *terminal) colour() color.Color {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for row := range x.screen.Height() {
+		for col := range x.screen.Width() {
+			if cell := x.screen.CellAt(col, row); cell != nil && cell.Style.Fg != nil {
+				return cell.Style.Fg
+			}
+		}
+	}
+	return nil
+}
+
 func (x *terminal) press(keys string) {
 	x.t.Helper()
 	if _, err := x.keys.WriteString(keys); err != nil {
@@ -105,6 +120,7 @@ func TestTopInATerminal(t *testing.T) {
 	t.Setenv("RESPGATE_SERVER", "http://"+x.http)
 	t.Setenv("RESPGATE_TOKEN", x.operator.token)
 	t.Setenv("TERM", "xterm-256color")
+	t.Setenv("NO_COLOR", "please")
 	tty := newTerminal(t, 100, 40)
 	before, err := term.GetState(tty.side.Fd())
 	if err != nil {
@@ -120,6 +136,9 @@ func TestTopInATerminal(t *testing.T) {
 		}
 	}
 	tty.eventually("the busiest comes first", first("acme/cache"))
+	if colour := tty.colour(); colour != nil {
+		t.Errorf("there is the colour %v with NO_COLOR", colour)
+	}
 	tty.press("3")
 	tty.eventually("the one with the most errors comes first", first("globex/cache"))
 	tty.press("1")
