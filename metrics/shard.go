@@ -33,9 +33,9 @@ type Loop struct {
 }
 
 // Tenant is what one loop counts for one tenant. Its methods are called on that
-// loop's goroutine. It takes about 1 KiB, 128 bytes for each sixteen neighbours
-// in the alphabet of which a command was used, and for each sixteenth of a decade in which
-// a phase's durations are: docs/METRICS.md says what 10,000 tenants take.
+// loop's goroutine. It takes about 1 KiB, and 128 bytes for each sixteen
+// neighbours in the alphabet of which a command was used, and for each sixteen neighbouring
+// cells in which a phase's durations are: docs/METRICS.md says what 10,000 tenants take.
 type Tenant struct {
 	commands [(command.NumTop + pageSize - 1) / pageSize]atomic.Pointer[page]
 	phases   [numPhases]histogram

@@ -40,7 +40,34 @@ func TestAvailableMemory(t *testing.T) {
 	}
 }
 
-// FuzzAvailableMemory reads whatever a kernel may say.
+func TestAvailableCPUs(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+		want  float64
+	}{
+		{"nothing is known", nil, 4},
+		{"no quota", map[string]string{"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/cpu.max": "max 100000\n"}, 4},
+		{"version 2, in a container", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"}, 1.5},
+		{"version 2, a stricter parent", map[string]string{"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/cpu.max": "50000 100000\n", "sys/fs/cgroup/a/b/cpu.max": "200000 100000\n"}, 0.5},
+		{"version 1", map[string]string{"proc/self/cgroup": "9:memory:/m\n4:cpu,cpuacct:/c\n", "sys/fs/cgroup/cpu/c/cpu.cfs_quota_us": "250000\n", "sys/fs/cgroup/cpu/c/cpu.cfs_period_us": "100000\n"}, 2.5},
+		{"version 1, no quota", map[string]string{"proc/self/cgroup": "4:cpu:/\n", "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 4},
+		{"more than the machine has", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "1600000 100000\n"}, 4},
+		{"nonsense", map[string]string{"proc/self/cgroup": "0::/\n4:cpu:/\n", "sys/fs/cgroup/cpu.max": "150000 0\n", "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "x"}, 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			root := fstest.MapFS{}
+			for name, text := range c.files {
+				root[name] = &fstest.MapFile{Data: []byte(text)}
+			}
+			if got := availableCPUs(root, 4); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// FuzzAvailableMemory reads whatever a kernel may say, of processors too.
 func FuzzAvailableMemory(f *testing.F) {
 	f.Add("0::/a/../b\n", "1073741824\n", "MemTotal: 8000000 kB\n")
 	f.Add("9:cpu,memory:/\n", "max\n", "")
@@ -48,12 +75,15 @@ func FuzzAvailableMemory(f *testing.F) {
 		root := fstest.MapFS{}
 		for name, text := range map[string]string{
 			"proc/self/cgroup": groups, "proc/meminfo": meminfo,
-			"sys/fs/cgroup/memory.max": limit, "sys/fs/cgroup/memory/memory.limit_in_bytes": limit,
+			"sys/fs/cgroup/cpu.max": limit, "sys/fs/cgroup/memory.max": limit, "sys/fs/cgroup/memory/memory.limit_in_bytes": limit,
 		} {
 			root[name] = &fstest.MapFile{Data: []byte(text)}
 		}
 		if got := availableMemory(root); got < 0 {
 			t.Errorf("%d bytes", got)
+		}
+		if got := availableCPUs(root, 4); !(got > 0 && got <= 4) {
+			t.Errorf("%v processors", got)
 		}
 	})
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/resp"
@@ -73,6 +75,8 @@ func TestMetricsAreExact(t *testing.T) {
 	cfg.Loops = 4
 	r := startServe(t, cfg)
 	server := testbed.Redis(t)
+	admin := server.Client()
+	before := connections(t, admin)
 	key := r.tenant(t, "acme", server.Addr, limits(0, 0))
 	const clients, rounds = 24, 5
 	want := expected{}
@@ -111,10 +115,27 @@ func TestMetricsAreExact(t *testing.T) {
 	r.expect(t, want, "redis_commands_total", "redis_command_errors_total", "redis_command_duration_seconds_count", "redis_tenant_duration_seconds_count",
 		"client_bytes_total", "client_connections", "api_key_requests_total", "api_key_auth_failures_total", "rate_limited_commands_total",
 		"redis_pool_waiting", "redis_pool_exhausted_total", "redis_command_retries_total")
+	testbed.Eventually(t, 10*time.Second, "Redis knows as many connections as respgate has opened", func() bool {
+		return r.metric(t, `redis_connection_attempts_total{result="ok",tenant="acme/cache"}`) == connections(t, admin)-before
+	})
 	for _, c := range conns {
 		c.Close()
 	}
 	r.expect(t, expected{`client_connections{tenant="acme/cache"}`: 0}, "client_connections")
+}
+
+// connections is how many Redis has ever had.
+func connections(t *testing.T, admin *redis.Client) float64 {
+	t.Helper()
+	info, err := admin.InfoMap(t.Context(), "stats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.ParseFloat(info["Stats"]["total_connections_received"], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // converse authenticates and holds the conversation in pieces that are cut anywhere. It returns
@@ -172,7 +193,7 @@ func readWhole(t *testing.T, r *bufio.Reader) string {
 func (r *running) expect(t *testing.T, want expected, names ...string) {
 	t.Helper()
 	var wrong []string
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(20 * time.Second); ; {
 		got := r.series(t, names)
 		wrong = nil
 		for _, series := range slices.Sorted(maps.Keys(got)) {
@@ -248,6 +269,49 @@ func TestRefusalsAreExact(t *testing.T) {
 		t.Errorf("only %v commands were refused", want)
 	}
 	r.expect(t, want, "api_key_auth_failures_total", "api_key_requests_total", "rate_limited_commands_total", "redis_commands_total", "redis_command_errors_total")
+}
+
+// TestHTTPAndDatabaseAreExact: requests over HTTP by their pattern and status, queries by their
+// name, and what the store holds.
+func TestHTTPAndDatabaseAreExact(t *testing.T) {
+	r := startServe(t, testConfig(t))
+	r.tenant(t, "acme", testbed.Redis(t).Addr, nil)
+	r.key(t, "acme", nil)
+	const total, errors, took = "http_requests_total", "http_request_errors_total", "http_request_duration_seconds_count"
+	zero := r.series(t, []string{errors})
+	for path, times := range map[string]int{"/health/live": 3, "/api/v1/organizations/acme": 2, "/no/such/path": 1} {
+		for range times {
+			httpGet(t, "http://"+r.http+path)
+		}
+	}
+	want := expected{
+		errors + `{method="GET",path="/api/v1/organizations/{org}",status="401"}`: 2,
+		errors + `{method="GET",path="other",status="404"}`:                       1,
+	}
+	for series := range zero {
+		want[series] += 0
+	}
+	r.expect(t, want, errors)
+	testbed.Eventually(t, 10*time.Second, "requests by their duration are those by their status", func() bool {
+		got := r.series(t, []string{total, took})
+		return got[total+`{method="GET",path="/health/live",status="200"}`] == 3 && got[took+`{method="GET",path="/health/live"}`] == 3 &&
+			got[total+`{method="GET",path="other",status="404"}`] == 1 && got[took+`{method="GET",path="other"}`] == 1 &&
+			got[took+`{method="GET",path="/api/v1/organizations/{org}"}`] == 2
+	})
+	testbed.Eventually(t, 10*time.Second, "each query has a duration", func() bool {
+		const queries, durations = "database_queries_total", "database_query_duration_seconds_count"
+		got, some := r.series(t, []string{queries, durations}), 0.0
+		for series, n := range got {
+			if label, ok := strings.CutPrefix(series, queries); ok {
+				some += n
+				if got[durations+label] != n {
+					return false
+				}
+			}
+		}
+		return some > 0
+	})
+	r.expect(t, expected{"redis_instances": 1, "organizations": 1, "api_keys": 2, "users": 0}, "redis_instances", "organizations", "api_keys", "users")
 }
 
 // TestWaitsForLinksAreExact: links by their kind, who waits for one of them and who gets none,

@@ -106,15 +106,15 @@ func (p *PrometheusServer) Range(expr string, start, end time.Time, step time.Du
 		"step": {strconv.FormatFloat(step.Seconds(), 'f', -1, 64)}})
 }
 
-// Scraped waits until every target has been scraped once more from now on: a query sees what
-// had been counted before. A rate needs it twice.
+// Scraped waits until every target has been scraped once more from now on, and has answered in
+// time: a query sees what had been counted before. A rate needs it twice.
 func (p *PrometheusServer) Scraped() {
 	p.tb.Helper()
 	since := unix(time.Now().Add(alignment))
 	Eventually(p.tb, startTime, "prometheus has scraped every target", func() bool {
 		var targets struct{ ActiveTargets []struct{} }
 		p.Get("/api/v1/targets?state=active", &targets)
-		return len(targets.ActiveTargets) > 0 && len(p.Query("timestamp(up) > "+since)) == len(targets.ActiveTargets)
+		return len(targets.ActiveTargets) > 0 && len(p.Query("timestamp(up) > "+since+" and up == 1")) == len(targets.ActiveTargets)
 	})
 }
 
