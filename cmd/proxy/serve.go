@@ -229,7 +229,7 @@ func (s *server) becomeReady(ctx context.Context) bool {
 	})
 }
 
-// openStore opens the store. While it is away the proxy waits for it, not ready;
+// openStore opens the store. While it is away the proxy waits for it, not ready, and says so in the metrics;
 // a configuration that can never work is an error. It returns nil when ctx ends.
 func (s *server) openStore(ctx context.Context) (*store.Store, error) {
 	began := time.Now()
