@@ -148,7 +148,7 @@ var (
 )
 
 // hasMetricsOf checks that a proxy has the metrics of all queries; up is Prometheus's own.
-func (w *watched) hasMetricsOf(r *running) {
+func (w *watched) hasMetricsOf(r *process) {
 	w.t.Helper()
 	_, exposition := httpGet(w.t, "http://"+r.http+"/metrics")
 	for _, p := range dashboards.Panels(w.dashboard) {
