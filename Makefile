@@ -40,7 +40,7 @@ screenshots: ## have Chromium take the pictures of the console in docs/images, i
 dashboards: ## write configs/grafana/dashboards anew, from the tables in scripts/gen-dashboards
 	$(GO) run ./scripts/gen-dashboards
 
-dashboard-pictures: ## draw the dashboards of two loaded proxies to docs/images, in about four minutes
+dashboard-pictures: ## draw the dashboards of two loaded proxies to docs/images, in about three minutes
 	@scripts/need redis-server gcc promtool chromium
 	$(GO) test -count=1 -timeout 20m -run TestDashboards ./cmd/proxy -dashboards.pictures $(CURDIR)/docs/images
 

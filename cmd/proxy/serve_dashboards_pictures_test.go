@@ -20,7 +20,7 @@ import (
 var dashboardPictures = stdflag.String("dashboards.pictures", "", "write pictures of the dashboards to this `directory`")
 
 const (
-	pictureTime = 3 * time.Minute // that a picture shows
+	pictureTime = 2 * time.Minute // that a picture shows
 	pictureSize = 600_000         // bytes of a picture at most: they are part of the repository
 )
 
