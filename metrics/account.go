@@ -83,7 +83,7 @@ var tallies = [numTallies]struct {
 var tallyOf = func() map[tallyKey]tally {
 	by := map[tallyKey]tally{}
 	for i, t := range tallies {
-		by[tallyKey{t.desc, t.value}] = tally(i) //nolint:gosec // a few
+		by[tallyKey{t.desc, t.value}] = tally(i)
 	}
 	return by
 }()
@@ -108,6 +108,13 @@ func (m *Metrics) tally(label string, t tally, n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.account(label).tallies[t].Add(n)
+}
+
+// setTally sets one of a tenant's tallies, a gauge.
+func (m *Metrics) setTally(label string, t tally, n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.account(label).tallies[t].Store(n)
 }
 
 // tallyBy is tally by what it is exported as. What is in no row of the table is not counted.
@@ -169,7 +176,5 @@ func (m *Metrics) TopologyResult(label, result string) { m.tallyBy(label, descLo
 
 // BreakerState says how the breaker of a tenant's backend is: 0 closed, 1 half-open, 2 open.
 func (m *Metrics) BreakerState(label string, state int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.account(label).tallies[tallyBreaker].Store(int64(state))
+	m.setTally(label, tallyBreaker, int64(state))
 }

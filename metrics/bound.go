@@ -62,14 +62,14 @@ func (b *bound) choose(all []*account) {
 	for _, a := range all {
 		switch {
 		case !a.place.known:
-			a.place.known = true
+			a.place.known, a.place.score = true, a.commands()
 			fresh = append(fresh, a)
 		case !a.place.folded:
 			named++
 		}
 	}
 	slices.SortFunc(fresh, func(x, y *account) int {
-		return cmp.Or(cmp.Compare(y.commands(), x.commands()), cmp.Compare(x.label, y.label))
+		return cmp.Or(cmp.Compare(y.place.score, x.place.score), cmp.Compare(x.label, y.label))
 	})
 	for _, a := range fresh {
 		if named++; named > b.max {

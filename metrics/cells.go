@@ -61,7 +61,7 @@ var cells = func() (all [numCells]cell) {
 			native++
 		}
 		classic, _ := slices.BinarySearch(bounds[:], end)
-		all[i] = cell{end, int32(native), classic} //nolint:gosec // a few hundred
+		all[i] = cell{end, int32(native), classic}
 	}
 	return all
 }()
@@ -78,7 +78,7 @@ var firstCell = func() (first [longest - shortest + 1][16]uint16) {
 		for next := range first[length] {
 			d := int64(16+next) << (length + shortest - 5)
 			i, _ := slices.BinarySearchFunc(cells[:], d, func(c cell, d int64) int { return cmp.Compare(c.end, d) })
-			first[length][next] = uint16(min(i, numCells-1)) //nolint:gosec // a few hundred
+			first[length][next] = uint16(min(i, numCells-1))
 		}
 	}
 	return first
@@ -98,7 +98,7 @@ func cellOf(d int64) int {
 	if d < 1<<(shortest-1) {
 		return 0
 	}
-	length := min(bits.Len64(uint64(d)), longest) //nolint:gosec // positive
+	length := min(bits.Len64(uint64(d)), longest)
 	i := int(firstCell[length-shortest][d>>(length-5)&15])
 	for d > cellEnds[i] {
 		i++
@@ -155,7 +155,7 @@ func (h *histogram) observe(d time.Duration, n int) {
 		h.zero.Add(uint64(n)) //nolint:gosec // n counts
 		return
 	}
-	if i := uint(cellOf(int64(d))); i == 0 { //nolint:gosec // positive
+	if i := uint(cellOf(int64(d))); i == 0 {
 		h.zero.Add(uint64(n)) //nolint:gosec // n counts
 	} else {
 		pageAt(&h.cells[i/pageSize])[i%pageSize].Add(uint64(n)) //nolint:gosec // n counts

@@ -27,11 +27,11 @@ type tenantMetrics Metrics
 
 // Describe implements prometheus.Collector.
 func (m *tenantMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{
-		descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descLimited,
-		descLinks, descWaiting, descExhausted, descAttempts, descDelayed, descBreaker, descLooks,
-	} {
+	for _, d := range []*prometheus.Desc{descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descLimited} {
 		ch <- d
+	}
+	for _, t := range tallies {
+		ch <- t.desc
 	}
 }
 
@@ -80,7 +80,7 @@ func (m *Metrics) collectTenants(ch chan<- prometheus.Metric) {
 		own.reset()
 		own.count(a)
 		if p.folded {
-			other.count(a)
+			other.add(&own)
 		} else {
 			own.subtract(p.past)
 			own.collect(ch, a.label)

@@ -52,14 +52,21 @@ func (s *sums) count(a *account) {
 		}
 	}
 	for i, t := range tallies {
-		switch n := a.tallies[i].Load(); {
-		case t.kind == prometheus.CounterValue:
+		n := a.tallies[i].Load()
+		if t.kind == prometheus.CounterValue {
 			s.counters[atTallies+i] += uint64(n) //nolint:gosec // it counts
-		case t.worst:
-			s.gauges[i] = max(s.gauges[i], n)
-		default:
-			s.gauges[i] += n
+		} else {
+			s.gauge(i, n)
 		}
+	}
+}
+
+// gauge adds a tenant's gauge.
+func (s *sums) gauge(i int, n int64) {
+	if tallies[i].worst {
+		s.gauges[i] = max(s.gauges[i], n)
+	} else {
+		s.gauges[i] += n
 	}
 }
 
@@ -80,6 +87,15 @@ func (s *sums) countShard(t *Tenant) {
 	for k, n := range t.errors {
 		s.errors[k] += n
 	}
+}
+
+// add adds others.
+func (s *sums) add(o *sums) {
+	s.addCounters(o)
+	for i, n := range &o.gauges {
+		s.gauge(i, n)
+	}
+	s.clients += o.clients
 }
 
 // addCounters adds the counters of others, not the gauges.
@@ -103,7 +119,7 @@ func (s *sums) pick() *pick {
 	p := &pick{errors: maps.Clone(s.errors)}
 	for i, n := range &s.counters {
 		if n != 0 {
-			p.at, p.n = append(p.at, uint16(i)), append(p.n, n) //nolint:gosec // below numSums
+			p.at, p.n = append(p.at, uint16(i)), append(p.n, n)
 		}
 	}
 	return p
