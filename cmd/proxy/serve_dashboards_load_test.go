@@ -9,8 +9,10 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,7 +20,6 @@ import (
 
 	"github.com/respgate/respgate/auth"
 	"github.com/respgate/respgate/internal/testbed"
-	"github.com/respgate/respgate/tenant"
 )
 
 // crowd are clients of two proxies that do all that a dashboard shows: acme's most of it,
@@ -27,7 +28,7 @@ import (
 type crowd struct {
 	t          *testing.T
 	ctx        context.Context
-	a, b       *running
+	a, b       *process
 	acme       string // keys
 	prometheus *testbed.PrometheusServer
 	since      time.Time
@@ -36,46 +37,60 @@ type crowd struct {
 
 func startCrowd(t *testing.T) *crowd {
 	t.Helper()
-	cfg := testConfig(t)
-	cfg.Loops, cfg.HTTP.Rate, cfg.HTTP.AdminToken = 1, 0, "the operator's own token, long enough"
-	cfg.Pool.PinnedMax, cfg.Pool.PinnedWait = 2, 100*time.Millisecond
+	ctx, stop := context.WithCancel(context.Background())
+	c := &crowd{t: t, ctx: ctx}
 	ca, file := newAuthority(t), filesIn(t, t.TempDir())
 	certPEM, keyPEM := ca.pair(func(c *x509.Certificate) { c.NotAfter = time.Now().AddDate(0, 0, 60) })
-	cfg.TLS = TLSConfig{Listen: testbed.FreeAddr(t), CertFile: file("cert.pem", certPEM), KeyFile: file("key.pem", keyPEM)}
-	c := &crowd{t: t, a: startServe(t, cfg)}
-	secure := cfg.TLS.Listen
-	cfg.TLS.Listen = testbed.FreeAddr(t)
-	c.b = startServe(t, cfg)
+	secure := testbed.FreeAddr(t)
+	c.start(secure, file("cert.pem", certPEM), file("key.pem", keyPEM))
 
-	ctx, stop := context.WithCancel(context.Background())
-	c.ctx = ctx
 	t.Cleanup(func() { stop(); c.working.Wait() })
 	good, slow := testbed.Redis(t), testbed.Redis(t)
-	c.acme = c.a.tenant(t, "acme", good.Addr, limits(0, 0))
-	batch := c.a.key(t, "acme", limits(60, 60))
-	globex := c.a.tenant(t, "globex", slow.Addr, limits(0, 0))
-	initech := c.a.tenant(t, "initech", testbed.FreeAddr(t), limits(0, 0))
-	if _, err := c.a.store.CreateUser(t.Context(), tenant.User{Email: "ann@example.com", Name: "Ann"}); err != nil {
-		t.Fatal(err)
-	}
+	c.acme = c.a.tenant("acme", good.Addr, "--rate", "0")
+	batch := c.a.key("acme", "--rate", "60", "--burst", "60")
+	globex := c.a.tenant("globex", slow.Addr, "--rate", "0")
+	initech := c.a.tenant("initech", testbed.FreeAddr(t), "--rate", "0")
+	c.a.run("user", "create", "--email", "ann@example.com")
 	c.prometheus = testbed.Prometheus(t, testbed.ScrapeConfig(scrapeInterval, c.a.http, c.b.http))
 	c.since = time.Now()
 
-	for _, r := range []*running{c.a, c.b} {
+	for _, r := range []*process{c.a, c.b} {
 		c.shoppers(r)
 		c.batches(r, batch)
-		c.of(r, globex, 4*time.Millisecond, func(client *redis.Client, n int) {
+		c.of(r, globex, 20*time.Millisecond, func(client *redis.Client, n int) {
 			client.Incr(ctx, fmt.Sprint("visits:", n%50))
 			client.ZAdd(ctx, "board", redis.Z{Score: float64(n), Member: n % 100})
 		})
-		c.of(r, initech, 20*time.Millisecond, func(client *redis.Client, _ int) { client.Get(ctx, "k") })
+		c.of(r, initech, 100*time.Millisecond, func(client *redis.Client, _ int) { client.Get(ctx, "k") })
 	}
 	direct := slow.Client()
 	c.every(700*time.Millisecond, func(n int) { direct.ClientPause(ctx, time.Duration(10+n%9*10)*time.Millisecond) })
+	c.buyers()
 	c.waiters()
 	c.intruders(secure, ca.trusts("127.0.0.1"))
-	c.operators(cfg.HTTP.AdminToken.Reveal())
+	c.operators()
 	return c
+}
+
+// operatorsToken is the bearer token of both proxies.
+const operatorsToken = "the operator's own token, long enough"
+
+// start starts two proxies over one store, in processes of their own.
+func (c *crowd) start(secure, certFile, keyFile string) {
+	c.t.Helper()
+	settings := "loops: 1\npool: {pinned_max: 2, pinned_wait: 100ms}\n"
+	c.a = startProcess(c.t, fmt.Sprintf("export RESPGATE_HTTP_RATE=0 RESPGATE_HTTP_ADMIN_TOKEN=%q; ", operatorsToken),
+		fmt.Sprintf("%stls: {listen: %q, cert_file: %q, key_file: %q}\n", settings, secure, certFile, keyFile))
+	dir := filepath.Dir(c.a.config)
+	listen, http := testbed.FreeAddr(c.t), testbed.FreeAddr(c.t)
+	config := filesIn(c.t, dir)("second.yaml", fmt.Appendf(nil, "listen: %s\nhttp: {listen: %s, rate: 0, admin_token: %q}\nstore: {dsn: \"file:%s/respgate.db\"}\n%s",
+		listen, http, operatorsToken, dir, settings))
+	c.b = c.a.successor(config)
+	c.b.addr, c.b.http = listen, http
+	testbed.Eventually(c.t, 20*time.Second, "the second proxy is ready", func() bool {
+		status, _ := httpGet(c.t, "http://"+http+"/health/ready")
+		return status == 200
+	})
 }
 
 // every does something over and over until the test ends.
@@ -95,18 +110,18 @@ func (c *crowd) every(pause time.Duration, do func(n int)) {
 }
 
 // of is every for a client with a key.
-func (c *crowd) of(r *running, key string, pause time.Duration, do func(client *redis.Client, n int)) {
+func (c *crowd) of(r *process, key string, pause time.Duration, do func(client *redis.Client, n int)) {
 	client := redis.NewClient(&redis.Options{Addr: r.addr, Username: "cache", Password: key, MaxRetries: -1, PoolSize: 2})
 	c.t.Cleanup(func() { _ = client.Close() })
 	c.every(pause, func(n int) { do(client, n) })
 }
 
 // shoppers do what most clients do, now more and now less of it, and errors now and then.
-func (c *crowd) shoppers(r *running) {
+func (c *crowd) shoppers(r *process) {
 	ctx := c.ctx
 	began := time.Now()
 	for range 2 {
-		c.of(r, c.acme, 5*time.Millisecond, func(client *redis.Client, n int) {
+		c.of(r, c.acme, 20*time.Millisecond, func(client *redis.Client, n int) {
 			key := fmt.Sprint("cart:", n%200)
 			pipe := client.Pipeline()
 			for range 3 + int(2*math.Sin(time.Since(began).Seconds()/15)) {
@@ -124,7 +139,12 @@ func (c *crowd) shoppers(r *running) {
 			_, _ = pipe.Exec(ctx)
 		})
 	}
-	c.of(r, c.acme, 50*time.Millisecond, func(client *redis.Client, n int) {
+}
+
+// buyers have transactions, at the proxy that has links for them.
+func (c *crowd) buyers() {
+	ctx := c.ctx
+	c.of(c.b, c.acme, 50*time.Millisecond, func(client *redis.Client, n int) {
 		_, _ = client.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
 			pipe.Incr(ctx, "orders")
 			pipe.RPush(ctx, "queue", n)
@@ -136,10 +156,10 @@ func (c *crowd) shoppers(r *running) {
 }
 
 // batches ask for more than their key may, in waves of half a minute.
-func (c *crowd) batches(r *running, key string) {
+func (c *crowd) batches(r *process, key string) {
 	c.of(r, key, 100*time.Millisecond, func(client *redis.Client, n int) {
 		pipe := client.Pipeline()
-		for i := range 5 + (n/300+1)%3*25 {
+		for i := range 5 + (n/300+1)%3*15 {
 			pipe.Get(c.ctx, fmt.Sprint("cart:", i))
 		}
 		_, _ = pipe.Exec(c.ctx)
@@ -201,15 +221,15 @@ func (c *crowd) say(addr string, secure *tls.Config, words string) {
 }
 
 // operators use the API of both proxies, for what is there and for what is not.
-func (c *crowd) operators(token string) {
+func (c *crowd) operators() {
 	paths := []string{"/api/v1/organizations", "/api/v1/organizations/acme/instances", "/api/v1/organizations/acme/keys", "/api/v1/organizations/nobody", "/health"}
-	for i, r := range []*running{c.a, c.b} {
+	for i, r := range []*process{c.a, c.b} {
 		c.every(time.Duration(60+40*i)*time.Millisecond, func(n int) {
 			req, err := http.NewRequestWithContext(c.ctx, http.MethodGet, "http://"+r.http+paths[n%len(paths)], nil)
 			if err != nil {
 				return
 			}
-			req.Header.Set("Authorization", "Bearer "+token)
+			req.Header.Set("Authorization", "Bearer "+operatorsToken)
 			if res, err := http.DefaultClient.Do(req); err == nil {
 				_, _ = io.Copy(io.Discard, res.Body)
 				_ = res.Body.Close()
@@ -219,10 +239,10 @@ func (c *crowd) operators(token string) {
 	c.t.Cleanup(http.DefaultClient.CloseIdleConnections)
 }
 
-// drain has the second proxy end, which a transaction holds up until the test ends.
+// drain has the second proxy end, which a transaction holds up.
 func (c *crowd) drain() {
 	holder := talkTo(c.t, c.b.addr, c.acme)
 	holder.send("MULTI")
 	holder.expect("+OK")
-	c.working.Go(func() { _ = c.b.stop() })
+	_ = c.b.cmd.Process.Signal(syscall.SIGTERM)
 }

@@ -20,8 +20,8 @@ import (
 var dashboardPictures = stdflag.String("dashboards.pictures", "", "write pictures of the dashboards to this `directory`")
 
 const (
-	pictureTime = 50 * time.Second // that a picture shows
-	pictureSize = 600_000          // bytes of a picture at most: they are part of the repository
+	pictureTime = 2 * time.Minute // that a picture shows
+	pictureSize = 600_000         // bytes of a picture at most: they are part of the repository
 )
 
 // takePictures draws the dashboards as they are now, and has a browser make pictures of them.

@@ -19,7 +19,7 @@ import (
 )
 
 // scrapeInterval is short, so that a rate is there in seconds.
-const scrapeInterval = 500 * time.Millisecond
+const scrapeInterval = time.Second
 
 // TestDashboards has two proxies under a load of all kinds, which a real Prometheus scrapes,
 // and asks it every query of every panel, as Grafana would: all have data, with the labels
@@ -46,9 +46,11 @@ func TestDashboards(t *testing.T) {
 	}
 	c.drain()
 	for _, page := range pages {
-		testbed.Eventually(t, 20*time.Second, "there are annotations of all kinds", page.isAnnotated)
+		testbed.Eventually(t, time.Minute, "there are annotations of all kinds", page.isAnnotated)
 	}
 	if *dashboardPictures != "" {
+		drained := time.Now()
+		testbed.Eventually(t, time.Minute, "the drain is to be seen", func() bool { return time.Since(drained) > 12*time.Second })
 		takePictures(t, *dashboardPictures, pages)
 	}
 }
@@ -98,7 +100,7 @@ func (w *watched) hasData() {
 	w.t.Helper()
 	var wrong []string
 	waiting := dashboards.Panels(w.dashboard)
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for w.asked.Scraped(); len(waiting) > 0 && time.Now().Before(deadline); w.asked.Scraped() {
 		wrong = nil
 		now := time.Now()
@@ -146,7 +148,7 @@ var (
 )
 
 // hasMetricsOf checks that a proxy has the metrics of all queries; up is Prometheus's own.
-func (w *watched) hasMetricsOf(r *running) {
+func (w *watched) hasMetricsOf(r *process) {
 	w.t.Helper()
 	_, exposition := httpGet(w.t, "http://"+r.http+"/metrics")
 	for _, p := range dashboards.Panels(w.dashboard) {

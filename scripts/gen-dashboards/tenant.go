@@ -116,7 +116,7 @@ func tenantCommands() row {
 func tenantLimits() row {
 	return row{"Limits", []panel{
 		{
-			kind: stacked, title: "Let through and refused", unit: perSecond, w: 12, colours: map[string]string{"let through": "green", "refused": "orange"},
+			kind: stacked, title: "Commands and the limit", unit: perSecond, w: 12, colours: map[string]string{"let through": "green", "refused": "orange"},
 			queries: []query{
 				of(`sum(rate(redis_commands_total{$here}[$r])) - sum(rate(rate_limited_commands_total{$here}[$r]))`, "let through"),
 				of(`sum(rate(rate_limited_commands_total{$here}[$r]))`, "refused"),

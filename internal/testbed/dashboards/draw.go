@@ -64,7 +64,7 @@ type picture struct {
 	marks      []Mark
 }
 
-func (pic *picture) add(shape string, values ...any) { fmt.Fprintf(pic, shape, values...) }
+func (pic *picture) add(shape string, values ...any) { _, _ = fmt.Fprintf(pic, shape, values...) }
 
 // Draw draws a dashboard as an HTML page that has nothing but one SVG in it, of the height
 // that it returns. It is not how Grafana draws, but the same panels at the same places, with

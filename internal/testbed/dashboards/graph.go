@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
@@ -89,10 +90,14 @@ func (g *plot) axis(pic *picture, p dashboard.Panel, series []Line) []float64 {
 	return values
 }
 
-// times writes the time below a graph.
+// times writes the time below a graph, as often as there is room for it.
 func (pic *picture) times(g plot, y float64) {
-	for i, anchor := range []string{"start", "middle", "middle", "middle", "end"} {
-		t := g.start.Add(g.end.Sub(g.start) * time.Duration(i) / 4)
+	anchors := []string{"start", "middle", "middle", "middle", "end"}
+	if g.w < 350 {
+		anchors = []string{"start", "middle", "end"}
+	}
+	for i, anchor := range anchors {
+		t := g.start.Add(g.end.Sub(g.start) * time.Duration(i) / time.Duration(len(anchors)-1))
 		x, _ := g.at(t, 0)
 		pic.text(x, y, anchor, 11, "#6b6f76", t.UTC().Format("15:04:05"))
 	}
@@ -203,7 +208,14 @@ func (pic *picture) legend(series []Line, in box) {
 }
 
 // textWidth is about how wide a legend's text is.
-func textWidth(s string) float64 { return 6.6 * float64(len([]rune(s))) }
+func textWidth(s string) (width float64) {
+	for _, r := range s {
+		if width += 6.7; unicode.IsUpper(r) {
+			width += 1.8
+		}
+	}
+	return width
+}
 
 func (pic *picture) text(x, y float64, anchor string, size float64, colour, words string) {
 	pic.add(`<text x="%.1f" y="%.1f" text-anchor="%s" font-size="%.1f" fill="%s">%s</text>`, x, y, anchor, size, colour, html.EscapeString(words))
