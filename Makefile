@@ -9,7 +9,7 @@ COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: run build test conformance chaos soak screenshots clients clients-go clients-ts clients-python lint vulncheck bench bench-smoke microbench fuzz clean help
+.PHONY: run build test conformance chaos soak screenshots dashboards dashboard-pictures clients clients-go clients-ts clients-python lint vulncheck bench bench-smoke microbench fuzz clean help
 
 run: build ## build, then run everything embedded: prints a key and a redis-cli line to paste
 	./bin/respgate dev
@@ -36,6 +36,13 @@ soak: ## have clients come and go for SOAKTIME (30m), and check that memory stay
 screenshots: ## have Chromium take the pictures of the console in docs/images, in about four minutes
 	@scripts/need redis-server gcc chromium
 	$(GO) test -count=1 -timeout 20m -run TestConsoleInChromium ./cmd/proxy -console.screenshots $(CURDIR)/docs/images
+
+dashboards: ## write configs/grafana/dashboards anew, from the tables in scripts/gen-dashboards
+	$(GO) run ./scripts/gen-dashboards
+
+dashboard-pictures: ## draw the dashboards of two loaded proxies to docs/images, in about four minutes
+	@scripts/need redis-server gcc promtool chromium
+	$(GO) test -count=1 -timeout 20m -run TestDashboards ./cmd/proxy -dashboards.pictures $(CURDIR)/docs/images
 
 clients: clients-go clients-ts clients-python ## generate the clients of the management API anew, from docs/openapi.json
 

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/respgate/respgate/admin"
@@ -27,10 +28,21 @@ func (s *server) newHandler(cfg Config) http.Handler {
 		Pprof:        cfg.HTTP.Pprof,
 		API:          s.api,
 		Console:      s.console,
-	}, s.health, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelError),
-		EnableOpenMetrics: true, // without it there are no exemplars
-	}), s.metrics, s.log)
+	}, s.health, scrapes(s.registry, s.log), s.metrics, s.log)
+}
+
+// maxScrapes is how many scrapes are answered at once: those of two Prometheis and of two
+// people who look. A Prometheus gives up and asks again while the answer is still being made:
+// without a bound a proxy that has little of the processor would be left with less and less.
+const maxScrapes = 4
+
+// scrapes answers with what is in a registry. Beyond maxScrapes the answer is 503.
+func scrapes(from prometheus.Gatherer, log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(from, promhttp.HandlerOpts{
+		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),
+		EnableOpenMetrics:   true, // without it there are no exemplars
+		MaxRequestsInFlight: maxScrapes,
+	})
 }
 
 // swapHandler serves with the handler that was set last.
