@@ -25,6 +25,7 @@ type PostgresServer struct {
 	Addr string
 
 	tb        testing.TB
+	superuser *url.Userinfo
 	bin, dir  string
 	as        *syscall.SysProcAttr
 	cmd       *exec.Cmd
@@ -34,28 +35,34 @@ type PostgresServer struct {
 	template  string // what databases are copied from
 }
 
-const postgresPassword = "pg-hunter2"
-
-// Postgres starts a PostgreSQL server and waits until it answers. It is killed when the
-// test ends. As root, which PostgreSQL refuses to run as, it is started as the user
-// postgres, who comes with Debian's package.
+// Postgres starts a server as PostgresAs does.
 func Postgres(tb testing.TB) *PostgresServer {
+	tb.Helper()
+	return PostgresAs(tb, url.UserPassword("postgres", "pg-hunter2"), "--auth=scram-sha-256", "--no-sync")
+}
+
+// PostgresAs starts a PostgreSQL server and waits until it answers. It is killed when the
+// test ends. As root, which PostgreSQL refuses to run as, it is started as the user
+// postgres, who comes with Debian's package. initdb, which makes it, is told who its
+// superuser is, and the further arguments.
+func PostgresAs(tb testing.TB, superuser *url.Userinfo, initdb ...string) *PostgresServer {
 	tb.Helper()
 	dir, err := os.MkdirTemp("", "respgate-postgres-") // tb.TempDir's may not be entered by others
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &PostgresServer{Addr: FreeAddr(tb), tb: tb, template: "template1", bin: postgresBin(tb), dir: filepath.Join(dir, "data")}
+	s := &PostgresServer{Addr: FreeAddr(tb), tb: tb, superuser: superuser, template: "template1", bin: postgresBin(tb), dir: filepath.Join(dir, "data")}
 	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if os.Geteuid() == 0 {
 		s.become("postgres", dir)
 	}
-	password := filepath.Join(dir, "password")
-	if err := os.WriteFile(password, []byte(postgresPassword), 0o644); err != nil {
+	file := filepath.Join(dir, "password")
+	password, _ := superuser.Password()
+	if err := os.WriteFile(file, []byte(password), 0o644); err != nil {
 		tb.Fatal(err)
 	}
-	initdb := s.command("initdb", "-D", s.dir, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password, "-E", "UTF8", "--locale", "C", "--no-sync")
-	if out, err := initdb.CombinedOutput(); err != nil {
+	args := append([]string{"-D", s.dir, "-U", superuser.Username(), "--pwfile", file, "-E", "UTF8", "--locale", "C"}, initdb...)
+	if out, err := s.command("initdb", args...).CombinedOutput(); err != nil {
 		tb.Fatalf("initdb: %v\n%s", err, out)
 	}
 	s.Start()
@@ -202,6 +209,6 @@ func (s *PostgresServer) connect() *pgx.Conn {
 }
 
 func (s *PostgresServer) dsn(database string) string {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword("postgres", postgresPassword), Host: s.Addr, Path: "/" + database, RawQuery: "sslmode=disable"}
+	u := url.URL{Scheme: "postgres", User: s.superuser, Host: s.Addr, Path: "/" + database, RawQuery: "sslmode=disable"}
 	return u.String()
 }
