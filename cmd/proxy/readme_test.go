@@ -36,6 +36,16 @@ func TestApplyTour(t *testing.T) {
 		`(?m)^nothing to do\n\[1/1\] delete key acme/by-hand$`, `(?m)^{"dry_run":false,"steps":\[\],"unchanged":4}$`)
 }
 
+// TestLoadTour runs those of the guide to loading a deployment.
+func TestLoadTour(t *testing.T) {
+	testbed.Binary(t, "redis-benchmark", "redis-tools")
+	wantAll(t, runBlocks(t, "docs/PERFORMANCE.md"),
+		`(?m)^through / direct, median: \d`, `(?m)^2000 commands/s wanted, \d+ answered; p50 .*\n2000 commands/s wanted, \d+ answered; p50 `,
+		`(?m)^phase backend: [1-9]\d* µs$`, `(?m)^phase limit: 0 µs$`, `(?m)^CPU for a command: [1-9][\d.]* µs$`,
+		`(?m)^rate_limited_commands_total{tenant="load/target"} 0$`, `(?m)^redis_connections_active{kind="shared",tenant="load/target"} [1-9]`,
+		`(?m)^Type: cpu$`, `internal/runtime/syscall`, `(?m)^Type: inuse_space$`, `msg=stopped`)
+}
+
 // runBlocks runs a document's shell blocks as they stand, but for the ports, in a folder
 // that looks like the project's after `make build`, and returns what they print.
 func runBlocks(t *testing.T, document string) []byte {
@@ -52,7 +62,12 @@ func runBlocks(t *testing.T, document string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addresses := []string{"make build", "true", "127.0.0.1:6379", testbed.Redis(t).Addr}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	redis := testbed.Redis(t).Addr
+	addresses := []string{"make build", "true", "go run ./bench/", "go run -C " + root + " ./bench/", "127.0.0.1:6379", redis, "-p 6379", "-p " + redis[len("127.0.0.1:"):]}
 	for _, port := range []string{"6380", "3000", "6390", "6391"} {
 		addr := testbed.FreeAddr(t)
 		addresses = append(addresses, "127.0.0.1:"+port, addr, "-p "+port, "-p "+addr[len("127.0.0.1:"):], "-port "+port, "-port "+addr[len("127.0.0.1:"):])
