@@ -18,7 +18,7 @@ build: ## build bin/respgate
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/respgate ./cmd/proxy
 
 test: ## install what this machine lacks, then run every test with -race
-	@scripts/need redis-server redis-cli redis-benchmark promtool prometheus-alertmanager curl gcc prlimit libnss-wrapper postgresql chromium
+	@scripts/need redis-server redis-cli redis-benchmark promtool prometheus-alertmanager busybox curl openssl gcc prlimit libnss-wrapper postgresql chromium
 	$(GO) test -race -timeout 18m ./...
 
 conformance: build ## have the clients that people use, and those of the API, do what they do through respgate
