@@ -102,13 +102,20 @@ func (s *stack) checkTour(dir, script string) {
 	s.write(filepath.Join(dir, "deploy/demo.yaml"), s.local("respgate", string(demo)))
 	_, port, _ := net.SplitHostPort(s.addrs["respgate:6380"])
 	script = strings.NewReplacer("127.0.0.1:9090", s.addrs["prometheus:9090"], "-p 6380", "-p "+port).Replace(script)
-	cmd := exec.CommandContext(s.t.Context(), "timeout", "30", "bash", "-ec", script)
+	cmd := exec.CommandContext(s.t.Context(), "timeout", "60", "bash", "-ec", script)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), s.environment("prometheus")...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		s.t.Errorf("%v", err)
 	}
 	wantAll(s.t, out, `(?m)^7 created, 0 updated, 0 deleted, 0 unchanged$`, `(?m)^OK$`, `"command":"set","instance":"[^"]*","job":"[^"]*","tenant":"acme/cache"`)
+	for name, want := range map[string]string{"redis-acme": "hello", "redis-globex": ""} {
+		_, port, _ := net.SplitHostPort(s.addrs[name+":6379"])
+		got, err := exec.CommandContext(s.t.Context(), "redis-cli", "-p", port, "get", "greeting").Output()
+		if err != nil || strings.TrimSpace(string(got)) != want {
+			s.t.Errorf("%s has %q (%v), want %q", name, got, err, want)
+		}
+	}
 }
 
 // checkPrometheus: Prometheus scrapes respgate, with the token that /metrics wants, has its
@@ -118,6 +125,12 @@ func (s *stack) checkPrometheus() {
 	if status, _ := httpGet(s.t, "http://"+s.addrs["respgate:3000"]+"/metrics"); status != http.StatusUnauthorized {
 		s.t.Errorf("/metrics without a token: %d, want 401", status)
 	}
+	var trouble string // such as a scrape that took too long for once
+	s.t.Cleanup(func() {
+		if s.t.Failed() {
+			s.t.Logf("scrapes: %s", trouble)
+		}
+	})
 	testbed.Eventually(s.t, 20*time.Second, "Prometheus scrapes respgate", func() bool {
 		var found struct {
 			ActiveTargets []struct{ Health, ScrapeURL, LastError string }
@@ -125,7 +138,7 @@ func (s *stack) checkPrometheus() {
 		s.askPrometheus("/api/v1/targets", &found)
 		for _, target := range found.ActiveTargets {
 			if target.Health == "down" {
-				s.t.Errorf("%s: %s", target.ScrapeURL, target.LastError)
+				trouble = target.ScrapeURL + ": " + target.LastError
 			}
 			if target.Health == "up" && target.ScrapeURL == "http://"+s.addrs["respgate:3000"]+"/metrics" {
 				return true
