@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
-	"gopkg.in/yaml.v3"
 
 	"github.com/respgate/respgate/internal/testbed"
 )
@@ -211,13 +210,7 @@ func (s *stack) checkGrafana() {
 		s.t.Fatal(err)
 	}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if err := yaml.Unmarshal(text, &found); err != nil {
-			s.t.Fatalf("%s: %v", file, err)
-		}
+		readYAML(s.t, file, &found)
 	}
 	if len(found.Datasources) != 1 || found.Datasources[0].URL != "http://"+s.addrs["prometheus:9090"] {
 		s.t.Errorf("Grafana's data sources are %+v, want Prometheus at %s", found.Datasources, s.addrs["prometheus:9090"])
