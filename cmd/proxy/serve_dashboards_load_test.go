@@ -66,6 +66,7 @@ func startCrowd(t *testing.T) *crowd {
 	direct := slow.Client()
 	c.every(700*time.Millisecond, func(n int) { direct.ClientPause(ctx, time.Duration(10+n%9*10)*time.Millisecond) })
 	c.buyers()
+	c.pauses(c.a.tenant("ops", good.Addr, "--commands", "+@all +proxy"))
 	c.waiters()
 	c.intruders(secure, ca.trusts("127.0.0.1"))
 	c.operators()
@@ -183,6 +184,15 @@ func (c *crowd) waiters() {
 			}
 		}
 	})
+}
+
+// pauses are an operator's, who holds up acme for a moment now and then.
+func (c *crowd) pauses(key string) {
+	for _, r := range []*process{c.a, c.b} {
+		c.of(r, key, 20*time.Second, func(client *redis.Client, _ int) {
+			client.Do(c.ctx, "PROXY", "PAUSE", "acme/cache", "300")
+		})
+	}
 }
 
 // intruders have keys that are not good, or do not speak TLS.

@@ -175,6 +175,16 @@ func backends() row {
 			queries: []query{of(busiest("10", `sum by (tenant, kind) (rate(redis_pool_exhausted_total{$here}[$r]))`), "{{tenant}} {{kind}}")},
 			about:   "Commands per second that waited for a link of their own in vain: pool.pinned_max or pool.subscribers_max is too small, or clients hold theirs too long.",
 		},
+		{
+			kind: lines, title: "Slow commands by tenant", unit: perSecond, w: 12, none: "none was slow", byTenant: true, steps: from(1),
+			queries: []query{of(busiest("10", `sum by (tenant) (rate(slowlog_entries_total{$here}[$r]))`), "{{tenant}}")},
+			about:   "Commands per second that went into their instance's slow log (SLOWLOG GET), of the ten tenants with most.",
+		},
+		{
+			kind: states, title: "Held up by an operator", unit: count, w: 12, none: "nobody was", steps: pauseSteps, byTenant: true,
+			queries: []query{{expr: `max by (tenant) (redis_paused{$here})`, legend: "{{tenant}}", mapped: pauseStates}},
+			about:   "Instances whose commands an operator has held up at some proxy (PROXY PAUSE).",
+		},
 	}}
 }
 

@@ -122,8 +122,15 @@ func process() row {
 			queries: []query{
 				of(`sum(rate(audit_events_dropped_total{$here}[$r]))`, "audit events"),
 				of(`sum(rate(usage_records_dropped_total{$here}[$r]))`, "records of usage"),
+				of(`sum(rate(respgate_log_lines_dropped_total{$here}[$r]))`, "lines of the log"),
+				of(`sum(rate(respgate_trace_spans_dropped_total{$here}[$r]))`, "spans of traces"),
 			},
-			about: "What could not be stored and is given up, per second.",
+			about: "What could not be stored or sent, or was too much, and is given up, per second. Many like lines of the log are one.",
+		},
+		{
+			kind: lines, title: "Traces", unit: perSecond, w: 12, h: 6,
+			queries: []query{of(`sum by (reason) (rate(respgate_trace_spans_total{$here}[$r]))`, "{{reason}}")},
+			about:   "Commands and HTTP requests per second of which a span was made, by why: chosen at random (ratio), slow, failed.",
 		},
 	}}
 }

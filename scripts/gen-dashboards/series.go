@@ -55,4 +55,10 @@ var breakerStates = map[string]state{"0": {"closed", "green"}, "1": {"half-open"
 // breakerSteps are their colours.
 var breakerSteps = from(1, 2)
 
+// pauseStates are the values of redis_paused.
+var pauseStates = map[string]state{"0": {"served", "green"}, "1": {"held up", "orange"}}
+
+// pauseSteps are their colours.
+var pauseSteps = []step{{colour: "green"}, {1, "orange"}}
+
 func sorted(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

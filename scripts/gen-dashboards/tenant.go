@@ -167,19 +167,29 @@ func tenantRedis() row {
 			about:   "Commands per second that waited for a link of their own in vain.",
 		},
 		{
-			kind: lines, title: "Connection attempts", unit: perSecond, colours: resultColours, steps: from(1),
+			kind: lines, title: "Connection attempts", w: 6, unit: perSecond, colours: resultColours, steps: from(1),
 			queries: []query{of(`sum by (result) (rate(redis_connection_attempts_total{$here}[$r]))`, "{{result}}")},
 			about:   "Tries to connect to the tenant's Redis per second, by how they ended.",
 		},
 		{
-			kind: states, title: "Breaker", unit: count, steps: breakerSteps,
+			kind: states, title: "Breaker", w: 6, unit: count, steps: breakerSteps,
 			queries: []query{{expr: `max by (instance) (redis_breaker_state{$here})`, legend: "{{instance}}", mapped: breakerStates}},
 			about:   "Whether each proxy dials the tenant's Redis: closed: it does; open: it does not, since the last tries failed; half-open: one probe is under way.",
 		},
 		{
-			kind: lines, title: "Commands sent again", unit: perSecond, steps: from(1),
+			kind: lines, title: "Commands sent again", w: 6, unit: perSecond, steps: from(1),
 			queries: []query{of(`sum by (reason) (rate(redis_command_retries_total{$here}[$r]))`, "{{reason}}")},
 			about:   "The tenant's commands that no server had executed, or that only read, by why they were sent again; denied: they were not, since there were too many.",
+		},
+		{
+			kind: lines, title: "Slow commands", unit: perSecond, w: 6, steps: from(1),
+			queries: []query{of(`sum by (instance) (rate(slowlog_entries_total{$here}[$r]))`, "{{instance}}")},
+			about:   "The tenant's commands per second that went into its slow log at each proxy: SLOWLOG GET there, or respgate slowlog, shows them.",
+		},
+		{
+			kind: states, title: "Held up by an operator", unit: count, w: width, h: 5, none: "never", steps: pauseSteps,
+			queries: []query{{expr: `max by (instance) (redis_paused{$here})`, legend: "{{instance}}", mapped: pauseStates}},
+			about:   "Whether an operator holds up the tenant's commands at a proxy (PROXY PAUSE).",
 		},
 	}}
 }
