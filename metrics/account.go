@@ -76,7 +76,7 @@ var tallies = [numTallies]struct {
 	tallyDialBreaker:         {desc: descAttempts, kind: prometheus.CounterValue, value: "breaker_open"},
 	tallyDialDelayed:         {desc: descDelayed, kind: prometheus.CounterValue},
 	tallyBreaker:             {desc: descBreaker, kind: prometheus.GaugeValue, worst: true},
-	tallyPaused:              {desc: descPaused, kind: prometheus.GaugeValue},
+	tallyPaused:              {desc: descPaused, kind: prometheus.GaugeValue, worst: true},
 	tallyLookChanged:         {desc: descLooks, kind: prometheus.CounterValue, value: "changed", seldom: true},
 	tallyLookOK:              {desc: descLooks, kind: prometheus.CounterValue, value: "ok", seldom: true},
 	tallyLookError:           {desc: descLooks, kind: prometheus.CounterValue, value: "error", seldom: true},
@@ -188,7 +188,5 @@ func (m *Metrics) Paused(label string, paused bool) {
 	if paused {
 		value = 1
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.account(label).tallies[tallyPaused].Store(value)
+	m.setTally(label, tallyPaused, value)
 }

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/internal/testbed/dashboards"
+)
+
+// TestIncident has what docs/OBSERVABILITY.md tells of happen: a report runs slow scripts on a
+// shop's Redis, an alert fires, and the queries and commands of that page find who it is and
+// end it. With -dashboards.pictures it makes the page's picture too.
+func TestIncident(t *testing.T) {
+	i := startIncident(t)
+	i.lasts("all is well", 5*time.Second)
+	i.reports()
+	i.alerted("the shop's alert fires", true)
+	i.lasts("it is to be seen", time.Second)
+	page := readPage(t, "../../docs/OBSERVABILITY.md")
+	for _, query := range page.blocks("promql") {
+		if answer := i.prometheus.Query(query); len(answer) == 0 {
+			t.Errorf("nothing is the answer to\n%s", query)
+		}
+	}
+	for _, block := range page.blocks("console") {
+		for _, command := range commandLine.FindAllStringSubmatch(block, -1) {
+			out := i.respgate(command[1])
+			for _, word := range words(command[1]) {
+				if !strings.Contains(out, word) {
+					t.Errorf("respgate %s does not say %q:\n%s", command[1], word, out)
+				}
+			}
+		}
+	}
+	testbed.Eventually(t, time.Minute, "the report is refused", func() bool { return i.refused.Load() > 0 })
+	i.alerted("the alert ends", false)
+	i.lasts("all is well again", 0)
+	if n := i.failed.Load(); n > 0 {
+		t.Errorf("%d commands of others failed", n)
+	}
+	if *dashboardPictures != "" {
+		tenant := &watched{t: t, dashboard: readDashboard(t, "tenant.json"), asked: i.prometheus, since: i.since,
+			chosen: dashboards.Values{"job": {dashboards.All}, "instance": {dashboards.All}, "tenant": {"shop/cache"}}}
+		takePictures(t, *dashboardPictures, map[string]*watched{"incident.json": tenant})
+	}
+}
+
+// commandLine is a command in a console block of the page.
+var commandLine = regexp.MustCompile(`(?m)^\$ respgate (.*)$`)
+
+// words are what the answer to a command of the page has in it.
+func words(command string) []string {
+	switch name, _, _ := strings.Cut(command, " --"); name {
+	case "top":
+		return []string{"shop/cache", "news/cache"}
+	case "slowlog get":
+		return []string{"eval", "report"}
+	case "instance test":
+		return []string{"shop/cache", "true"}
+	case "key show KEY":
+		return []string{"nightly"}
+	}
+	return nil
+}
+
+// incident is a shop and a news site, each with clients and a Redis of its own.
+type incident struct {
+	t          *testing.T
+	ctx        context.Context
+	proxy      *process
+	shop, news *testbed.Server
+	nightly    string // the report's key
+	prometheus *testbed.PrometheusServer
+	since      time.Time
+	working    sync.WaitGroup
+	failed     atomic.Int64
+	refused    atomic.Int64 // reports
+}
+
+func startIncident(t *testing.T) *incident {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	i := &incident{t: t, ctx: ctx, shop: testbed.Redis(t), news: testbed.Redis(t)}
+	i.proxy = startProcess(t, fmt.Sprintf("export RESPGATE_HTTP_ADMIN_TOKEN=%q; ", operatorsToken), "")
+	t.Cleanup(func() { stop(); i.working.Wait() })
+	web := i.proxy.tenant("shop", i.shop.Addr, "--rate", "0")
+	i.nightly = i.proxy.key("shop", "--rate", "0", "--name", "nightly")
+	readers := i.proxy.tenant("news", i.news.Addr, "--rate", "0")
+	i.prometheus = testbed.Prometheus(t, testbed.ScrapeConfig(scrapeInterval, i.proxy.http)+"rule_files: ["+i.rules()+"]\n")
+	i.since = time.Now()
+	for n := range 8 {
+		i.visits(web, fmt.Sprint("cart:", n))
+		i.visits(readers, fmt.Sprint("article:", n))
+	}
+	return i
+}
+
+// rules are ours, in a hurry: rates are over some seconds, and alerts fire at once.
+func (i *incident) rules() string {
+	var files []string
+	write := filesIn(i.t, i.t.TempDir())
+	for _, name := range []string{"recording.yml", "alerts.yml"} {
+		text, err := os.ReadFile(filepath.Join("../../configs/prometheus", name))
+		if err != nil {
+			i.t.Fatal(err)
+		}
+		text = bytes.ReplaceAll(patience.ReplaceAll(text, nil), []byte("[5m]"), []byte("[15s]"))
+		files = append(files, write(name, text))
+	}
+	return strings.Join(files, ", ")
+}
+
+// patience is what a rule has of it.
+var patience = regexp.MustCompile(`(?m)^ +(for|interval): .*$`)
+
+// visits are a client's, four a second when the Redis is quick.
+func (i *incident) visits(key, name string) {
+	client := i.client(key, "web")
+	i.working.Go(func() {
+		tick := time.NewTicker(250 * time.Millisecond)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			err := client.Set(i.ctx, name, n, time.Hour).Err()
+			if n%4 > 0 {
+				err = client.Get(i.ctx, name).Err()
+			}
+			if err != nil && i.ctx.Err() == nil {
+				i.failed.Add(1)
+			}
+			select {
+			case <-i.ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	})
+}
+
+func (i *incident) client(key, name string) *redis.Client {
+	client := redis.NewClient(&redis.Options{Addr: i.proxy.addr, Username: "cache", Password: key, ClientName: name, DisableIdentity: true, MaxRetries: -1, PoolSize: 1,
+		ReadTimeout: time.Minute})
+	i.t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// reports run one slow script after the other, until they are refused.
+func (i *incident) reports() {
+	script, client := i.slowScript(), i.client(i.nightly, "report")
+	i.working.Go(func() {
+		for i.ctx.Err() == nil {
+			if err := client.Eval(i.ctx, script, []string{"orders"}).Err(); err != nil && i.ctx.Err() == nil {
+				i.refused.Add(1)
+				return
+			}
+		}
+	})
+}
+
+// slowScript takes the shop's Redis some 1.5 seconds, whatever the machine.
+func (i *incident) slowScript() string {
+	const loops = 10_000_000
+	began := time.Now()
+	if err := i.shop.Client().Eval(i.ctx, fmt.Sprintf("for i=1,%d do end return 1", loops), nil).Err(); err != nil {
+		i.t.Fatal(err)
+	}
+	return fmt.Sprintf("for i=1,%.0f do end return 1", loops*1.5*float64(time.Second)/float64(time.Since(began)))
+}
+
+// lasts lets a state of things be seen: for so long, or as long as a picture wants.
+func (i *incident) lasts(what string, d time.Duration) {
+	i.t.Helper()
+	if *dashboardPictures != "" {
+		d = pictureTime / 4
+	}
+	began := time.Now()
+	testbed.Eventually(i.t, pictureTime, what, func() bool { return time.Since(began) >= d })
+}
+
+// alerted waits until the alert for the shop fires, or does not.
+func (i *incident) alerted(what string, wanted bool) {
+	i.t.Helper()
+	testbed.Eventually(i.t, 2*time.Minute, what, func() bool {
+		return len(i.prometheus.Query(`ALERTS{alertname="HighLatency",tenant="shop/cache",phase="backend",alertstate="firing"}`)) > 0 == wanted
+	})
+	if others := i.prometheus.Query(`ALERTS{alertname="HighLatency",tenant="news/cache"}`); len(others) > 0 {
+		i.t.Errorf("another tenant's alert: %v", others[0].Labels)
+	}
+}
+
+// respgate runs a command of the page, for an operator elsewhere.
+func (i *incident) respgate(line string) string {
+	i.t.Helper()
+	line = strings.ReplaceAll(line, "KEY", keyID(i.nightly))
+	cmd := exec.Command("sh", "-c", `exec "$0" `+line, i.proxy.binary)
+	cmd.Env = append(os.Environ(), "RESPGATE_SERVER=http://"+i.proxy.http, "RESPGATE_TOKEN="+operatorsToken)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		i.t.Errorf("respgate %s: %v: %s", line, err, out)
+	}
+	i.t.Logf("$ respgate %s\n%s", line, out)
+	return string(out)
+}
+
+// page is a page of the documentation.
+type page string
+
+func readPage(t *testing.T, path string) page {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page(text)
+}
+
+// blocks are its code blocks in a language.
+func (p page) blocks(language string) (all []string) {
+	rest := string(p)
+	for {
+		_, after, ok := strings.Cut(rest, "\n```"+language+"\n")
+		if !ok {
+			return all
+		}
+		block, left, _ := strings.Cut(after, "\n```")
+		all, rest = append(all, block), left
+	}
+}
