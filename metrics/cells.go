@@ -143,7 +143,7 @@ func addPages(sum []uint64, pages []atomic.Pointer[page]) {
 // takes no time at all needs none of these.
 type histogram struct {
 	zero  atomic.Uint64 // the first cell
-	nanos atomic.Int64
+	nanos atomic.Uint64 // after 585 years, of all commands together, it begins anew, as a counter does
 	cells [(numCells + pageSize - 1) / pageSize]atomic.Pointer[page]
 }
 
@@ -151,7 +151,7 @@ func (h *histogram) observe(d time.Duration, n int) {
 	if bare.On {
 		return
 	}
-	if d == 0 {
+	if d <= 0 { // nothing takes less: the sum is a counter
 		h.zero.Add(uint64(n)) //nolint:gosec // n counts
 		return
 	}
@@ -160,7 +160,7 @@ func (h *histogram) observe(d time.Duration, n int) {
 	} else {
 		pageAt(&h.cells[i/pageSize])[i%pageSize].Add(uint64(n)) //nolint:gosec // n counts
 	}
-	h.nanos.Add(int64(d) * int64(n))
+	h.nanos.Add(uint64(d) * uint64(n)) //nolint:gosec // neither is negative
 }
 
 // numDuration is how many counters a histogram is when it is summed: its cells, and the
@@ -171,5 +171,5 @@ const numDuration = numCells + 1
 func (h *histogram) addTo(sum []uint64) {
 	sum[0] += h.zero.Load()
 	addPages(sum[:numCells], h.cells[:])
-	sum[numCells] += uint64(h.nanos.Load()) //nolint:gosec // it wraps back
+	sum[numCells] += h.nanos.Load()
 }

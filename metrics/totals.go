@@ -47,7 +47,7 @@ func (m *Metrics) Totals(label string, t *Totals) {
 type Durations struct {
 	buckets [len(bounds) + 1]uint64
 	count   uint64
-	nanos   int64
+	nanos   uint64
 }
 
 // durationsOf makes one of numDuration counters.
@@ -56,7 +56,7 @@ func durationsOf(sum []uint64) (d Durations) {
 		d.buckets[cells[i].classic] += n
 		d.count += n
 	}
-	d.nanos = int64(sum[numCells]) //nolint:gosec // it was one
+	d.nanos = sum[numCells]
 	return d
 }
 

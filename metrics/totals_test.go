@@ -51,6 +51,32 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
+// TestSumNeverFallsBelowZero: commands that take centuries together begin anew at 0, which
+// Prometheus knows of counters. 1,000 at a time have taken so long in a few months.
+func TestSumNeverFallsBelowZero(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		observed []time.Duration
+		want     float64
+	}{
+		{"centuries", []time.Duration{math.MaxInt64, 200 * 24 * 365 * time.Hour}, (float64(math.MaxInt64) + 200*24*365*3600e9) / 1e9},
+		{"a clock that went back", []time.Duration{-time.Second, time.Millisecond}, 0.001},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var h histogram
+			for _, d := range tt.observed {
+				h.observe(d, 1)
+			}
+			var sum [numDuration]uint64
+			h.addTo(sum[:])
+			got := newDuration(descPhases, sum[:], nil, "acme/cache", "backend").histogram.GetSampleSum()
+			if math.Abs(got-tt.want) > 1e-6*tt.want {
+				t.Errorf("got %v s, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
 // TestTotals: a tenant's own, of all loops, as they are scraped.
 func TestTotals(t *testing.T) {
 	m, _ := newMetrics(t, 2)

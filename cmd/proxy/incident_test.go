@@ -53,7 +53,7 @@ func TestIncident(t *testing.T) {
 	}
 	if *dashboardPictures != "" {
 		tenant := &watched{t: t, dashboard: readDashboard(t, "tenant.json"), asked: i.prometheus, since: i.since,
-			chosen: dashboards.Values{"job": {dashboards.All}, "instance": {dashboards.All}, "tenant": {"shop/cache"}}}
+			chosen: dashboards.Values{"job": {"respgate"}, "instance": {dashboards.All}, "tenant": {"shop/cache"}}}
 		takePictures(t, *dashboardPictures, map[string]*watched{"incident.json": tenant})
 	}
 }

@@ -28,7 +28,7 @@ func TestDashboards(t *testing.T) {
 	c := startCrowd(t)
 	pages := map[string]*watched{}
 	for file, chosen := range map[string]dashboards.Values{
-		"overview.json": {"job": {dashboards.All}, "instance": {dashboards.All}},
+		"overview.json": {"job": {"respgate"}, "instance": {dashboards.All}},
 		"tenant.json":   {"job": {"respgate"}, "instance": {c.a.http, c.b.http}, "tenant": {"acme/cache"}},
 	} {
 		page := &watched{t: t, dashboard: readDashboard(t, file), chosen: chosen, asked: c.prometheus, since: c.since, step: time.Second}

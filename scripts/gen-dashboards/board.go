@@ -88,25 +88,36 @@ func variables() []dashboard.VariableModel {
 			Type: dashboard.VariableTypeDatasource, Name: "datasource", Label: new("Data source"),
 			Query: &dashboard.StringOrMap{String: new("prometheus")}, Refresh: new(dashboard.VariableRefreshOnDashboardLoad),
 		},
-		labelValues("job", "Job", "label_values(respgate_build_info, job)", true),
-		labelValues("instance", "Proxy", `label_values(respgate_build_info{job=~"$job"}, instance)`, true),
+		labelValues("job", "Job", "label_values(respgate_build_info, job)", offered),
+		labelValues("instance", "Proxy", `label_values(respgate_build_info{job=~"$job"}, instance)`, anything),
 	}
 }
 
-// labelValues is a variable with a label's values; several may be chosen, or all that there
-// are, where many is true.
-func labelValues(name, label, query string, many bool) dashboard.VariableModel {
+// choice is how many of a variable's values may be chosen.
+type choice int
+
+const (
+	single   choice = iota
+	offered         // several, or all that are offered: what else there is, is none of ours
+	anything        // several, or whatever there is: what is offered lacks a proxy that was down all the time
+)
+
+// labelValues is a variable with a label's values.
+func labelValues(name, label, query string, may choice) dashboard.VariableModel {
 	v := dashboard.VariableModel{
 		Type: dashboard.VariableTypeQuery, Name: name, Label: &label, Datasource: source(), Definition: &query,
 		Query:   &dashboard.StringOrMap{Map: map[string]any{"query": query, "refId": "Variable-" + name}},
 		Refresh: new(dashboard.VariableRefreshOnTimeRangeChanged), Sort: new(dashboard.VariableSortAlphabeticalAsc),
 	}
-	if many {
+	if may != single {
 		all := func(s string) dashboard.StringOrArrayOfString {
 			return dashboard.StringOrArrayOfString{ArrayOfString: []string{s}}
 		}
-		v.Multi, v.IncludeAll, v.AllValue = new(true), new(true), new(".+")
+		v.Multi, v.IncludeAll = new(true), new(true)
 		v.Current = &dashboard.VariableOption{Selected: new(true), Text: all("All"), Value: all("$__all")}
+	}
+	if may == anything {
+		v.AllValue = new(".+")
 	}
 	return v
 }

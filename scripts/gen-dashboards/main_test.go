@@ -183,6 +183,57 @@ func TestQueriesAskMetrics(t *testing.T) {
 	}
 }
 
+// TestOthersStayOut: of all jobs those are meant that have a proxy. A Prometheus has its own too,
+// with processes, and others' metrics of the same names.
+func TestOthersStayOut(t *testing.T) {
+	for name, d := range read(t) {
+		for _, v := range d.Templating.List {
+			if v.Name == "job" && (v.IncludeAll == nil || !*v.IncludeAll || v.AllValue != nil) {
+				t.Errorf("%s: all jobs are not those that are offered", name)
+			}
+		}
+	}
+}
+
+// TestBoundsAreOfOneTenant: several that share series have a bound each.
+func TestBoundsAreOfOneTenant(t *testing.T) {
+	asked := 0
+	for name, d := range read(t) {
+		for _, p := range dashboards.Panels(d) {
+			for _, q := range dashboards.Queries(p) {
+				if strings.Contains(q.Expr, "redis_connections_limit") {
+					asked++
+					if !strings.Contains(q.Expr, `tenant!="other"`) {
+						t.Errorf("%s: %q compares the connections of several tenants with the bound of one: %s", name, *p.Title, q.Expr)
+					}
+				}
+			}
+		}
+	}
+	if asked == 0 {
+		t.Error("no panel asks for the bounds")
+	}
+}
+
+// TestFailuresAreThoseOfAlerts: what a tenant's page takes for a trouble of its Redis is what
+// the rules count as failed.
+func TestFailuresAreThoseOfAlerts(t *testing.T) {
+	rules, err := os.ReadFile("../../configs/prometheus/recording.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed []string
+	for _, found := range regexp.MustCompile(`code=~"([^"]*)"`).FindAllStringSubmatch(string(rules), -1) {
+		failed = append(failed, strings.Split(found[1], "|")...)
+	}
+	shown := append(strings.Split(backendCodes, "|"), "auth_unavailable") // which is the proxy's
+	slices.Sort(failed)
+	slices.Sort(shown)
+	if !slices.Equal(shown, failed) {
+		t.Errorf("the page has %v, the rules have %v", shown, failed)
+	}
+}
+
 // TestProvisioned: Grafana finds the data source and the dashboards by itself, and nothing in
 // the files is misspelt.
 func TestProvisioned(t *testing.T) {

@@ -23,8 +23,8 @@ func now() row {
 		},
 		{
 			kind: number, title: "Errors", unit: share, steps: from(0.01, 0.05),
-			queries: []query{of(`sum(rate(redis_command_errors_total{$here, code!="RATELIMIT"}[$r])) / sum(rate(redis_commands_total{$here}[$r]))`, "errors")},
-			about:   "Share of the commands that were answered with an error. Those that a limit has refused are not in it.",
+			queries: []query{of(`sum(rate(redis_command_errors_total{$here, code!~"RATELIMIT|MOVED|ASK"}[$r])) / sum(rate(redis_commands_total{$here}[$r]))`, "errors")},
+			about:   "Share of the commands that were answered with an error. Those that a limit has refused are not in it, nor MOVED and ASK, which respgate follows.",
 		},
 		{
 			kind: number, title: "p99", unit: seconds, steps: from(0.1, 1),
@@ -61,7 +61,7 @@ func traffic() row {
 		{
 			kind: stacked, title: "Error rate", unit: share, steps: from(0.05, 0.2), colours: codeColours,
 			queries: []query{of(top("10", `sum by (code) (rate(redis_command_errors_total{$here}[$r])) / on () group_left () (sum(rate(redis_commands_total{$here}[$r])) > 0)`), "{{code}}")},
-			about:   "Share of the commands that were answered with an error, by its code: Redis's own in capitals, and respgate's. The lines are where alerts begin (5 % and 20 %).",
+			about:   "Share of the commands that were answered with an error, by its code: Redis's own in capitals, and respgate's. Alerts begin at the lines (5 % and 20 %), of one tenant at one proxy, without errors that are the client's or the limit's.",
 		},
 		{
 			kind: lines, title: "Latency p50, p95, p99", unit: seconds, steps: from(0.1, 1), colours: quantileColours,
@@ -162,7 +162,7 @@ func backends() row {
 		},
 		{
 			kind: lines, title: "Links of their own in use", none: "nobody has half of them", unit: share, max: 1, steps: from(0.8, 0.95), byTenant: true,
-			queries: []query{of(`max by (tenant, kind) (redis_connections_active{$here} / on (job, instance, kind) group_left () redis_connections_limit{$here}) > 0.5`, "{{tenant}} {{kind}}")},
+			queries: []query{of(`max by (tenant, kind) (redis_connections_active{$here, tenant!="other"} / on (job, instance, kind) group_left () redis_connections_limit{$here}) > 0.5`, "{{tenant}} {{kind}}")},
 			about:   "Connections that are pinned or of subscribers, as a share of those that there may be (pool.pinned_max, pool.subscribers_max), of tenants that have more than half.",
 		},
 		{

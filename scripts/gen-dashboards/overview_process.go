@@ -74,13 +74,13 @@ func process() row {
 			queries: []query{
 				of(`process_resident_memory_bytes{$here}`, "{{instance}} resident"),
 				of(`min(respgate_memory_limit_bytes{$here})`, "in flight at most"),
-				of(`min(respgate_memory_available_bytes{$here})`, "available"),
+				of(`min(respgate_memory_available_bytes{$here} > 0)`, "available"),
 			},
 			about: "Memory of each process beside what may be in flight in it, and what its container or machine has: where proxies differ, the least.",
 		},
 		{
 			kind: lines, title: "Memory used", unit: share, max: 1, steps: from(0.8, 0.9),
-			queries: []query{of(`process_resident_memory_bytes{$here} / respgate_memory_available_bytes{$here}`, "{{instance}}")},
+			queries: []query{of(`process_resident_memory_bytes{$here} / (respgate_memory_available_bytes{$here} > 0)`, "{{instance}}")},
 			about:   "Memory of the process as a share of what its container or machine has.",
 		},
 		{

@@ -32,7 +32,7 @@ func mean(by, histogram, selector string) string {
 }
 
 // Errors of Redis, or of the way to it, which clients do nothing for: the values of code.
-const backendCodes = "backend_unavailable|backend_lost|LOADING|MASTERDOWN|CLUSTERDOWN|READONLY|TRYAGAIN|MISCONF|NOREPLICAS|OOM|BUSY|IOERR"
+const backendCodes = "backend_unavailable|backend_lost|LOADING|MASTERDOWN|CLUSTERDOWN|READONLY|TRYAGAIN|MISCONF|NOREPLICAS|NOTREADY|OOM|BUSY"
 
 // proxyCodes are errors that neither the client nor its Redis is to blame for.
 const proxyCodes = "auth_unavailable|max_clients"

@@ -5,7 +5,7 @@ func tenantPage() board {
 	return board{
 		uid: tenantUID, title: "respgate tenant", here: every + `, tenant="$tenant"`,
 		about:     "One tenant: whether it is its clients, the proxy, its limit or its Redis, and what it does.",
-		variables: append(variables(), labelValues("tenant", "Tenant", `label_values(client_connections{job=~"$job", instance=~"$instance"}, tenant)`, false)),
+		variables: append(variables(), labelValues("tenant", "Tenant", `label_values(client_connections{job=~"$job", instance=~"$instance"}, tenant)`, single)),
 		rows:      []row{whoIsIt(), tenantTime(), tenantCommands(), tenantLimits(), tenantClients(), tenantRedis()},
 	}
 }
@@ -34,7 +34,7 @@ func whoIsIt() row {
 			kind: verdicts, title: "Client", unit: seconds, steps: from(0.1, 1),
 			queries: []query{
 				of(p99("write"), "takes replies within (p99)"),
-				{expr: shareOf("redis_command_errors_total", `, code!~"RATELIMIT|`+proxyCodes+"|"+backendCodes+`"`), legend: "errors of its own", unit: share, steps: from(0.01, 0.05)},
+				{expr: shareOf("redis_command_errors_total", `, code!~"RATELIMIT|MOVED|ASK|`+proxyCodes+"|"+backendCodes+`"`), legend: "errors of its own", unit: share, steps: from(0.01, 0.05)},
 				{expr: `sum(client_connections{$here})`, legend: "clients", unit: count, steps: []step{{colour: "red"}, {1, "green"}}},
 			},
 			about: "Signs that it is the clients: how late 1 in 100 replies is taken from the socket, the share of commands answered with an error that is the client's own, and how many clients there are.",
@@ -62,13 +62,13 @@ func whoIsIt() row {
 			queries: []query{
 				of(p99("backend"), "answers within (p99)"),
 				{
-					expr: `clamp_min(sum(rate(redis_command_errors_total{$here, code=~"` + backendCodes + `"}[$r])) - sum(rate(redis_pool_exhausted_total{$here}[$r])), 0)` +
+					expr: `clamp_min(sum(rate(redis_command_errors_total{$here, code=~"` + backendCodes + `"}[$r])) - sum(rate(redis_pool_exhausted_total{$here}[$r])) - sum(rate(redis_command_retries_total{$here, reason="not_served"}[$r])), 0)` +
 						` / (sum(rate(redis_commands_total{$here}[$r])) > 0)`,
 					legend: "errors of its own", unit: share, steps: from(0.01, 0.05),
 				},
 				{expr: `max(redis_breaker_state{$here})`, legend: "breaker", unit: count, steps: breakerSteps, mapped: breakerStates},
 			},
-			about: "Signs that it is the Redis: how late it answers 1 in 100 commands, the share of commands that failed since it could not be reached, was loading or out of memory, and whether it is dialled at all.",
+			about: "Signs that it is the Redis: how late it answers 1 in 100 commands, the share of commands that failed since it could not be reached, was loading or out of memory, without those that were sent again, and whether it is dialled at all.",
 		},
 	}}
 }
@@ -153,8 +153,8 @@ func tenantRedis() row {
 		},
 		{
 			kind: lines, title: "Links of their own in use", w: 6, unit: share, max: 1, colours: kindColours, steps: from(0.8, 0.95),
-			queries: []query{of(`max by (kind) (redis_connections_active{$here} / on (job, instance, kind) group_left () redis_connections_limit{$proxies})`, "{{kind}}")},
-			about:   "Connections that are pinned or of subscribers, as a share of those that there may be (pool.pinned_max, pool.subscribers_max), at the proxy that has most.",
+			queries: []query{of(`max by (kind) (redis_connections_active{$here, tenant!="other"} / on (job, instance, kind) group_left () redis_connections_limit{$proxies})`, "{{kind}}")},
+			about:   "Connections that are pinned or of subscribers, as a share of those that there may be (pool.pinned_max, pool.subscribers_max), at the proxy that has most. Those who share the name other have bounds of their own.",
 		},
 		{
 			kind: lines, title: "Waiting for a link of their own", w: 6, unit: count, colours: kindColours, steps: from(1),
