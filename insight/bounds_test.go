@@ -63,6 +63,28 @@ func TestTenThousandInstances(t *testing.T) {
 	}
 }
 
+// TestSlowEntriesAreBounded: with as many arguments as there may be, and a long name.
+func TestSlowEntriesAreBounded(t *testing.T) {
+	const n = 4096
+	for hashed, most := range map[bool]int64{false: 1050, true: 1800} {
+		b := newTestBook(t, Config{MaxLen: n, HashKeys: hashed})
+		l := b.AddLoop(&home{}, ignored)
+		o := seen(tenant.WhySlow, append([]string{"DEL"}, strings.Split(strings.Repeat("k", 60), "")...)...)
+		o.Begins = o.Begins[:256]
+		before := heap()
+		for range n {
+			o.Name = strings.Repeat("n", maxText)
+			l.Saw(o)
+		}
+		if each := (heap() - before) / n; each > most {
+			t.Errorf("with hashed keys %v: an entry takes %d bytes, want at most %d", hashed, each, most)
+		}
+		if got := b.SlowLen("cache"); got != n {
+			t.Errorf("%d entries, want %d", got, n)
+		}
+	}
+}
+
 // TestLongNamesAreNotKept: a client's name is cut, and the whole of it let go.
 func TestLongNamesAreNotKept(t *testing.T) {
 	b := newTestBook(t, Config{Sample: 1, MaxLen: 100})

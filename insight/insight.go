@@ -3,9 +3,10 @@
 // commands: of those that were slow or big, and of one in so many of the others.
 //
 // All of it is bounded. The slow log, which all loops share, has at most maxEntries
-// entries of up to about a KiB: 32 MiB. What each loop has besides is at most maxSlots
-// slots of up to about 300 bytes: 20 MiB a loop, and less where keys are short. An
-// instance that nothing was seen of for two minutes has no slots.
+// entries of up to about a KiB: 32 MiB; where keys are hashed, of up to 1.75 KiB: 56 MiB.
+// What each loop has besides is at most maxSlots slots of up to about 300 bytes: 20 MiB a
+// loop, and less where keys are short. An instance that nothing was seen of for two minutes
+// has no slots.
 package insight
 
 import (

@@ -382,7 +382,5 @@ func (r *run) deliver(b []byte, partial bool) {
 
 // Drained implements loop.Handler.
 func (l *Link) Drained() {
-	if len(l.roomy) > 0 {
-		l.wake(nil)
-	}
+	l.wakeRoomy()
 }

@@ -143,6 +143,29 @@ func TestReplacedLinkIsFull(t *testing.T) {
 	}
 }
 
+// TestReplacedLinkIsNotUp: who wants to know when a link is up is told once it has its next
+// connection, and not when the old one has taken what was sent.
+func TestReplacedLinkIsNotUp(t *testing.T) {
+	l, _, _ := newLink()
+	l.Up(&wire{}, Hello{})
+	var a client
+	send(t, l, &a, "A1")
+	l.replace()
+	up, room := 0, 0
+	l.WhenUp(func(*Error) { up++ })
+	l.WhenRoom(func() { room++ })
+	l.Drained()
+	if up != 0 || room != 1 {
+		t.Errorf("with the old connection: told %d times that it is up and %d that there is room, want 0 and 1", up, room)
+	}
+	l.Data([]byte("+a1\r\n"))
+	l.clients = 1
+	l.Up(&wire{}, Hello{})
+	if up != 1 {
+		t.Errorf("with the next one: told %d times that it is up, want once", up)
+	}
+}
+
 // FuzzReplacedLink: a connection that is to be replaced gives clients what one gives them
 // that is owed the same and nothing else; commands that wait for the next get none of it.
 func FuzzReplacedLink(f *testing.F) {

@@ -160,6 +160,42 @@ func TestTapeIsBounded(t *testing.T) {
 	}
 }
 
+// TestFullTapeCostsNothing: a link that owes more than its tape holds, for long, leaves no
+// garbage.
+func TestFullTapeCostsNothing(t *testing.T) {
+	for _, size := range []int{40, 1000} {
+		l, m, _ := timed(tenant.Watch{Slow: time.Hour})
+		l.Up(&sink{}, Hello{})
+		owner, raw, at := &sink{}, []byte(strings.Repeat("x", size)), l.nanos()
+		for range tapeMax/recorded(size) + 1 {
+			sendTo(t, l, owner, raw, at)
+		}
+		reply := []byte("+1\r\n")
+		if n := testing.AllocsPerRun(5000, func() {
+			l.Data(reply)
+			sendTo(t, l, owner, raw, at)
+		}); n != 0 {
+			t.Errorf("%v allocations for each command of %d bytes", n, size)
+		}
+		known := 0
+		for pos := l.q.head; pos != l.q.tail; pos++ {
+			if l.q.at(pos).taped {
+				known++
+			}
+		}
+		if known == 0 || len(m.seen) != 0 {
+			t.Errorf("%d commands of %d bytes are kept and %d were seen, want some and none", known, size, len(m.seen))
+		}
+	}
+}
+
+func sendTo(t *testing.T, l *Link, owner Owner, raw []byte, at int64) {
+	t.Helper()
+	if _, err := l.Send(owner, raw, command.Other, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestTapeFollowsTheQueue sends and answers at random, and looks whether each command is
 // still known by what it began with.
 func TestTapeFollowsTheQueue(t *testing.T) {

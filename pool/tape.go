@@ -53,17 +53,21 @@ func (t *tape) addOne(raw []byte) bool {
 	return true
 }
 
-// room reports whether n more bytes fit, and makes place for them.
+// room reports whether n more bytes fit, and makes place for them. What is kept moves only
+// where there is no more of it than has been answered: a tape that is full for long costs no
+// more for a command than one that is not.
 func (t *tape) room(n int) bool {
 	used := len(t.buf) - t.head
+	from := t.buf[t.head:]
 	switch {
 	case used+n > tapeMax:
 		return false
 	case len(t.buf)+n <= cap(t.buf):
 		return true
-	}
-	from := t.buf[t.head:]
-	if used+n > cap(t.buf)/2 {
+	case used <= t.head && used+n <= cap(t.buf):
+	case cap(t.buf) == tapeMax:
+		return false
+	default:
 		t.buf = make([]byte, 0, min(tapeMax, max(512, 2*(used+n))))
 	}
 	t.buf, t.head = append(t.buf[:0], from...), 0

@@ -83,7 +83,7 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 			s.core.looked += answering
 			s.rateLimited(it.id, buckets.whose(short), short)
 			s.turnedDown(r)
-			s.pin.err = nil
+			s.pin.err, s.pin.waited = nil, 0
 		case it.verdict == free || it.verdict == relayed:
 			done = s.relay(it, r)
 		default:

@@ -30,23 +30,30 @@ type hold struct {
 	timer   Timer
 }
 
-// holdUp has the commands of an instance's clients wait for d; release lets them go.
+// holdUp has the commands of an instance's clients wait for d; release lets them go. Who waits
+// already, for an earlier pause, looks again and finds this one.
 func (c *Core) holdUp(of holdKey, d time.Duration, writes bool) {
-	c.release(of)
+	before := c.holds[of]
 	h := &hold{until: c.Clock.Nanos() + int64(d), writes: writes, waiting: map[*Session]func(){}}
 	h.timer = c.After(d, func() { c.release(of) })
 	if c.holds == nil {
 		c.holds = map[holdKey]*hold{}
 	}
 	c.holds[of] = h
+	before.end()
 }
 
 func (c *Core) release(of holdKey) {
 	h := c.holds[of]
+	delete(c.holds, of)
+	h.end()
+}
+
+// end has go on what waits for the end of a pause, if there is one.
+func (h *hold) end() {
 	if h == nil {
 		return
 	}
-	delete(c.holds, of)
 	h.timer.Stop()
 	for _, goOn := range h.waiting {
 		goOn()

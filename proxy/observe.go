@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/resp"
@@ -76,9 +77,17 @@ func (m *meter) Saw(sight *pool.Sight) {
 	if sight.ID.Waits() {
 		o.Why &^= tenant.WhySlow
 	}
-	if o.Why != 0 {
-		s.show(o)
+	if o.Why == 0 {
+		return
 	}
+	shown := false
+	defer func() {
+		if !shown { // a panic: replies before this one may be lost with the link, and others would take their place
+			s.drop(loop.ErrPanic)
+		}
+	}()
+	s.show(o)
+	shown = true
 }
 
 // asksElsewhere reports whether a command of that owner goes to the server that has its keys.

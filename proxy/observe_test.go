@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/tenant"
 )
@@ -79,6 +81,64 @@ func TestCommandsOfClientsThatHaveLeftAreSeen(t *testing.T) {
 	n.expect(t, `acme/cache 1 get "*2\r\n$3\r\nGET\r\n$1\r\na\r\n" 20/4  refused=false`)
 	if n.written != 1 {
 		t.Errorf("told %d times that it is over, want once", n.written)
+	}
+}
+
+// clumsy is an observer that fails to look at what begins with a word.
+type clumsy struct{ word string }
+
+func (clumsy) Watch(*tenant.Route) tenant.Watch { return tenant.Watch{Every: 1, Slow: -1} }
+
+func (c clumsy) Saw(o *tenant.Observed) func(time.Time) {
+	if strings.Contains(string(o.Begins), c.word) {
+		panic("clumsy")
+	}
+	return nil
+}
+
+// TestObserverPanics at the second of two replies that have come together: the first has not
+// been handed out yet, and the client must not take what it is told next for it.
+func TestObserverPanics(t *testing.T) {
+	st := fixed{}
+	key := st.grant("acme", "127.0.0.1:1", 0, "")
+	d := newDesk(t, st)
+	d.core.Observers = []Observer{clumsy{"second"}}
+	d.send("AUTH " + key + "\r\nGET first\r\nGET second\r\nGET third\r\n")
+	d.out = nil
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is not the loop's to tell of")
+			}
+		}()
+		d.session.link.Data([]byte("+1\r\n+2\r\n+3\r\n"))
+	}()
+	if !errors.Is(d.ended, loop.ErrPanic) {
+		t.Errorf("told %q, and ended with %v; want it ended with %v", d.said(), d.ended, loop.ErrPanic)
+	}
+}
+
+// TestWaitingInVainIsNotTheNextCommands: that a command waited for a connection, and got none,
+// is not told of a later one.
+func TestWaitingInVainIsNotTheNextCommands(t *testing.T) {
+	for _, c := range []struct{ name, meanwhile, want string }{
+		{"refused", "", "-ERR backend unavailable: all connections for transactions and blocking commands are in use|"},
+		{"over the limit by now", "GET a\r\n", "-RATELIMIT 1 commands/s exceeded for this key, retry after 1000 ms|"},
+	} {
+		st := fixed{}
+		key := st.grant("acme", "127.0.0.1:1", 1, "")
+		d := newDesk(t, st)
+		links := &lending{desked: d.core.Links.(*desked)}
+		d.core.Links = links
+		d.send("AUTH " + key + "\r\nBLPOP a 0\r\n")
+		d.beside().send("AUTH " + key + "\r\n" + c.meanwhile)
+		d.out = nil
+		d.passed += time.Second
+		links.wishes[0](nil, pool.ErrBusy)
+		wantTold(t, c.name, d, c.want)
+		if left := d.session.pin.waited; left != 0 {
+			t.Errorf("%s: %v are left for the next command, want none", c.name, left)
+		}
 	}
 }
 

@@ -209,6 +209,32 @@ func TestProxyPauseWhileTheServerIsAway(t *testing.T) {
 	wantTold(t, "after the pause", fresh, "-ERR backend unavailable: cannot connect|-NOAUTH Authentication required.|")
 }
 
+// TestProxyPauseAgain: who waits for the end of a pause while the server is away waits for the
+// end of the one that takes its place.
+func TestProxyPauseAgain(t *testing.T) {
+	c := newConsole(t)
+	c.send("PROXY PAUSE acme/cache 5000\r\n")
+	c.refuse = errors.New("away")
+	for l := range c.wires {
+		if l.Key().Instance == "acme" {
+			delete(c.wires, l)
+		}
+	}
+	fresh := c.beside()
+	fresh.send("HELLO 3 AUTH default " + c.key + "\r\n")
+	c.client.send("GET a\r\n")
+	c.send("PROXY PAUSE acme/cache 7000\r\n")
+	c.ring(5 * time.Second)
+	wantTold(t, "PAUSE, twice", c.desk, "+OK|+OK|")
+	wantTold(t, "who comes new, in the second pause", fresh, "")
+	wantTold(t, "who was there, in the second pause", c.client, "")
+	if n := len(c.core.holds[holdKey{"acme", byOperator}].waiting); n != 2 {
+		t.Errorf("%d clients wait, want 2", n)
+	}
+	c.ring(7 * time.Second)
+	wantTold(t, "after it", fresh, "-ERR backend unavailable: cannot connect|")
+}
+
 func TestProxyErrors(t *testing.T) {
 	const syntax = "-ERR unknown subcommand or wrong number of arguments for '%s'. Try PROXY HELP.|"
 	for _, e := range []struct{ in, want string }{

@@ -111,7 +111,7 @@ func (s *Session) borrow(r role) bool {
 // notPinned refuses a command for which there is no link.
 func (s *Session) notPinned(it *item, r role) {
 	err := s.pin.err
-	s.pin.err = nil
+	s.pin.err, s.pin.waited = nil, 0
 	s.refuse(it.id, unservedBy(err), err.Error())
 	s.turnedDown(r)
 }
