@@ -150,7 +150,6 @@ func (d *dataPlane) reconfigure(cfg Config) {
 	d.book.SetConfig(cfg.insight(d.id))
 	d.everywhere(func(l *lane) {
 		l.core.SetLimits(cfg.Limits.client())
-		l.core.Rewatch()
 		l.pool.SetConfig(cfg.Pool.links())
 		l.core.Rewatch()
 	}, func() {})
