@@ -183,6 +183,30 @@ func TestQueriesAskMetrics(t *testing.T) {
 	}
 }
 
+// TestCodesAreTheAlerts: what the tenant's page calls the Redis's doing is what the alerts count
+// as a failure: Redis's own words, and that it cannot be reached.
+func TestCodesAreTheAlerts(t *testing.T) {
+	rules, err := os.ReadFile("../../configs/prometheus/recording.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, origin := range []string{"redis", "backend"} {
+		rule := regexp.MustCompile(`origin: ` + origin + `}\n.*code=~"([^"]+)"`).FindSubmatch(rules)
+		if rule == nil {
+			t.Fatalf("recording.yml has no rule of the origin %s", origin)
+		}
+		want = append(want, strings.Split(string(rule[1]), "|")...)
+	}
+	want = slices.DeleteFunc(want, func(code string) bool { return strings.Contains(proxyCodes, code) }) // the store's doing
+	got := strings.Split(backendCodes, "|")
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("the codes are %q, want %q", got, want)
+	}
+}
+
 // TestProvisioned: Grafana finds the data source and the dashboards by itself, and nothing in
 // the files is misspelt.
 func TestProvisioned(t *testing.T) {

@@ -31,8 +31,9 @@ func mean(by, histogram, selector string) string {
 	return fmt.Sprintf("sum by (%s) (rate(%s_sum{%s}[$r])) / (sum by (%[1]s) (rate(%[2]s_count{%[3]s}[$r])) > 0)", by, histogram, selector)
 }
 
-// Errors of Redis, or of the way to it, which clients do nothing for: the values of code.
-const backendCodes = "backend_unavailable|backend_lost|LOADING|MASTERDOWN|CLUSTERDOWN|READONLY|TRYAGAIN|MISCONF|NOREPLICAS|OOM|BUSY|IOERR"
+// Errors of Redis, or of the way to it, which clients do nothing for: the values of code, the
+// same as in configs/prometheus.
+const backendCodes = "backend_unavailable|backend_lost|BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|NOTREADY|OOM|READONLY|TRYAGAIN"
 
 // proxyCodes are errors that neither the client nor its Redis is to blame for.
 const proxyCodes = "auth_unavailable|max_clients"
