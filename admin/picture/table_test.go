@@ -57,6 +57,7 @@ func TestTenants(t *testing.T) {
 			{"one goes, one begins anew", func() {
 				w.all.RemoveTenant("idle/cache")
 				w.all.RemoveTenant("acme/cache")
+				w.all.AddTenant("acme/cache")
 				count("acme/cache", 2)
 			}, []string{"acme/cache 4 0 false 0", "globex/queue 0 0 false 0"}},
 		} {

@@ -96,7 +96,7 @@ func startIncident(t *testing.T) *incident {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	i := &incident{t: t, ctx: ctx, shop: testbed.Redis(t), news: testbed.Redis(t)}
-	i.proxy = startProcess(t, fmt.Sprintf("export RESPGATE_HTTP_ADMIN_TOKEN=%q; ", operatorsToken), "")
+	i.proxy = startProcess(t, fmt.Sprintf("export RESPGATE_HTTP_ADMIN_TOKEN=%q; ", operatorsToken), "pool: {dial_timeout: 20s}\n")
 	t.Cleanup(func() { stop(); i.working.Wait() })
 	web := i.proxy.tenant("shop", i.shop.Addr, "--rate", "0")
 	i.nightly = i.proxy.key("shop", "--rate", "0", "--name", "nightly")

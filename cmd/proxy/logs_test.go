@@ -83,6 +83,8 @@ func attributes(call *ast.CallExpr) (names []string, ok bool) {
 	switch name := f.Sel.Name; {
 	case slices.Contains([]string{"Debug", "Info", "Warn", "Error"}, name) && len(args) > 0 && isLog(f.X):
 		args = args[1:]
+	case slices.Contains([]string{"DebugContext", "InfoContext", "WarnContext", "ErrorContext"}, name) && len(args) > 1 && isLog(f.X):
+		args = args[2:]
 	case name == "about":
 	case name == "aboutAs" && len(args) > 0:
 		args = args[1:]
