@@ -71,6 +71,40 @@ func TestReadmeConfigTable(t *testing.T) {
 	}
 }
 
+// TestOperatingNamesWhatCanChange: docs/OPERATING.md names the settings that can change while
+// the proxy runs, and no others.
+func TestOperatingNamesWhatCanChange(t *testing.T) {
+	text, err := os.ReadFile("../../docs/OPERATING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "What can change so: ")
+	list, _, found := strings.Cut(rest, ".\n")
+	if !found {
+		t.Fatal("docs/OPERATING.md does not say what can change")
+	}
+	named := map[string]bool{}
+	for _, part := range strings.Split(list, ",") {
+		whole, but, _ := strings.Cut(strings.Trim(strings.TrimSpace(part), "`"), "` but `")
+		named[whole] = true
+		named["but "+but] = true
+	}
+	known := 0
+	for _, s := range new(Config).settings() {
+		section, _, _ := strings.Cut(s.key, ".")
+		said := named[s.key] || named[section+".*"] && !named["but "+s.key]
+		if said != s.live {
+			t.Errorf("%s can change: %t, and is said to: %t", s.key, s.live, said)
+		}
+		if said {
+			known++
+		}
+	}
+	if known == 0 {
+		t.Error("no setting is named")
+	}
+}
+
 func TestNotBuiltYet(t *testing.T) {
 	for name, c := range map[string]struct{ key, value, want string }{
 		"delay": {"RESPGATE_RATE_LIMIT_MODE", "delay", "rate_limit.mode (from RESPGATE_RATE_LIMIT_MODE): delay is not supported"},
