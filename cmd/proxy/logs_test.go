@@ -22,7 +22,7 @@ func TestAttributesAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, table, _ := strings.Cut(string(page), "## Attributes")
-	documented := map[string]bool{"repeated": true} // the limiter's own
+	documented := map[string]bool{"repeated": true, "trace_id": true, "span_id": true} // the limiter's and the tracer's own
 	for row := range strings.Lines(table) {
 		if cells := strings.Split(row, "|"); len(cells) > 2 {
 			for _, name := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(cells[1], -1) {
@@ -31,7 +31,7 @@ func TestAttributesAreDocumented(t *testing.T) {
 		}
 	}
 	calls := 0
-	for _, dir := range []string{"admin", "auth", "cmd", "health", "loop", "metrics", "pool", "proxy", "ratelimit", "store"} {
+	for _, dir := range []string{"admin", "auth", "cmd", "health", "loop", "metrics", "pool", "proxy", "ratelimit", "store", "tracing"} {
 		err := filepath.WalkDir("../../"+dir, func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
@@ -80,7 +80,9 @@ func attributes(call *ast.CallExpr) (names []string, ok bool) {
 		return nil, false
 	}
 	args := call.Args
-	switch name := f.Sel.Name; {
+	switch name, withContext := strings.CutSuffix(f.Sel.Name, "Context"); {
+	case withContext && len(args) > 1 && isLog(f.X):
+		args = args[2:]
 	case slices.Contains([]string{"Debug", "Info", "Warn", "Error"}, name) && len(args) > 0 && isLog(f.X):
 		args = args[1:]
 	case name == "about":
