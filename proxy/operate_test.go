@@ -376,6 +376,24 @@ func columns(text string) string {
 	return rest
 }
 
+// TestProxyShowIsHarmless: what tenants and their servers word does nothing to an operator's
+// terminal.
+func TestProxyShowIsHarmless(t *testing.T) {
+	c := newConsole(t)
+	c.store.all[0].URL = "redis://a%C2%9B2Jb:6379"
+	c.core.Operations.Troubles = func() map[string]pool.Trouble {
+		return map[string]pool.Trouble{"acme/cache": {State: "open", Cause: "it answered \x1b[2J\tX\u202e"}}
+	}
+	c.client.send("GET a\r\n")
+	c.send("PROXY SHOW INSTANCES\r\nPROXY SHOW POOLS\r\n")
+	got := c.told()
+	for _, want := range []string{"a?2Jb:6379", "it answered ?[2J?X?"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in %q", want, got)
+		}
+	}
+}
+
 // TestProxyShowIsBounded: a long table ends with how much it leaves out.
 func TestProxyShowIsBounded(t *testing.T) {
 	c := newConsole(t)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/pool"
@@ -46,6 +47,9 @@ func (s *Session) sayTable(columns string, rows [][]string, more int) {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{strings.Fields(columns)}, rows...) {
+		for i := range row {
+			row[i] = harmless(row[i])
+		}
 		_, _ = fmt.Fprintln(w, strings.Join(row, "\t")) // into memory
 	}
 	_ = w.Flush()
@@ -53,6 +57,17 @@ func (s *Session) sayTable(columns string, rows [][]string, more int) {
 		fmt.Fprintf(&b, "... and %d more\n", more)
 	}
 	s.sayText(b.String())
+}
+
+// harmless has '?' for what would move the cursor of an operator's terminal: tenants say where
+// their servers are, and these word their errors. redis-cli shows a table as it is.
+func harmless(cell string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, cell)
 }
 
 func (s *Session) showVersion(command.ID) { s.sayText("respgate " + s.core.Operations.Version + "\n") }

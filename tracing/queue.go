@@ -13,6 +13,8 @@ import (
 const (
 	// maxQueued is how many spans may wait for the receiver, at some 3 KiB each.
 	maxQueued = 2048
+	// maxBatch is how many of them are exported at once.
+	maxBatch = 512
 	// complaints is how often the log tells that spans cannot be exported.
 	complaints = time.Minute
 	// maxComplaint bounds what it tells of the receiver's answer, in bytes.
@@ -38,7 +40,7 @@ type queue struct {
 func newQueue(exporter sdktrace.SpanExporter, obs Observer, log *slog.Logger) *queue {
 	q := &queue{exporter: exporter, obs: obs, log: log, complain: rate.Sometimes{Interval: complaints}, ended: make(chan struct{})}
 	q.life, q.kill = context.WithCancel(context.Background())
-	q.SpanProcessor = sdktrace.NewBatchSpanProcessor((*exports)(q), sdktrace.WithMaxQueueSize(maxQueued))
+	q.SpanProcessor = sdktrace.NewBatchSpanProcessor((*exports)(q), sdktrace.WithMaxQueueSize(maxQueued), sdktrace.WithMaxExportBatchSize(maxBatch))
 	return q
 }
 

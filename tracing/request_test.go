@@ -87,6 +87,41 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+// TestUnknownMethod is told by OpenTelemetry's conventions.
+func TestUnknownMethod(t *testing.T) {
+	r := otlp.Receive(t, "grpc")
+	tracer, _ := open(t, Config{Endpoint: r.URL, Protocol: "grpc"}, nil)
+	_, _, end := tracer.Begin(http.Header{}, httptest.NewRequest("BREW", "/api/v1/keys", nil), "other", "/api/v1/keys")
+	end(http.StatusMethodNotAllowed)
+	tracer.Close()
+	if all := r.Spans(); len(all) != 1 || all[0].Name != "HTTP /api/v1/keys" || all[0].Attributes["http.request.method"] != "_OTHER" {
+		t.Errorf("the spans are %+v", all)
+	}
+}
+
+// TestTraceState: what a client's tracestate says goes on, as long as it is short: every span
+// has it again, and whoever asks may send one.
+func TestTraceState(t *testing.T) {
+	r := otlp.Receive(t, "grpc")
+	tracer, _ := open(t, Config{Endpoint: r.URL, Protocol: "grpc"}, nil)
+	for _, state := range []string{"short=canary", "long=" + strings.Repeat("x", 250) + ",longer=" + strings.Repeat("x", 250)} {
+		ask := httptest.NewRequest(http.MethodGet, "/api/v1/keys", nil)
+		ask.Header.Set("Traceparent", "00-"+parentTrace+"-"+parentSpan+"-01")
+		ask.Header.Set("Tracestate", state)
+		ctx, id, end := tracer.Begin(http.Header{}, ask, http.MethodGet, "/api/v1/keys")
+		tracer.Query(ctx, "keys", time.Millisecond, nil)
+		end(http.StatusOK)
+		if id != parentTrace {
+			t.Errorf("with the state %.20s… the trace is %s, want %s", state, id, parentTrace)
+		}
+	}
+	tracer.Close()
+	raw := string(r.Raw())
+	if n := strings.Count(raw, "short=canary"); len(r.Spans()) != 4 || n != 2 || strings.Contains(raw, "long") {
+		t.Errorf("of %d spans %d have the short state, want 2 of 4, and none the long one", len(r.Spans()), n)
+	}
+}
+
 // TestFailedRequest: what failed says so, and no more: an error may have what somebody typed.
 func TestFailedRequest(t *testing.T) {
 	r := otlp.Receive(t, "grpc")

@@ -6,6 +6,7 @@
 package tracing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"math"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -80,6 +82,8 @@ const (
 	perSecond = 100
 	// flushTimeout bounds how long Close waits for the receiver.
 	flushTimeout = 2 * time.Second
+	// maxDelay is the longest OTEL_BSP_SCHEDULE_DELAY, in milliseconds: an hour.
+	maxDelay = 3_600_000
 	// defaultService is the service's name where OTEL_SERVICE_NAME and
 	// OTEL_RESOURCE_ATTRIBUTES have none.
 	defaultService = "respgate"
@@ -127,7 +131,7 @@ func New(ctx context.Context, cfg Config, obs Observer, log *slog.Logger) (*Trac
 	if err := CheckEndpoint(cfg.Endpoint, cfg.Protocol); err != nil {
 		return nil, err
 	}
-	if err := checkHeaders(); err != nil {
+	if err := cmp.Or(checkHeaders(), checkDelay()); err != nil {
 		return nil, err
 	}
 	about, err := about(ctx, cfg)
@@ -173,6 +177,17 @@ func checkHeaders() error {
 			if err != nil || !httpguts.ValidHeaderFieldName(strings.TrimSpace(field)) || !httpguts.ValidHeaderFieldValue(plain) || !strings.Contains(pair, "=") {
 				return fmt.Errorf("%s: want name=value pairs with commas between them, and %%XX for characters that are neither letters nor digits", name)
 			}
+		}
+	}
+	return nil
+}
+
+// checkDelay refuses a delay without which the processor would do nothing but look for spans.
+func checkDelay() error {
+	const name = "OTEL_BSP_SCHEDULE_DELAY"
+	if text := os.Getenv(name); text != "" {
+		if n, err := strconv.Atoi(text); err != nil || n < 1 || n > maxDelay {
+			return fmt.Errorf("%s: want milliseconds, a whole number from 1 to %d", name, maxDelay)
 		}
 	}
 	return nil

@@ -118,6 +118,39 @@ func TestCheckEndpoint(t *testing.T) {
 	}
 }
 
+// TestDelay: a wrong one in the environment is told, and does not keep a processor busy.
+func TestDelay(t *testing.T) {
+	for value, want := range map[string]bool{"": true, "1": true, "5000": true, "0": false, "-1": false, "5s": false, "9223372036854775807": false} {
+		t.Setenv("OTEL_BSP_SCHEDULE_DELAY", value)
+		tracer, err := New(t.Context(), Config{Endpoint: "http://127.0.0.1:1", Protocol: "http"}, &counts{}, slog.New(slog.DiscardHandler))
+		if (err == nil) != want || err != nil && !strings.HasPrefix(err.Error(), "OTEL_BSP_SCHEDULE_DELAY: want milliseconds") {
+			t.Errorf("%q: got %v", value, err)
+		}
+		if err == nil {
+			tracer.Close()
+		}
+	}
+}
+
+// TestBatchesOfTheEnvironment: what the environment says of queue and batches, which are
+// respgate's to bound, does no harm.
+func TestBatchesOfTheEnvironment(t *testing.T) {
+	for _, name := range []string{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_MAX_QUEUE_SIZE"} {
+		for _, value := range []string{"-1", "0", "1", "1000000000"} {
+			t.Run(name+" "+value, func(t *testing.T) {
+				t.Setenv(name, value)
+				r := otlp.Receive(t, "http")
+				tracer, heard := open(t, Config{Endpoint: r.URL, Protocol: "http", Sampling: Sampling{Ratio: 1}}, nil)
+				show(tracer.Loop(nil))
+				tracer.Close()
+				if n := len(r.Spans()); n != 1 {
+					t.Errorf("%d spans have arrived, want 1: %v", n, heard.take())
+				}
+			})
+		}
+	}
+}
+
 func TestTracesURL(t *testing.T) {
 	for in, want := range map[string]string{
 		"http://a:4318":                "http://a:4318/v1/traces",

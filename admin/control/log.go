@@ -41,6 +41,7 @@ func (s *Service) SetLogLevel(ctx context.Context, a Actor, level string) (LogVi
 			return LogView{}, problem(store.ErrInvalid, "level %q: want debug, info, warn or error", clip(level))
 		}
 		e.Before, e.After = noted(was), noted(LogView{level})
+		s.cfg.LogLevel.Set(min(levels[was.Level], wanted)) // so that the log tells of it
 		s.cfg.Log.Info("the log's level changes", "from", was.Level, "to", level)
 		s.cfg.LogLevel.Set(wanted)
 		return LogView{level}, nil

@@ -42,6 +42,7 @@ func onStores(t *testing.T, open stores.Opener) {
 		{"pictures of no proxy", testPicturesOfNoProxy},
 		{"top", testTop},
 		{"slow log", testSlowLog},
+		{"log level", testLogLevel},
 		{"top of no proxy", testTopOfNoProxy},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })

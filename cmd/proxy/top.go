@@ -98,11 +98,12 @@ most frequent commands, hot keys, clients, big keys and replies, and its slow lo
 	return a.onlyOrgFlag(c, &org)
 }
 
-// terminal returns what to read keys from and to draw on, nil where it is no terminal.
+// terminal returns what to read keys from and to draw on, nil where it is no terminal, or one
+// that cannot move its cursor.
 func (a *app) terminal() (in, out *os.File) {
 	in, isIn := a.stdin.(*os.File)
 	out, isOut := a.stdout.(*os.File)
-	if !isIn || !isOut || !term.IsTerminal(in.Fd()) || !term.IsTerminal(out.Fd()) {
+	if !isIn || !isOut || os.Getenv("TERM") == "dumb" || !term.IsTerminal(in.Fd()) || !term.IsTerminal(out.Fd()) {
 		return nil, nil
 	}
 	return in, out

@@ -44,6 +44,7 @@ func (s topScreen) lines() []string {
 	if !s.tenants.At.IsZero() {
 		title += ", " + s.tenants.At.Format("15:04:05") + " UTC"
 	}
+	title = printable([]string{title})[0]
 	last := topDim.Render(hint)
 	if s.err != nil {
 		last = topWrong.Render("error: " + printable([]string{oneLine(s.err.Error())})[0])
@@ -142,8 +143,8 @@ func (s *topScreen) pageLines() []string {
 	section("Commands of the last second", []string{"command", "cmd/s"}, cellsOf(t.Commands, func(c control.HotCommand) []string {
 		return []string{c.Command, shownPerSecond(c.PerSecond)}
 	}))
-	section("Hot keys"+about, []string{"key", "db", "cmd/s", "±"}, cellsOf(t.HotKeys, func(k control.HotKeyView) []string {
-		return []string{shownKey(k.Key, k.Cut), fmt.Sprint(k.DB), shownPerSecond(k.Rate), shownPerSecond(k.Error)}
+	section("Hot keys"+about, []string{"db", "cmd/s", "±", "key "}, cellsOf(t.HotKeys, func(k control.HotKeyView) []string {
+		return []string{fmt.Sprint(k.DB), shownPerSecond(k.Rate), shownPerSecond(k.Error), shownKey(k.Key, k.Cut)}
 	}))
 	section("Busy clients"+about, []string{"client", "cmd/s", "±", "name ", "key ", "session "}, cellsOf(t.Clients, func(c control.BusyClientView) []string {
 		return []string{c.Address, shownPerSecond(c.Rate), shownPerSecond(c.Error), cmp.Or(c.Name, "-"), c.KeyID, c.Session}
@@ -152,10 +153,11 @@ func (s *topScreen) pageLines() []string {
 		return []string{e.At.UTC().Format("15:04:05.000"), shownMicroseconds(float64(e.Took)), shownMicroseconds(float64(e.Total)), e.Address, shownCommand(e.Args)}
 	}))
 	big := func(c control.BigCommandView) []string {
-		return []string{shownKey(c.Key, c.Cut), shownBytes(float64(c.Bytes)), c.Command, c.At.UTC().Format("15:04:05"), cmp.Or(c.Address, "-")}
+		return []string{c.At.UTC().Format("15:04:05"), shownBytes(float64(c.Bytes)), cmp.Or(c.Address, "-"), c.Command, shownKey(c.Key, c.Cut)}
 	}
-	section("Big commands", []string{"key", "size", "command ", "at ", "client "}, cellsOf(t.BigKeys, big))
-	section("Big replies", []string{"key", "size", "command ", "at ", "client "}, cellsOf(t.BigReplies, big))
+	head := []string{"at", "size", "client ", "command ", "key "}
+	section("Big commands", head, cellsOf(t.BigKeys, big))
+	section("Big replies", head, cellsOf(t.BigReplies, big))
 	return lines
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,6 +191,29 @@ func TestTopScreenShowsAnInstance(t *testing.T) {
 	x.want("back", "a/1 >b/2")
 	if _, cmd := x.screen.Update(tea.KeyPressMsg{Code: 'q', Text: "q"}); cmd == nil || cmd() != tea.Quit() {
 		t.Error("q does not leave")
+	}
+}
+
+// TestTopScreenShowsFiguresOfLongKeys also where there is no room for the keys.
+func TestTopScreenShowsFiguresOfLongKeys(t *testing.T) {
+	x := newScreenTest(t, "a/1")
+	long := strings.Repeat("k", 128)
+	x.screen.source.instance = func(org, name string) (topPage, error) {
+		big := []control.BigCommandView{{Command: "set", Key: long, Address: "10.1.2.3:50123", Bytes: 5 << 20}}
+		return topPage{org, name, control.InstanceTopView{Proxy: "proxy1", Every: 32, HotKeys: []control.HotKeyView{{Key: long, Rate: 512, Error: 7}}, BigKeys: big, BigReplies: big}, nil}, nil
+	}
+	x.do(tea.WindowSizeMsg{Width: 80, Height: 40})
+	x.press("enter")
+	var rows [][]string
+	for _, line := range x.lines() {
+		if strings.Contains(line, "kkkk") {
+			rows = append(rows, strings.Fields(line))
+		}
+	}
+	for i, want := range []string{"512", "5.0MiB", "5.0MiB"} {
+		if len(rows) != 3 || !slices.Contains(rows[i], want) {
+			t.Errorf("%s is not there: %q", want, rows)
+		}
 	}
 }
 
