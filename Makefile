@@ -42,7 +42,7 @@ dashboards: ## write configs/grafana/dashboards anew, from the tables in scripts
 
 dashboard-pictures: ## draw the dashboards of two loaded proxies to docs/images, in about three minutes
 	@scripts/need redis-server gcc promtool chromium
-	$(GO) test -count=1 -timeout 20m -run TestDashboards ./cmd/proxy -dashboards.pictures $(CURDIR)/docs/images
+	$(GO) test -count=1 -timeout 20m -run 'TestDashboards|TestIncident' ./cmd/proxy -dashboards.pictures $(CURDIR)/docs/images
 
 clients: clients-go clients-ts clients-python ## generate the clients of the management API anew, from docs/openapi.json
 
