@@ -27,10 +27,10 @@ import (
 // end it. With -dashboards.pictures it makes the page's picture too.
 func TestIncident(t *testing.T) {
 	i := startIncident(t)
-	i.lasts("all is well", 5*time.Second)
+	i.goOn("all is well", 250)
 	i.reports()
 	i.alerted("the shop's alert fires", true)
-	i.lasts("it is to be seen", time.Second)
+	i.goOn("the others go on", 30)
 	page := readPage(t, "../../docs/OBSERVABILITY.md")
 	for _, query := range page.blocks("promql") {
 		if worst := i.worst(query).Labels; worst["phase"] != "backend" && worst["tenant"] != "shop/cache" {
@@ -49,7 +49,7 @@ func TestIncident(t *testing.T) {
 	}
 	testbed.Eventually(t, time.Minute, "the report is refused", func() bool { return i.refused.Load() > 0 })
 	i.alerted("the alert ends", false)
-	i.lasts("all is well again", 0)
+	i.goOn("all is well again", 60)
 	if n := i.failed.Load(); n > 0 {
 		t.Errorf("%d commands of others failed", n)
 	}
@@ -88,6 +88,7 @@ type incident struct {
 	prometheus *testbed.PrometheusServer
 	since      time.Time
 	working    sync.WaitGroup
+	answered   atomic.Int64 // visits
 	failed     atomic.Int64
 	refused    atomic.Int64 // reports
 }
@@ -139,7 +140,10 @@ func (i *incident) visits(key, name string) {
 			if n%4 > 0 {
 				err = client.Get(i.ctx, name).Err()
 			}
-			if err != nil && i.ctx.Err() == nil {
+			switch {
+			case err == nil:
+				i.answered.Add(1)
+			case i.ctx.Err() == nil:
 				i.failed.Add(1)
 			}
 			select {
@@ -181,14 +185,13 @@ func (i *incident) slowScript() string {
 	return fmt.Sprintf("for i=1,%.0f do end return 1", loops*1.5*float64(time.Second)/float64(time.Since(began)))
 }
 
-// lasts lets a state of things be seen: for so long, or as long as a picture wants.
-func (i *incident) lasts(what string, d time.Duration) {
+// goOn waits until so many more visits are answered, and for as long as a picture wants.
+func (i *incident) goOn(what string, visits int64) {
 	i.t.Helper()
-	if *dashboardPictures != "" {
-		d = pictureTime / 4
-	}
-	began := time.Now()
-	testbed.Eventually(i.t, pictureTime, what, func() bool { return time.Since(began) >= d })
+	began, goal := time.Now(), i.answered.Load()+visits
+	testbed.Eventually(i.t, pictureTime, what, func() bool {
+		return i.answered.Load() >= goal && (*dashboardPictures == "" || time.Since(began) >= pictureTime/4)
+	})
 }
 
 // alerted waits until the alert for the shop fires, or does not.
