@@ -45,10 +45,7 @@ type world struct {
 	globex  string         // the id of the stranger's organization
 }
 
-type fakeLive struct {
-	live.Clients
-	slow map[string][]tenant.SlowEntry // by instance
-}
+type fakeLive struct{ live.Clients }
 
 // Commands are gets.
 func (l *fakeLive) Commands(_ context.Context, in tenant.Instance) ([]control.HotCommand, error) {
@@ -64,22 +61,6 @@ func (l *fakeLive) Tenants(context.Context) (control.Tenants, error) {
 		{Org: "acme", Instance: "cache", Point: p(10, 0, 0, new(0.001), 1)}, {Org: "acme", Instance: "queue", Point: p(20, 1, 0, nil, 9)},
 		{Org: "acme", Instance: "jobs", Point: p(10, 0, 5, new(0.5), 2)}, {Org: "globex", Instance: marker, Point: p(30, 2, 9, new(0.1), 3)},
 	}}, nil
-}
-
-// Slow has what slow has.
-func (l *fakeLive) Slow(instanceID string, n int) []tenant.SlowEntry {
-	return l.slow[instanceID][:min(n, len(l.slow[instanceID]))]
-}
-
-// ResetSlow empties it.
-func (l *fakeLive) ResetSlow(instanceID string) { delete(l.slow, instanceID) }
-
-// Top has one of everything.
-func (l *fakeLive) Top(_ context.Context, instanceID string) (tenant.Top, error) {
-	return tenant.Top{
-		Window: time.Minute, Every: 32, HotKeys: []tenant.HotKey{{Key: "hot\xff of " + instanceID, Rate: 5, Error: 1}, {Key: "b", Rate: 1}}, Clients: []tenant.BusyClient{{SessionID: "proxy1-1", Rate: 2}},
-		BigKeys: []tenant.BigCommand{{Command: "set", Key: "big", Bytes: 1 << 20}}, BigReplies: []tenant.BigCommand{{Command: "get", Key: "big", Bytes: 2 << 20}},
-	}, nil
 }
 
 // Picture has a point for every second.
@@ -103,7 +84,7 @@ func operator() control.Actor { return control.Actor{Kind: tenant.ByOperator} }
 
 func newWorld(t testing.TB, open stores.Opener, cfg Config) *world {
 	t.Helper()
-	w := &world{tokens: map[string]tenant.Secret{"operator": adminToken}, users: map[string]string{}, now: time.Now(), live: &fakeLive{slow: map[string][]tenant.SlowEntry{}}, probing: func() {}}
+	w := &world{tokens: map[string]tenant.Secret{"operator": adminToken}, users: map[string]string{}, now: time.Now(), live: &fakeLive{live.Clients{SlowLogs: map[string][]tenant.SlowEntry{}}}, probing: func() {}}
 	w.store = open(t)
 	now := func() time.Time { return w.now }
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
@@ -155,7 +136,7 @@ func (w *world) acme(t testing.TB) tenant.Organization {
 	}
 	if _, err := w.store.Instance(ctx, "acme", "cache"); errors.Is(err, tenant.ErrNotFound) {
 		in := must[tenant.Instance](t)(w.store.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "cache", URL: "redis://app:hunter2@10.0.0.5:6379/0"}))
-		w.live.slow[in.ID] = []tenant.SlowEntry{{ID: 3, At: time.Unix(1e9, 0), Command: "get", Args: []string{"GET", "a"}, Took: 15 * time.Millisecond, Total: 15 * time.Millisecond}, {ID: 2}}
+		w.live.SlowLogs[in.ID] = []tenant.SlowEntry{{ID: 3, At: time.Unix(1e9, 0), Command: "get", Args: []string{"GET", "a"}, Took: 15 * time.Millisecond, Total: 15 * time.Millisecond}, {ID: 2}}
 	}
 	w.live.All = slices.DeleteFunc(w.live.All, func(c tenant.Session) bool { return c.Org == "acme" })
 	w.live.All = append(w.live.All, tenant.Session{ID: "proxy1-1", OrgID: o.ID, Org: "acme", Instance: "cache", KeyName: "web"})
@@ -176,7 +157,7 @@ func (w *world) strangers(t testing.TB) {
 	w.globex = o.ID
 	must[tenant.Membership](t)(w.store.SetMember(ctx, "globex", w.users["stranger"], tenant.Owner))
 	in := must[tenant.Instance](t)(w.store.CreateInstance(ctx, tenant.Instance{Org: "globex", Name: "store", URL: "redis://" + marker + ".example:6379/0"}))
-	w.live.slow[in.ID] = []tenant.SlowEntry{{Command: "get", Args: []string{"GET", marker}}}
+	w.live.SlowLogs[in.ID] = []tenant.SlowEntry{{Command: "get", Args: []string{"GET", marker}}}
 	w.other = must[control.NewKey](t)(w.control.CreateKey(ctx, operator(), tenant.Key{Org: "globex", Instances: []string{"store"}, Name: marker}))
 	if err := w.store.AddUsage(ctx, []tenant.Usage{{KeyID: w.other.ID, InstanceID: in.ID, At: w.now, Commands: 7}}); err != nil {
 		t.Fatal(err)

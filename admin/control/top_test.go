@@ -52,7 +52,7 @@ func testSlowLog(t *testing.T, open stores.Opener) {
 	w := newWorld(t, open)
 	in, other := w.instance(t), w.instance(t)
 	entry := tenant.SlowEntry{ID: 7, At: time.Unix(1e9, 0), Command: "get", Args: []string{"GET", "a\x80b"}, Took: 15 * time.Millisecond, Total: 16 * time.Millisecond, Waited: time.Millisecond}
-	w.live.slow = map[string][]tenant.SlowEntry{in.ID: {entry, {ID: 6}}, other.ID: {{ID: 1}}}
+	w.live.SlowLogs = map[string][]tenant.SlowEntry{in.ID: {entry, {ID: 6}}, other.ID: {{ID: 1}}}
 	log := must[SlowLog](t)(w.SlowLog(t.Context(), w.actors["viewer"], in.Org, in.Name, 1))
 	view := ViewSlowLog(log)
 	if len(view.Entries) != 1 || view.Proxy != "proxy1" {

@@ -44,10 +44,7 @@ type world struct {
 	log     bytes.Buffer
 }
 
-type fakeLive struct {
-	live.Clients
-	slow map[string][]tenant.SlowEntry // by instance
-}
+type fakeLive struct{ live.Clients }
 
 // Commands are gets.
 func (l *fakeLive) Commands(_ context.Context, in tenant.Instance) ([]HotCommand, error) {
@@ -63,22 +60,6 @@ func (l *fakeLive) Tenants(context.Context) (Tenants, error) {
 		{Org: "acme", Instance: "cache", Point: p(10, 0, 0, new(0.001), 1)}, {Org: "acme", Instance: "queue", Point: p(20, 1, 0, nil, 9)},
 		{Org: "acme", Instance: "jobs", Point: p(10, 0, 5, new(0.5), 2)}, {Org: "globex", Instance: "store", Point: p(30, 2, 9, new(0.1), 3)},
 	}}, nil
-}
-
-// Slow has what slow has.
-func (l *fakeLive) Slow(instanceID string, n int) []tenant.SlowEntry {
-	return l.slow[instanceID][:min(n, len(l.slow[instanceID]))]
-}
-
-// ResetSlow empties it.
-func (l *fakeLive) ResetSlow(instanceID string) { delete(l.slow, instanceID) }
-
-// Top has one of everything.
-func (l *fakeLive) Top(_ context.Context, instanceID string) (tenant.Top, error) {
-	return tenant.Top{
-		Window: time.Minute, Every: 32, HotKeys: []tenant.HotKey{{Key: "hot\xff of " + instanceID, Rate: 5, Error: 1}, {Key: "b", Rate: 1}}, Clients: []tenant.BusyClient{{SessionID: "proxy1-1", Rate: 2}},
-		BigKeys: []tenant.BigCommand{{Command: "set", Key: "big", Bytes: 1 << 20}}, BigReplies: []tenant.BigCommand{{Command: "get", Key: "big", Bytes: 2 << 20}},
-	}, nil
 }
 
 // Picture has a point for every second.
