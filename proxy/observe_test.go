@@ -36,6 +36,16 @@ func (n *notebook) expect(t *testing.T, want ...string) {
 	n.notes = nil
 }
 
+// watchedDesk is a desk with a key, and an observer that wants to see what watch says.
+func watchedDesk(t *testing.T, watch tenant.Watch) (d *desk, key string, n *notebook) {
+	t.Helper()
+	st := fixed{}
+	key = st.grant("acme", "127.0.0.1:1", 0, "")
+	d, n = newDesk(t, st), &notebook{watch: watch}
+	d.core.Observers = []Observer{n}
+	return d, key, n
+}
+
 // TestObserversSeeCommands has one observer that wants to see everything and one that wants
 // what fails.
 func TestObserversSeeCommands(t *testing.T) {
@@ -69,11 +79,7 @@ func TestObserversSeeCommands(t *testing.T) {
 
 // TestCommandsOfClientsThatHaveLeftAreSeen has one give up before its command is answered.
 func TestCommandsOfClientsThatHaveLeftAreSeen(t *testing.T) {
-	st := fixed{}
-	key := st.grant("acme", "127.0.0.1:1", 0, "")
-	d := newDesk(t, st)
-	n := &notebook{watch: tenant.Watch{Every: 1, Slow: -1}}
-	d.core.Observers = []Observer{n}
+	d, key, n := watchedDesk(t, tenant.Watch{Every: 1, Slow: -1})
 	d.send("AUTH " + key + "\r\nGET a\r\n")
 	link := d.session.link
 	d.session.Closed(nil)
@@ -144,11 +150,7 @@ func TestWaitingInVainIsNotTheNextCommands(t *testing.T) {
 
 // TestAwaitedIsBounded has a client not read.
 func TestAwaitedIsBounded(t *testing.T) {
-	st := fixed{}
-	key := st.grant("acme", "127.0.0.1:1", 0, "")
-	d := newDesk(t, st)
-	n := &notebook{watch: tenant.Watch{Every: 1, Slow: -1}}
-	d.core.Observers = []Observer{n}
+	d, key, n := watchedDesk(t, tenant.Watch{Every: 1, Slow: -1})
 	d.send("AUTH " + key + "\r\n" + strings.Repeat("GET a\r\n", 3*maxAwaited))
 	d.reply()
 	if len(d.session.awaited) > maxAwaited {
@@ -162,11 +164,7 @@ func TestAwaitedIsBounded(t *testing.T) {
 
 // TestObserversMayChangeTheirMind has an observer that wants to see more.
 func TestObserversMayChangeTheirMind(t *testing.T) {
-	st := fixed{}
-	key := st.grant("acme", "127.0.0.1:1", 0, "")
-	d := newDesk(t, st)
-	n := &notebook{watch: tenant.Unwatched()}
-	d.core.Observers = []Observer{n}
+	d, key, n := watchedDesk(t, tenant.Unwatched())
 	d.send("AUTH " + key + "\r\nGET a\r\n")
 	d.reply()
 	n.expect(t)
@@ -179,11 +177,7 @@ func TestObserversMayChangeTheirMind(t *testing.T) {
 
 // TestSightsOfOthersAreLeft has replies come that are no session's, or of an instance that it has left.
 func TestSightsOfOthersAreLeft(t *testing.T) {
-	st := fixed{}
-	key := st.grant("acme", "127.0.0.1:1", 0, "")
-	d := newDesk(t, st)
-	n := &notebook{watch: tenant.Watch{Every: 1, Slow: -1}}
-	d.core.Observers = []Observer{n}
+	d, key, n := watchedDesk(t, tenant.Watch{Every: 1, Slow: -1})
 	d.send("AUTH " + key + "\r\n")
 	m := d.session.meter
 	m.Saw(&pool.Sight{Owner: unheard{}, Why: tenant.WhySampled, Reply: []byte("+OK\r\n"), ReplySize: 5})
