@@ -27,9 +27,11 @@ type Quota struct {
 	MaxInstances   int
 	MaxKeys        int // that are not revoked
 	MaxMembers     int
-	MaxConnections int // at once to a proxy, with any of its keys
-	Rate           int // commands per second to a proxy, with any of its keys
-	Burst          int // commands at once; 0 is as many as Rate
+	MaxConnections int       // at once to a proxy, with any of its keys
+	Rate           int       // commands per second to a proxy, with any of its keys
+	Burst          int       // commands at once; 0 is as many as Rate
+	ByteRate       int64     // bytes per second through a proxy, with any of its keys
+	LimitMode      LimitMode // what happens beyond Rate and ByteRate
 }
 
 // Instance is one Redis that an organization's clients reach through respgate.
@@ -41,6 +43,7 @@ type Instance struct {
 	// SlowlogThreshold is how long a command takes, or longer, that its slow log keeps; nil
 	// follows the proxy's setting, 0 keeps every command, and below 0 is none.
 	SlowlogThreshold *time.Duration
+	CacheBytes       int64 // what each proxy may keep of it in a near cache; 0 is no cache
 	Version          int64 // grows by one with each change
 	CreatedAt        time.Time
 	DeletedAt        time.Time // zero: it is there; else it is until it is purged
@@ -52,9 +55,11 @@ func (i Instance) Label() string { return i.Org + "/" + i.Name }
 // Limits bound how fast a key may send commands. The zero value follows the
 // proxy's defaults.
 type Limits struct {
-	Rate  *int  // commands per second; nil follows the default, 0 is unlimited
-	Burst *int  // commands at once; nil is as many as Rate
-	Reset int64 // grows by one with each request to refill the key's bucket
+	Rate     *int      // commands per second; nil follows the default, 0 is unlimited
+	Burst    *int      // commands at once; nil is as many as Rate
+	ByteRate *int64    // bytes of commands and replies per second; nil follows the default, 0 is unlimited
+	Mode     LimitMode // what happens beyond them
+	Reset    int64     // grows by one with each request to refill the key's bucket
 }
 
 // Key is an API key as it is stored: never with its secret.
@@ -94,6 +99,7 @@ type Route struct {
 	URL        Secret
 
 	SlowlogThreshold *time.Duration // the instance's
+	CacheBytes       int64          // the instance's
 }
 
 // Grant is everything authentication needs to know about one key: the key and
@@ -152,6 +158,8 @@ type Principal struct {
 // Pace is how fast all keys of an organization together may send commands to a proxy; the
 // zero one is without limit.
 type Pace struct {
-	Rate  int // commands per second; 0 is unlimited
-	Burst int // commands at once; 0 is as many as Rate
+	Rate     int       // commands per second; 0 is unlimited
+	Burst    int       // commands at once; 0 is as many as Rate
+	ByteRate int64     // bytes of commands and replies per second; 0 is unlimited
+	Mode     LimitMode // what happens beyond them
 }

@@ -77,6 +77,10 @@ type (
 	}
 )
 
+func (q QuotaBody) quota() tenant.Quota {
+	return tenant.Quota{MaxInstances: q.MaxInstances, MaxKeys: q.MaxKeys, MaxMembers: q.MaxMembers, MaxConnections: q.MaxConnections, Rate: q.Rate, Burst: q.Burst}
+}
+
 func organizations(b *builder) {
 	const tag = "organizations"
 	byName := func(o tenant.Organization) string { return o.Name }
@@ -94,7 +98,7 @@ func organizations(b *builder) {
 		description: "For operators."},
 		func(ctx context.Context, actor control.Actor, in *orgCreate) (*made[control.OrganizationView], error) {
 			q := in.Body.QuotaBody
-			o, err := b.control.CreateOrganization(ctx, actor, tenant.Organization{Name: in.Body.Name, Quota: tenant.Quota(q)})
+			o, err := b.control.CreateOrganization(ctx, actor, tenant.Organization{Name: in.Body.Name, Quota: q.quota()})
 			return &made[control.OrganizationView]{at("organizations", o.Name), etag(o.Version), control.ViewOrganization(o)}, err
 		})
 	register(b, operation{method: http.MethodGet, path: "/organizations/{org}", id: "getOrganization", tag: tag, summary: "Show an organization", versioned: true},
