@@ -12,7 +12,8 @@ import (
 )
 
 // Bucket limits one key, or one organization: it holds up to burst tokens, gets rate of them per
-// second, and each command takes one. It is safe for concurrent use.
+// second, and each command takes one, or each byte. It may owe tokens, which it has to get before
+// anybody is granted one again. It is safe for concurrent use.
 type Bucket struct {
 	registry *Registry
 	key      string
@@ -46,21 +47,58 @@ func (b *Bucket) Take(now time.Time, n int) (granted int, retry time.Duration) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	at := b.advance(now)
-	if !b.kept {
-		b.kept = true
-		b.registry.keep(b, true)
-	}
+	at := b.use(now)
 	if b.limiter.AllowN(at, n) {
 		return n, 0
 	}
 	tokens := b.limiter.TokensAt(at)
-	granted = int(tokens)
+	granted = max(0, int(tokens))
 	b.limiter.AllowN(at, granted)
 	return granted, wait(1-(tokens-float64(granted)), b.limiter.Limit()) + at.Sub(now)
 }
 
-// Give returns n tokens that were granted in the same turn and not used.
+// Debit takes n tokens, whether or not they are there: the bucket owes those that are not.
+// It is for what is known only when it has happened, such as the size of a reply.
+func (b *Bucket) Debit(now time.Time, n int) {
+	if n <= 0 || b.rate.Load() == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.debit(b.use(now), n)
+}
+
+// Wait returns the time from now until the bucket owes nothing; 0 is that it does not now.
+func (b *Bucket) Wait(now time.Time) time.Duration {
+	if b.rate.Load() == 0 {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at := b.advance(now)
+	return b.until(now, b.limiter.TokensAt(at))
+}
+
+// Reserve takes n tokens that are there in at most the time most from now, and returns in how
+// long that is: who waits so long may do what they are for, or gives them back with Give.
+// Whoever asks later waits longer. Where it would take longer than most, it takes none and
+// returns false, with the time that it would have been.
+func (b *Bucket) Reserve(now time.Time, n int, most time.Duration) (wait time.Duration, ok bool) {
+	if n <= 0 || b.rate.Load() == 0 {
+		return 0, true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at := b.use(now)
+	wait = b.until(now, b.limiter.TokensAt(at)-float64(n))
+	if wait > most {
+		return wait, false
+	}
+	b.debit(at, n)
+	return wait, true
+}
+
+// Give returns n tokens that were granted or reserved and are not used.
 func (b *Bucket) Give(n int) {
 	if n <= 0 || b.rate.Load() == 0 {
 		return
@@ -74,8 +112,35 @@ func (b *Bucket) Give(n int) {
 func (b *Bucket) Rate() int { return int(b.rate.Load()) }
 
 // give adds n tokens. A negative request is how to put tokens back: the limiter
-// caps them at the burst when it is next asked.
-func (b *Bucket) give(n int) { b.limiter.AllowN(b.last, -n) }
+// caps them at the burst when it is next asked. AllowN would refuse it where tokens are owed.
+func (b *Bucket) give(n int) { b.limiter.ReserveN(b.last, -n) }
+
+// debit takes n tokens at the time at, though the limiter grants no more than its burst.
+func (b *Bucket) debit(at time.Time, n int) {
+	burst := b.limiter.Burst()
+	if n > burst {
+		b.limiter.SetBurstAt(at, n)
+		defer b.limiter.SetBurstAt(at, burst)
+	}
+	b.limiter.ReserveN(at, n)
+}
+
+// until returns the time from now until a bucket with so many tokens owes nothing.
+func (b *Bucket) until(now time.Time, tokens float64) time.Duration {
+	if tokens >= 0 {
+		return 0
+	}
+	return wait(-tokens, b.limiter.Limit()) + b.last.Sub(now)
+}
+
+// use is advance for who takes tokens: the bucket must outlive its users until it is full.
+func (b *Bucket) use(now time.Time) time.Time {
+	if !b.kept {
+		b.kept = true
+		b.registry.keep(b, true)
+	}
+	return b.advance(now)
+}
 
 func (b *Bucket) advance(now time.Time) time.Time {
 	if now.After(b.last) {
@@ -96,7 +161,7 @@ func (b *Bucket) follow(l tenant.Limits) {
 	b.limits.Reset = reset
 	b.adjust()
 	if refill {
-		b.give(b.limiter.Burst())
+		b.give(b.limiter.Burst() + owed(b.limiter.TokensAt(b.last)))
 	}
 }
 
@@ -143,8 +208,14 @@ func resolve(l tenant.Limits, d Defaults) (perSecond, burst int) {
 	return perSecond, burst
 }
 
-// wait returns how long it takes until there are so many tokens. It is a
+// owed returns how many tokens a bucket owes that has so many.
+func owed(tokens float64) int { return max(0, int(math.Ceil(-tokens))) }
+
+// century is longer than anybody waits; what would be more could be too much for a Duration.
+const century = 100 * 365 * 24 * time.Hour
+
+// wait returns how long it takes until there are so many tokens, at most a century. It is a
 // nanosecond more than rounding up, so that they are there in floating point too.
 func wait(tokens float64, limit rate.Limit) time.Duration {
-	return time.Duration(math.Ceil(tokens/float64(limit)*float64(time.Second))) + 1
+	return time.Duration(min(float64(century), math.Ceil(tokens/float64(limit)*float64(time.Second)))) + 1
 }
