@@ -24,12 +24,13 @@ type Bucket struct {
 	limiter *rate.Limiter
 	last    time.Time // the latest time seen
 	kept    bool      // the registry holds on to it
+	share   share     // of what all proxies have together
 }
 
 func newBucket(r *Registry, key string, l tenant.Limits) *Bucket {
 	b := &Bucket{registry: r, key: key, limits: l, limiter: rate.NewLimiter(0, 0)}
 	b.adjust()
-	b.give(b.limiter.Burst())
+	b.put(b.limiter.Burst())
 	return b
 }
 
@@ -47,14 +48,16 @@ func (b *Bucket) Take(now time.Time, n int) (granted int, retry time.Duration) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	at := b.use(now)
+	at := b.use(now, n)
 	if b.limiter.AllowN(at, n) {
+		b.share.ahead -= int64(n)
 		return n, 0
 	}
 	tokens := b.limiter.TokensAt(at)
 	granted = max(0, int(tokens))
 	b.limiter.AllowN(at, granted)
-	return granted, wait(1-(tokens-float64(granted)), b.limiter.Limit()) + at.Sub(now)
+	b.share.ahead -= int64(granted)
+	return granted, b.soonest(wait(1-(tokens-float64(granted)), b.limiter.Limit())) + at.Sub(now)
 }
 
 // Debit takes n tokens, whether or not they are there: the bucket owes those that are not.
@@ -65,7 +68,7 @@ func (b *Bucket) Debit(now time.Time, n int) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.debit(b.use(now), n)
+	b.debit(b.use(now, n), n)
 }
 
 // Wait returns the time from now until the bucket owes nothing; 0 is that it does not now.
@@ -89,7 +92,7 @@ func (b *Bucket) Reserve(now time.Time, n int, most time.Duration) (wait time.Du
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	at := b.use(now)
+	at := b.use(now, n)
 	wait = b.until(now, b.limiter.TokensAt(at)-float64(n))
 	if wait > most {
 		return wait, false
@@ -111,12 +114,24 @@ func (b *Bucket) Give(n int) {
 // Rate returns how many commands per second may be sent; 0 is unlimited.
 func (b *Bucket) Rate() int { return int(b.rate.Load()) }
 
-// give adds n tokens. A negative request is how to put tokens back: the limiter
-// caps them at the burst when it is next asked. AllowN would refuse it where tokens are owed.
-func (b *Bucket) give(n int) { b.limiter.ReserveN(b.last, -n) }
+// give takes n tokens back that were taken.
+func (b *Bucket) give(n int) {
+	b.share.ahead += int64(n)
+	b.put(n)
+}
 
-// debit takes n tokens at the time at, though the limiter grants no more than its burst.
+// put adds n tokens. A negative request is how to put tokens back: the limiter
+// caps them at the burst when it is next asked. AllowN would refuse it where tokens are owed.
+func (b *Bucket) put(n int) { b.limiter.ReserveN(b.last, -n) }
+
+// debit takes n tokens at the time at, whether or not they are there.
 func (b *Bucket) debit(at time.Time, n int) {
+	b.share.ahead -= int64(n)
+	b.draw(at, n)
+}
+
+// draw is put's opposite, though the limiter grants no more than its burst.
+func (b *Bucket) draw(at time.Time, n int) {
 	burst := b.limiter.Burst()
 	if n > burst {
 		b.limiter.SetBurstAt(at, n)
@@ -130,11 +145,15 @@ func (b *Bucket) until(now time.Time, tokens float64) time.Duration {
 	if tokens >= 0 {
 		return 0
 	}
+	b.share.short = true
 	return wait(-tokens, b.limiter.Limit()) + b.last.Sub(now)
 }
 
-// use is advance for who takes tokens: the bucket must outlive its users until it is full.
-func (b *Bucket) use(now time.Time) time.Time {
+// use is advance for who wants n tokens: the bucket must outlive its users until it is full.
+func (b *Bucket) use(now time.Time, n int) time.Time {
+	if b.registry.sharing != nil {
+		b.want(n)
+	}
 	if !b.kept {
 		b.kept = true
 		b.registry.keep(b, true)
@@ -161,15 +180,20 @@ func (b *Bucket) follow(l tenant.Limits) {
 	b.limits.Reset = reset
 	b.adjust()
 	if refill {
-		b.give(b.limiter.Burst() + owed(b.limiter.TokensAt(b.last)))
+		b.put(b.limiter.Burst() + owed(b.limiter.TokensAt(b.last)))
+		b.share.short = true
 	}
 }
 
 // adjust brings the limiter in line with the limits and the defaults.
 func (b *Bucket) adjust() {
 	perSecond, burst := resolve(b.limits, *b.registry.defaults.Load())
-	if perSecond > 0 && b.limiter.Limit() != rate.Limit(perSecond) {
-		b.limiter.SetLimitAt(b.last, rate.Limit(perSecond))
+	pace := rate.Limit(perSecond)
+	if b.registry.sharing != nil && perSecond > 0 {
+		pace, burst = b.portion(perSecond, burst)
+	}
+	if perSecond > 0 && b.limiter.Limit() != pace {
+		b.limiter.SetLimitAt(b.last, pace)
 	}
 	if perSecond > 0 && b.limiter.Burst() != burst {
 		b.limiter.SetBurstAt(b.last, burst)
@@ -182,7 +206,7 @@ func (b *Bucket) adjust() {
 func (b *Bucket) release(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	full := b.rate.Load() == 0 || b.limiter.TokensAt(b.advance(now)) >= float64(b.limiter.Burst())
+	full := b.rate.Load() == 0 || !b.share.joined && b.limiter.TokensAt(b.advance(now)) >= float64(b.limiter.Burst())
 	if b.kept && full {
 		b.kept = false
 		b.registry.keep(b, false)

@@ -20,6 +20,7 @@ type Defaults struct {
 // Registry holds the buckets by key id, those of organizations by theirs and a prefix. It is safe for concurrent use.
 type Registry struct {
 	defaults atomic.Pointer[Defaults]
+	sharing  *sharing // with other proxies; nil: none
 
 	mu      sync.Mutex // taken after a bucket's own
 	buckets map[string]entry
@@ -44,6 +45,11 @@ func New(d Defaults) *Registry {
 // them. What is in a bucket stays there.
 func (r *Registry) SetDefaults(d Defaults) {
 	r.defaults.Store(&d)
+	r.adjust()
+}
+
+// adjust brings all buckets in line with what has changed for all.
+func (r *Registry) adjust() {
 	for _, b := range r.all() {
 		b.mu.Lock()
 		b.adjust()
