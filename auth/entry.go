@@ -134,7 +134,7 @@ func (e *entry) apply(g grant, now time.Time) (changed []*Handle) {
 	principals := make([]*tenant.Principal, 0, len(g.Routes))
 	for _, route := range g.Routes {
 		principals = append(principals, &tenant.Principal{
-			KeyID: e.id, KeyName: g.Key.Name, Org: g.Key.Org, Route: route, Limits: g.Key.Limits, Pace: tenant.Pace{Rate: g.Quota.Rate, Burst: g.Quota.Burst},
+			KeyID: e.id, KeyName: g.Key.Name, Org: g.Key.Org, Route: route, Limits: g.Key.Limits, Pace: g.Quota.Pace(),
 			Commands: e.commands, Audit: e.audit, AllowFrom: e.from, Seats: g.Seats,
 		})
 	}
@@ -156,10 +156,11 @@ func handleOf(handles []*Handle, instance string) *Handle {
 func same(a, b *tenant.Principal) bool {
 	return a.KeyName == b.KeyName && a.Org == b.Org && a.Route.Same(b.Route) && a.Commands == b.Commands && a.Audit == b.Audit &&
 		a.Seats == b.Seats && a.Pace == b.Pace && slices.Equal(a.AllowFrom, b.AllowFrom) &&
-		a.Limits.Reset == b.Limits.Reset && sameInt(a.Limits.Rate, b.Limits.Rate) && sameInt(a.Limits.Burst, b.Limits.Burst)
+		a.Limits.Reset == b.Limits.Reset && a.Limits.Mode == b.Limits.Mode && sameNumber(a.Limits.Rate, b.Limits.Rate) &&
+		sameNumber(a.Limits.Burst, b.Limits.Burst) && sameNumber(a.Limits.ByteRate, b.Limits.ByteRate)
 }
 
-func sameInt(a, b *int) bool { return a == b || a != nil && b != nil && *a == *b }
+func sameNumber[T int | int64](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // find returns the entry of a key that is cached, or that a session still has a
 // handle of, and marks it as used. It wants the lock, as all below. A key that had

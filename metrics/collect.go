@@ -21,6 +21,8 @@ var (
 	descRetries  = desc("redis_command_retries_total", "Commands sent again, by why; denied: not sent again, since there were too many.", "tenant", "reason")
 	descSlow     = desc("slowlog_entries_total", "Commands put into the slow log of their instance.", "tenant")
 	descLimited  = desc("rate_limited_commands_total", "Commands refused by the limit of their key or organization.", "tenant")
+	descHeldUp   = desc("rate_limit_delayed_commands_total", "Commands that have waited for the limit of their key or organization.", "tenant")
+	descDryRun   = desc("rate_limit_dry_run_commands_total", "Commands served that the limit of their key or organization, in the mode dry_run, would have refused.", "tenant")
 )
 
 // tenantMetrics collects what is counted of tenants, and what the loops count.
@@ -28,7 +30,7 @@ type tenantMetrics Metrics
 
 // Describe implements prometheus.Collector.
 func (m *tenantMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descSlow, descLimited} {
+	for _, d := range []*prometheus.Desc{descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descSlow, descLimited, descHeldUp, descDryRun} {
 		ch <- d
 	}
 	for _, t := range tallies {
@@ -139,6 +141,8 @@ func (s *sums) collect(ch chan<- prometheus.Metric, label string) {
 	counter(descBytes, s.counters[atIn], label, "in")
 	counter(descBytes, s.counters[atOut], label, "out")
 	counter(descLimited, s.counters[atLimited], label)
+	counter(descHeldUp, s.counters[atDelayed], label)
+	counter(descDryRun, s.counters[atDryRun], label)
 	counter(descSlow, s.counters[atSlow], label)
 	for i, t := range tallies {
 		v := float64(s.gauges[i])

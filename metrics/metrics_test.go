@@ -63,6 +63,8 @@ func used(t testing.TB) *prometheus.Registry {
 		acme.Clients(2)
 		acme.Clients(-1)
 		acme.RateLimited(7)
+		acme.RateDelayed(3)
+		acme.RateDryRun(2)
 		acme.SlowLogged()
 		l.Duration(get, 200*time.Microsecond, 3)
 		l.Duration(get, time.Minute, 1)

@@ -42,6 +42,8 @@ type Tenant struct {
 	clients  atomic.Int64
 	in, out  atomic.Uint64
 	limited  atomic.Uint64
+	delayed  atomic.Uint64
+	dryRun   atomic.Uint64
 	slow     atomic.Uint64
 
 	mu      sync.Mutex
@@ -170,6 +172,12 @@ func (t *Tenant) SlowLogged() { t.slow.Add(1) }
 
 // RateLimited counts n commands refused by the limit.
 func (t *Tenant) RateLimited(n int) { t.limited.Add(uint64(n)) } //nolint:gosec // n counts
+
+// RateDelayed counts n commands that have waited for a limit.
+func (t *Tenant) RateDelayed(n int) { t.delayed.Add(uint64(n)) } //nolint:gosec // n counts
+
+// RateDryRun counts n commands that a limit would have refused if it were in force.
+func (t *Tenant) RateDryRun(n int) { t.dryRun.Add(uint64(n)) } //nolint:gosec // n counts
 
 // knownCodes are the values of the label code, by themselves.
 var knownCodes = func() map[string]string {

@@ -15,8 +15,10 @@ const (
 	atIn      = atPhases + int(numPhases)*numDuration
 	atOut     = atIn + 1
 	atLimited = atIn + 2
-	atSlow    = atIn + 3
-	atRetries = atIn + 4
+	atDelayed = atIn + 3
+	atDryRun  = atIn + 4
+	atSlow    = atIn + 5
+	atRetries = atIn + 6
 	atTallies = atRetries + int(numRetries)
 	numSums   = atTallies + int(numTallies)
 )
@@ -79,6 +81,8 @@ func (s *sums) countShard(t *Tenant) {
 	s.counters[atIn] += t.in.Load()
 	s.counters[atOut] += t.out.Load()
 	s.counters[atLimited] += t.limited.Load()
+	s.counters[atDelayed] += t.delayed.Load()
+	s.counters[atDryRun] += t.dryRun.Load()
 	s.counters[atSlow] += t.slow.Load()
 	s.clients += t.clients.Load()
 	t.mu.Lock()

@@ -35,14 +35,14 @@ func TestResolve(t *testing.T) {
 		defaults        Defaults
 		wantRate, wantB int
 	}{
-		{"defaults", tenant.Limits{}, Defaults{100, 250}, 100, 250},
-		{"default burst is the rate", tenant.Limits{}, Defaults{100, 0}, 100, 100},
-		{"default unlimited", tenant.Limits{}, Defaults{0, 50}, 0, 0},
-		{"own rate does not take the default burst", own(10), Defaults{100, 250}, 10, 10},
-		{"own rate and burst", ownBurst(10, 20), Defaults{100, 250}, 10, 20},
-		{"own burst only", burstOnly(20), Defaults{100, 250}, 100, 20},
-		{"own unlimited", own(0), Defaults{100, 250}, 0, 0},
-		{"burst of 0 is the rate", ownBurst(10, 0), Defaults{100, 250}, 10, 10},
+		{"defaults", tenant.Limits{}, Defaults{RPS: 100, Burst: 250}, 100, 250},
+		{"default burst is the rate", tenant.Limits{}, Defaults{RPS: 100, Burst: 0}, 100, 100},
+		{"default unlimited", tenant.Limits{}, Defaults{RPS: 0, Burst: 50}, 0, 0},
+		{"own rate does not take the default burst", own(10), Defaults{RPS: 100, Burst: 250}, 10, 10},
+		{"own rate and burst", ownBurst(10, 20), Defaults{RPS: 100, Burst: 250}, 10, 20},
+		{"own burst only", burstOnly(20), Defaults{RPS: 100, Burst: 250}, 100, 20},
+		{"own unlimited", own(0), Defaults{RPS: 100, Burst: 250}, 0, 0},
+		{"burst of 0 is the rate", ownBurst(10, 0), Defaults{RPS: 100, Burst: 250}, 10, 10},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

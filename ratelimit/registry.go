@@ -3,6 +3,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,8 +14,11 @@ import (
 
 // Defaults are the limits of the keys that have none of their own.
 type Defaults struct {
-	RPS   int // commands per second; 0 is unlimited
-	Burst int // commands at once; 0 is as many as RPS
+	RPS      int              // commands per second; 0 is unlimited
+	Burst    int              // commands at once; 0 is as many as RPS
+	ByteRate int64            // bytes per second; 0 is unlimited
+	Mode     tenant.LimitMode // what happens beyond limits, of organizations too; LimitDefault is LimitReject
+	MaxDelay time.Duration    // in the mode delay: what would have to wait longer is refused
 }
 
 // Registry holds the buckets by key id, those of organizations by theirs and a prefix. It is safe for concurrent use.
@@ -57,6 +61,12 @@ func (r *Registry) adjust() {
 	}
 }
 
+// Defaults returns what SetDefaults has set.
+func (r *Registry) Defaults() Defaults { return *r.defaults.Load() }
+
+// ModeOf returns what happens beyond a limit with the mode m.
+func (d Defaults) ModeOf(m tenant.LimitMode) tenant.LimitMode { return cmp.Or(m, d.Mode, tenant.LimitReject) }
+
 // Bucket returns the bucket of the key, with limits l from now on. A new bucket
 // is full; one that exists keeps its tokens when its limits change, and is
 // refilled, once, when l.Reset has grown.
@@ -72,8 +82,13 @@ func (r *Registry) Bucket(keyID string, l tenant.Limits) *Bucket {
 	return b
 }
 
-// organizationPrefix is no beginning of a key's id.
-const organizationPrefix = "organization/"
+// What the names of buckets begin with that are not of a key's commands. None is the beginning
+// of a key's id.
+const (
+	organizationPrefix      = "organization/"
+	bytesPrefix             = "bytes/"
+	organizationBytesPrefix = "organization bytes/"
+)
 
 // Organization returns the bucket of all keys of an organization together, with the pace p
 // from now on, as Bucket does; nil when that is unlimited.
@@ -82,6 +97,29 @@ func (r *Registry) Organization(id string, p tenant.Pace) *Bucket {
 		return nil
 	}
 	return r.Bucket(organizationPrefix+id, tenant.Limits{Rate: &p.Rate, Burst: &p.Burst})
+}
+
+// Bytes returns the bucket of a key's bytes, which holds as many as come in a second; nil when
+// they are unlimited. It follows a change of the defaults when it is asked for again.
+func (r *Registry) Bytes(keyID string, l tenant.Limits) *Bucket {
+	perSecond := r.Defaults().ByteRate
+	if l.ByteRate != nil {
+		perSecond = *l.ByteRate
+	}
+	return r.bytes(bytesPrefix+keyID, perSecond, l.Reset)
+}
+
+// OrganizationBytes is Bytes for all keys of an organization together.
+func (r *Registry) OrganizationBytes(id string, p tenant.Pace) *Bucket {
+	return r.bytes(organizationBytesPrefix+id, p.ByteRate, 0)
+}
+
+func (r *Registry) bytes(id string, perSecond, reset int64) *Bucket {
+	if perSecond <= 0 {
+		return nil
+	}
+	n := int(perSecond)
+	return r.Bucket(id, tenant.Limits{Rate: &n, Reset: reset})
 }
 
 // Sweep drops the buckets that are full and that nobody has: a new one would be

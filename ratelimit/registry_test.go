@@ -173,3 +173,50 @@ func TestOrganization(t *testing.T) {
 	}
 	take(t, org, start.Add(time.Second), 100, 20)
 }
+
+// TestBytes has the buckets of a key's and an organization's bytes: apart from those of their
+// commands, and gone where nothing limits them.
+func TestBytes(t *testing.T) {
+	none, some := int64(0), int64(5000)
+	r := New(Defaults{RPS: 100, ByteRate: 1000})
+	r.Bucket("k", tenant.Limits{})
+	for _, c := range []struct {
+		name   string
+		bucket *Bucket
+		want   int
+	}{
+		{"a key's own", r.Bytes("own", tenant.Limits{ByteRate: &some}), 5000},
+		{"a key's by default", r.Bytes("k", tenant.Limits{}), 1000},
+		{"a key's without limit", r.Bytes("none", tenant.Limits{ByteRate: &none}), 0},
+		{"an organization's", r.OrganizationBytes("k", tenant.Pace{ByteRate: 7000}), 7000},
+		{"an organization's without limit", r.OrganizationBytes("o", tenant.Pace{Rate: 5}), 0},
+	} {
+		switch {
+		case c.bucket == nil && c.want == 0:
+		case c.bucket == nil || c.bucket.Rate() != c.want:
+			t.Errorf("%s: got %+v, want %d bytes/s", c.name, c.bucket, c.want)
+		default:
+			take(t, c.bucket, start, 1<<30, c.want)
+		}
+	}
+	take(t, r.Bucket("k", tenant.Limits{}), start, 1000, 100)
+	r.SetDefaults(Defaults{RPS: 100})
+	if b := r.Bytes("k", tenant.Limits{}); b != nil {
+		t.Errorf("without a default %d bytes/s", b.Rate())
+	}
+	r.SetDefaults(Defaults{RPS: 100, ByteRate: 300})
+	take(t, r.Bytes("k", tenant.Limits{}), start.Add(time.Hour), 1000, 300)
+	take(t, r.Bytes("k", tenant.Limits{Reset: 1}), start.Add(time.Hour), 1000, 300)
+}
+
+func TestModeOf(t *testing.T) {
+	for _, c := range []struct{ fallback, own, want tenant.LimitMode }{
+		{tenant.LimitDefault, tenant.LimitDefault, tenant.LimitReject},
+		{tenant.LimitDelay, tenant.LimitDefault, tenant.LimitDelay},
+		{tenant.LimitDelay, tenant.LimitDryRun, tenant.LimitDryRun},
+	} {
+		if got := (Defaults{Mode: c.fallback}).ModeOf(c.own); got != c.want {
+			t.Errorf("%v with the default %v is %v, want %v", c.own, c.fallback, got, c.want)
+		}
+	}
+}

@@ -34,6 +34,9 @@ type Quota struct {
 	LimitMode      LimitMode // what happens beyond Rate and ByteRate
 }
 
+// Pace is the part of it that says how fast its keys may go.
+func (q Quota) Pace() Pace { return Pace{q.Rate, q.Burst, q.ByteRate, q.LimitMode} }
+
 // Instance is one Redis that an organization's clients reach through respgate.
 type Instance struct {
 	ID   string // 12 characters of base62
