@@ -198,10 +198,13 @@ func (b *Bucket) part() {
 	b.adjust()
 }
 
-// shareName is a bucket's name among all proxies: "k:" or "o:" and the id of the key or the organization.
+// shareNames are what buckets are called among all proxies, by how they are called here: of keys and organizations, and of their bytes.
+var shareNames = map[string]string{organizationPrefix: "o:", bytesPrefix: "kb:", organizationBytesPrefix: "ob:"}
+
+// shareName is a bucket's name among all proxies.
 func shareName(key string) string {
-	if id, ok := strings.CutPrefix(key, organizationPrefix); ok {
-		return "o:" + id
+	if i := strings.IndexByte(key, '/') + 1; i > 0 {
+		return shareNames[key[:i]] + key[i:]
 	}
 	return "k:" + key
 }

@@ -261,11 +261,20 @@ func TestManyBucketsTakeTurns(t *testing.T) {
 	}
 }
 
-func TestOrganizationsShareToo(t *testing.T) {
+func TestNamesAmongProxies(t *testing.T) {
 	r, _ := sharedBucket(2, own(1))
-	r.Organization("acme", tenant.Pace{Rate: 10}).Take(start, 1)
-	if got, want := lease(t, r, start).Name, "o:acme"; got != want {
-		t.Errorf("an organization's bucket is called %q, want %q", got, want)
+	perSecond := int64(1000)
+	for want, b := range map[string]*Bucket{
+		"k:acme":  r.Bucket("acme", own(10)),
+		"o:acme":  r.Organization("acme", tenant.Pace{Rate: 10}),
+		"kb:acme": r.Bytes("acme", tenant.Limits{ByteRate: &perSecond}),
+		"ob:acme": r.OrganizationBytes("acme", tenant.Pace{ByteRate: perSecond}),
+	} {
+		b.Take(start, 1)
+		if got := lease(t, r, start).Name; got != want {
+			t.Errorf("the bucket is called %q, want %q", got, want)
+		}
+		r.Settle(start, 2, []tenant.Lease{{}})
 	}
 }
 
