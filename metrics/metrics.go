@@ -38,6 +38,7 @@ type Metrics struct {
 	operations   operations
 	store        watchedStore
 	traces       traces
+	leases       *leases
 
 	mu       sync.Mutex
 	accounts map[string]*account // by label, those that are gone too: what comes late must not bring their series back
@@ -63,7 +64,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		accounts: map[string]*account{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(), traces: newTraces(), operations: newOperations(),
+		accounts: map[string]*account{}, overload: newOverload(), tls: newTLSMetrics(), lifecycle: newLifecycle(), books: newBooks(), traces: newTraces(), operations: newOperations(), leases: newLeases(duration),
 		keyRequests:  prometheus.NewCounter(prometheus.CounterOpts{Name: "api_key_requests_total", Help: "Clients' attempts to authenticate with an API key."}),
 		keyFailures:  counter("api_key_auth_failures_total", "Attempts to authenticate that failed.", "reason"),
 		throttled:    counter("api_key_guesses_throttled_total", "Failed attempts to authenticate that are answered late, for too many with one key or from one address.", "by"),
@@ -90,7 +91,7 @@ func New(reg prometheus.Registerer, loops int, version, commit string) (*Metrics
 	build.Set(1)
 	all := []prometheus.Collector{
 		m.keyRequests, m.keyFailures, m.throttled, m.httpRequests, m.httpErrors, m.httpDuration,
-		m.queries, m.queryErrors, m.queryTime, build, (*tenantMetrics)(m), &m.store,
+		m.queries, m.queryErrors, m.queryTime, build, (*tenantMetrics)(m), &m.store, m.leases,
 	}
 	all = append(all, m.lifecycle.collectors()...)
 	all = append(all, m.books.collectors()...)

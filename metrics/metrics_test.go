@@ -109,6 +109,9 @@ func used(t testing.TB) *prometheus.Registry {
 	m.WatchStore(func() time.Duration { return 90 * time.Second }, func() tenant.Connections {
 		return tenant.Connections{InUse: 3, Idle: 5, Waits: 7, Waited: 250 * time.Millisecond}
 	})
+	m.WatchLeases(func() bool { return true }, func() int { return 6 })
+	m.LeaseRequest(3*time.Millisecond, nil)
+	m.LeaseRequest(250*time.Millisecond, io.EOF)
 	m.Draining(time.Unix(4_000, 0))
 	m.SetDrainTimeout(30 * time.Second)
 	m.SetResources(1<<32, 1.5)

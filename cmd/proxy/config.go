@@ -94,11 +94,13 @@ type StoreConfig struct {
 	Grace    time.Duration // for how long what was deleted can be restored
 }
 
-// RateLimitConfig holds for keys without limits of their own.
+// RateLimitConfig holds for keys without limits of their own; Shared… for all.
 type RateLimitConfig struct {
-	DefaultRPS   int    // commands per second; 0 is unlimited
-	DefaultBurst int    // 0: as DefaultRPS
-	Mode         string // reject
+	DefaultRPS   int           // commands per second; 0 is unlimited
+	DefaultBurst int           // 0: as DefaultRPS
+	Mode         string        // reject
+	SharedURL    tenant.Secret // of the Redis that proxies share; "": each proxy limits by itself
+	SharedLease  time.Duration // for how long the tokens last that a proxy takes there ahead
 }
 
 func (c RateLimitConfig) defaults() ratelimit.Defaults {

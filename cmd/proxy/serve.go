@@ -27,7 +27,6 @@ import (
 	"github.com/respgate/respgate/internal/bare"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/proxy"
-	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 	"github.com/respgate/respgate/tracing"
@@ -141,7 +140,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, star
 	s := &server{cfg: cfg, id: id, tracer: tracer, audit: file, log: log, level: level, lines: lines, has: has, registry: registry, metrics: m, listeners: ls, certs: certs}
 	s.config.Store(&cfg)
 	m.ConfigRead(time.Now())
-	s.health = health.New(time.Now, checkTimeout, s.checks.all())
+	s.health = health.New(time.Now, checkTimeout, s.checks.all(cfg.RateLimit.SharedURL != ""))
 	s.handler.set(s.newHandler(cfg))
 	return s.run(ctx, from, started)
 }
@@ -174,12 +173,15 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	}
 	service.SetMaxStale(s.cfg.Store.MaxStale)
 	s.metrics.WatchStore(service.Stale, st.Stats)
-	limiters := ratelimit.New(s.cfg.RateLimit.defaults())
+	limiters, shared, err := newLimiters(s.cfg, s.id, s.metrics, s.log)
+	if err != nil {
+		return err
+	}
 	data, err := newDataPlane(background, s.id, s.tracer, s.cfg, s.has, service, limiters, s.metrics, s.log)
 	if err != nil {
 		return err
 	}
-	s.checks.know(st, service)
+	s.checks.know(st, service, shared)
 	events := newTrail(st, s.audit, s.metrics, s.log)
 	pictures := picture.New(s.metrics, data.Proxy())
 	s.manage(st, data, events, pictures)
@@ -193,6 +195,7 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 		func(ctx context.Context) { _ = service.Run(ctx) },
 		func(ctx context.Context) { st.Follow(ctx, service.Poll) },
 		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },
+		shared.run,
 		func(ctx context.Context) { s.watchInstances(ctx, st, data) },
 		func(ctx context.Context) { s.sweep(ctx, st) },
 		pictures.Run,

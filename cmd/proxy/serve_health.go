@@ -36,19 +36,25 @@ type checks struct {
 	mu        sync.Mutex
 	store     *store.Store
 	service   *auth.Service
+	shared    *sharedLimits
 	pings     singleflight.Group
 	reachable map[string]bool // by instance id
 }
 
-func (c *checks) all() map[string]health.Check {
-	return map[string]health.Check{"database": c.database, "redis_pool": c.backends}
+// all are those of every proxy, and of one whose limits are shared.
+func (c *checks) all(shared bool) map[string]health.Check {
+	all := map[string]health.Check{"database": c.database, "redis_pool": c.backends}
+	if shared {
+		all["rate_limit"] = c.limits
+	}
+	return all
 }
 
 // know tells the checks what there is to check, once it is there.
-func (c *checks) know(st *store.Store, service *auth.Service) {
+func (c *checks) know(st *store.Store, service *auth.Service, shared *sharedLimits) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.store, c.service = st, service
+	c.store, c.service, c.shared = st, service, shared
 }
 
 // database is healthy while the store answers, degraded while the cache can serve
@@ -107,6 +113,17 @@ func (c *checks) backends(context.Context) (health.Status, string) {
 		return health.Degraded, message
 	}
 	return health.Healthy, message
+}
+
+// limits is degraded while each proxy limits by itself: tenants are served.
+func (c *checks) limits(context.Context) (health.Status, string) {
+	c.mu.Lock()
+	shared := c.shared
+	c.mu.Unlock()
+	if shared != nil && shared.client.Up() {
+		return health.Healthy, "ok"
+	}
+	return health.Degraded, "the Redis that proxies share for their limits does not answer: each limits by itself"
 }
 
 // answered says whether the backend of the instance with that id answered when it was last

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/tenant"
 )
 
 // TestNothingIsLeft runs a proxy through clients that stay, leave and fail, and a
@@ -27,6 +28,7 @@ func TestNothingIsLeft(t *testing.T) {
 	admin := server.Client()
 	cfg := testConfig(t)
 	cfg.Loops = 4
+	cfg.RateLimit.DefaultRPS, cfg.RateLimit.SharedURL = 1_000_000, tenant.Secret("redis://"+server.Addr)
 	r := startServe(t, cfg)
 	key := r.tenant(t, "acme", server.Addr, nil)
 	var clients []net.Conn

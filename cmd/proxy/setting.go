@@ -77,6 +77,8 @@ func (c *Config) settings() []setting {
 		live(integer("rate_limit.default_rps", &c.RateLimit.DefaultRPS, 100, 0, maxRate)),
 		live(integer("rate_limit.default_burst", &c.RateLimit.DefaultBurst, 0, 0, maxRate)),
 		text("rate_limit.mode", &c.RateLimit.Mode, "reject", oneOf([]string{"reject"}, "delay")),
+		text("rate_limit.shared_url", &c.RateLimit.SharedURL, "", optional(sharedURL)),
+		duration("rate_limit.shared_lease", &c.RateLimit.SharedLease, "100ms", 10*time.Millisecond, 10*time.Second),
 
 		live(integer("pool.dial_attempts", &c.Pool.DialAttempts, 3, 1, 100)),
 		live(duration("pool.dial_retry_delay", &c.Pool.DialRetryDelay, "1s", time.Millisecond, time.Hour)),

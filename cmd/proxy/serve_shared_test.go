@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/tenant"
+)
+
+// fleet is four proxies over one PostgreSQL, which share their limits.
+type fleet struct {
+	proxies []*running
+	lease   time.Duration
+	shared  *testbed.Server
+	clock   *redis.Client // of the shared Redis
+	backend *redis.Client
+}
+
+func startFleet(t *testing.T) *fleet {
+	t.Helper()
+	backend := testbed.Redis(t)
+	f := &fleet{shared: testbed.Redis(t, "--requirepass", "hunter2"), backend: backend.Client()}
+	f.clock = f.shared.Client()
+	cfg := testConfig(t)
+	cfg.Store.Driver, cfg.Store.DSN = "postgres", tenant.Secret(testbed.Postgres(t).Database())
+	cfg.SecretKey = tenant.Secret(strings.Repeat("s", 32))
+	cfg.RateLimit.SharedURL = tenant.Secret("redis://:hunter2@" + f.shared.Addr)
+	f.lease = cfg.RateLimit.SharedLease
+	for range 4 {
+		f.proxies = append(f.proxies, startServe(t, cfg))
+	}
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	for _, r := range f.proxies {
+		testbed.Eventually(t, 20*time.Second, "the proxy reaches the shared Redis", func() bool { return r.metric(t, "rate_limit_shared_up") == 1 })
+	}
+	testbed.Eventually(t, 20*time.Second, "all proxies are counted", func() bool {
+		return f.clock.ZCard(t.Context(), "respgate:{proxies}").Val() == 4
+	})
+	return f
+}
+
+// tenant makes an organization with so much for each of its keys, and for all of them; 0 is unlimited.
+func (f *fleet) tenant(t *testing.T, org string, keyRate, orgRate int) (key string) {
+	t.Helper()
+	r := f.proxies[0]
+	key = r.tenant(t, org, f.backend.Options().Addr, func(k *tenant.Key) { k.Limits.Rate = &keyRate })
+	if _, err := r.store.UpdateOrganization(t.Context(), org, func(o *tenant.Organization) error { o.Rate = orgRate; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// outcome is what came of some load.
+type outcome struct {
+	admitted, refused int
+	took              time.Duration // by the shared Redis's clock
+	strange           []string      // replies that are neither
+}
+
+// load has clients of the key at these proxies send far more than any rate here, while during runs.
+func (f *fleet) load(t *testing.T, key string, proxies []int, during func()) (o outcome) {
+	t.Helper()
+	const pipeline = 20
+	var mu sync.Mutex
+	var clients sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	began := f.clock.Time(t.Context()).Val()
+	for _, i := range proxies {
+		x := talkTo(t, f.proxies[i].addr, key)
+		clients.Go(func() {
+			every(ctx, 10*time.Millisecond, func() { // up to 2,000 commands/s
+				x.send(slices.Repeat([]string{"INCR n"}, pipeline)...)
+				mu.Lock()
+				defer mu.Unlock()
+				for range pipeline {
+					switch line := x.line(); {
+					case strings.HasPrefix(line, ":"):
+						o.admitted++
+					case strings.HasPrefix(line, "-RATELIMIT "):
+						o.refused++
+					default:
+						o.strange = append(o.strange, line)
+					}
+				}
+			})
+		})
+	}
+	during()
+	cancel()
+	clients.Wait()
+	o.took = f.clock.Time(t.Context()).Val().Sub(began)
+	if len(o.strange) > 0 {
+		t.Errorf("clients were told %q", o.strange[:min(len(o.strange), 5)])
+	}
+	return o
+}
+
+// wantAbout fails the test unless as much was admitted as docs/LIMITS.md says, and nearly as much as the rate allows.
+func (f *fleet) wantAbout(t *testing.T, o outcome, rate int) {
+	t.Helper()
+	came := float64(rate) * o.took.Seconds()
+	most := came + 2*float64(rate) + float64(len(f.proxies))*(float64(rate)*f.lease.Seconds()+1)
+	if got := float64(o.admitted); got > most || got < 0.9*came || o.refused == 0 {
+		t.Errorf("%d commands were admitted and %d refused in %v at a rate of %d/s, want %.0f to %.0f, and some", o.admitted, o.refused, o.took, rate, 0.9*came, most)
+	}
+	t.Logf("%d admitted, %d refused in %v at %d/s: %.0f come in it", o.admitted, o.refused, o.took, rate, came)
+}
+
+// TestLimitsAcrossProxies: a limit is one for four proxies, wherever the clients are, and without the Redis that they share each goes on by
+// itself.
+func TestLimitsAcrossProxies(t *testing.T) {
+	f := startFleet(t)
+	all, second := []int{0, 1, 2, 3}, func() { <-time.After(1500 * time.Millisecond) }
+	const rate = 1000
+	for _, tt := range []struct {
+		name             string
+		keyRate, orgRate int
+		proxies          []int
+	}{
+		{"a key at all proxies", rate, 0, all},
+		{"a key at one proxy", rate, 0, all[:1]},
+		{"an organization at all proxies", 0, rate, all},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			org := strings.ReplaceAll(tt.name, " ", "-")
+			f.wantAbout(t, f.load(t, f.tenant(t, org, tt.keyRate, tt.orgRate), tt.proxies, second), rate)
+		})
+	}
+	t.Run("without the shared Redis", func(t *testing.T) {
+		r := f.proxies[0]
+		o := f.load(t, f.tenant(t, "alone", rate, 0), all[:2], func() {
+			second()
+			f.shared.Freeze()
+			testbed.Eventually(t, 20*time.Second, "the proxy knows, and limits by itself", func() bool {
+				return r.metric(t, "rate_limit_shared_up") == 0 && r.metric(t, "rate_limit_shared_fallback_buckets") > 0
+			})
+			if status, body := httpGet(t, "http://"+r.http+"/health"); status != 200 || !strings.Contains(body, `"rate_limit":{"status":"degraded"`) {
+				t.Errorf("/health: %d %s, want the limits degraded", status, body)
+			}
+			second()
+			f.shared.Thaw()
+			testbed.Eventually(t, 20*time.Second, "no limit is held without it any more", func() bool { return r.metric(t, "rate_limit_shared_fallback_buckets") == 0 })
+		})
+		f.wantAbout(t, o, rate)
+		testbed.Eventually(t, 20*time.Second, "the proxy is healthy again", func() bool {
+			_, body := httpGet(t, "http://"+r.http+"/health")
+			return strings.Contains(body, `"rate_limit":{"status":"healthy"`)
+		})
+	})
+	for _, r := range f.proxies {
+		if strings.Contains(r.log.String(), "hunter2") {
+			t.Error("a password is in the log")
+		}
+	}
+}
