@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/tenant"
 )
 
 // shortened is the text of one of our YAML files, changed.
@@ -246,6 +247,7 @@ func usedProxy(t *testing.T) (r *running, use func()) {
 	certPEM, keyPEM := newAuthority(t).pair()
 	cfg.TLS = TLSConfig{Listen: testbed.FreeAddr(t), CertFile: file("cert.pem", certPEM), KeyFile: file("key.pem", keyPEM)}
 	cfg.Pool.DialAttempts = 1
+	cfg.RateLimit.SharedURL = tenant.Secret("redis://" + testbed.Redis(t).Addr)
 	r = startServe(t, cfg)
 	full := testbed.Redis(t, "--maxmemory", "1")
 	acme, globex := r.tenant(t, "acme", full.Addr, limits(10, 4)), r.tenant(t, "globex", testbed.FreeAddr(t), nil)
