@@ -94,15 +94,18 @@ type StoreConfig struct {
 	Grace    time.Duration // for how long what was deleted can be restored
 }
 
-// RateLimitConfig holds for keys without limits of their own.
+// RateLimitConfig holds for keys without limits of their own, and Mode for organizations
+// without one too.
 type RateLimitConfig struct {
-	DefaultRPS   int    // commands per second; 0 is unlimited
-	DefaultBurst int    // 0: as DefaultRPS
-	Mode         string // reject
+	DefaultRPS      int   // commands per second; 0 is unlimited
+	DefaultBurst    int   // 0: as DefaultRPS
+	DefaultByteRate int64 // bytes per second; 0 is unlimited
+	Mode            tenant.LimitMode
+	MaxDelay        time.Duration // in the mode delay: what would have to wait longer is refused
 }
 
 func (c RateLimitConfig) defaults() ratelimit.Defaults {
-	return ratelimit.Defaults{RPS: c.DefaultRPS, Burst: c.DefaultBurst}
+	return ratelimit.Defaults{RPS: c.DefaultRPS, Burst: c.DefaultBurst, ByteRate: c.DefaultByteRate, Mode: c.Mode, MaxDelay: c.MaxDelay}
 }
 
 // PoolConfig bounds the connections to one instance, over all loops.

@@ -76,7 +76,9 @@ func (c *Config) settings() []setting {
 
 		live(integer("rate_limit.default_rps", &c.RateLimit.DefaultRPS, 100, 0, maxRate)),
 		live(integer("rate_limit.default_burst", &c.RateLimit.DefaultBurst, 0, 0, maxRate)),
-		text("rate_limit.mode", &c.RateLimit.Mode, "reject", oneOf([]string{"reject"}, "delay")),
+		live(size("rate_limit.default_byte_rate", &c.RateLimit.DefaultByteRate, "0", 0)),
+		live(limitMode("rate_limit.mode", &c.RateLimit.Mode, "reject")),
+		live(duration("rate_limit.max_delay", &c.RateLimit.MaxDelay, "1s", 0, time.Hour)),
 
 		live(integer("pool.dial_attempts", &c.Pool.DialAttempts, 3, 1, 100)),
 		live(duration("pool.dial_retry_delay", &c.Pool.DialRetryDelay, "1s", time.Millisecond, time.Hour)),
@@ -190,6 +192,17 @@ func size(key string, p *int64, fallback string, least int64) setting {
 	}, value: func() any { return *p }}
 }
 
+func limitMode(key string, p *tenant.LimitMode, fallback string) setting {
+	return setting{key: key, fallback: fallback, set: func(value any) error {
+		name := fmt.Sprint(value)
+		if err := oneOf(tenant.LimitModes())(name); err != nil {
+			return err
+		}
+		*p, _ = tenant.ParseLimitMode(name)
+		return nil
+	}, value: func() any { return p.String() }}
+}
+
 // certificateList is a list of {cert_file, key_file}; the environment gives it as YAML.
 func certificateList(key string, p *[]CertificateConfig) setting {
 	return setting{key: key, fallback: []any{}, set: func(value any) error {
@@ -257,12 +270,6 @@ func optional(check func(string) error) func(string) error {
 	}
 }
 
-// notBuilt refuses a value whose feature this version does not have: ignoring it
-// would let the operator believe that it works.
-func notBuilt[T any](value T) error {
-	return fmt.Errorf("%v is not supported by this version of respgate", value)
-}
-
 // linuxOnly refuses what rests on Linux's abstract sockets elsewhere.
 func linuxOnly(bool) error {
 	if runtime.GOOS != "linux" {
@@ -271,14 +278,11 @@ func linuxOnly(bool) error {
 	return nil
 }
 
-// oneOf allows the values of allowed; those of later are known, but not built yet.
-func oneOf(allowed []string, later ...string) func(string) error {
+// oneOf allows the values of allowed.
+func oneOf(allowed []string) func(string) error {
 	return func(s string) error {
-		switch {
-		case slices.Contains(allowed, s):
+		if slices.Contains(allowed, s) {
 			return nil
-		case slices.Contains(later, s):
-			return notBuilt(s)
 		}
 		return fmt.Errorf("want %s, got %s", strings.Join(allowed, ", "), shown(s))
 	}
