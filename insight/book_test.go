@@ -81,11 +81,11 @@ func TestSlowLog(t *testing.T) {
 	b := newTestBook(t, Config{MaxLen: 3})
 	l := b.AddLoop(&home{}, ignored)
 	o := slow(22*time.Millisecond, "GET", "k")
-	o.Waited, o.Ahead, o.DB, o.ReplySize, o.Code = time.Millisecond, 2*time.Millisecond, 3, 40, "WRONGTYPE"
+	o.Limited, o.Waited, o.Ahead, o.DB, o.ReplySize, o.Code = 5*time.Millisecond, time.Millisecond, 2*time.Millisecond, 3, 40, "WRONGTYPE"
 	l.Saw(o)
 	want := tenant.SlowEntry{
 		ID: 0, At: noon, Command: "get", Args: []string{"GET", "k"},
-		Took: 20 * time.Millisecond, Total: 23 * time.Millisecond, Waited: time.Millisecond, Ahead: 2 * time.Millisecond,
+		Took: 20 * time.Millisecond, Total: 28 * time.Millisecond, Limited: 5 * time.Millisecond, Waited: time.Millisecond, Ahead: 2 * time.Millisecond,
 		Address: "127.0.0.1:5000", Name: "bob", KeyID: "key000000001", SessionID: "proxy1-7", DB: 3, Size: 20, ReplySize: 40, Error: "WRONGTYPE",
 	}
 	if got := b.Slow("cache", -1); len(got) != 1 || !reflect.DeepEqual(got[0], want) {

@@ -174,7 +174,7 @@ func (b *Book) entry(o *tenant.Observed) tenant.SlowEntry {
 	id := command.ID(o.Command)
 	return tenant.SlowEntry{
 		At: o.At, Command: id.Info().Name, Args: b.veil.args(id, shownArgs(id, o.Begins)),
-		Took: o.Own(), Total: o.Waited + o.Took, Waited: o.Waited, Ahead: o.Ahead,
+		Took: o.Own(), Total: o.Limited + o.Waited + o.Took, Limited: o.Limited, Waited: o.Waited, Ahead: o.Ahead,
 		Address: o.Client.String(), Name: short(o.Name), KeyID: o.Principal.KeyID, SessionID: b.session(o.Session),
 		DB: o.DB, Size: o.Size, ReplySize: o.ReplySize, Error: o.Code,
 	}

@@ -21,6 +21,14 @@ func (l *Loop) After(d time.Duration, fn func()) *Timer {
 	return t
 }
 
+// Reset has the call made once d has passed from now, also when it has been made or cancelled
+// before. It must be called on the loop's goroutine, and allocates nothing.
+func (t *Timer) Reset(d time.Duration) {
+	t.Stop()
+	t.at = t.loop.now.Add(d)
+	heap.Push(&t.loop.timers, t)
+}
+
 // Stop cancels the call if it has not been made. It must be called on the
 // loop's goroutine; a nil Timer may be stopped.
 func (t *Timer) Stop() {

@@ -13,6 +13,7 @@ type request struct {
 	size   uint32 // the bytes of one
 	n      uint32 // how many there are still to be answered, at least 1
 	waited uint32 // for a connection, microseconds
+	held   uint32 // by a limit, before that, microseconds
 	cmd    command.ID
 	cut    bool // the owner wants the replies after this one apart
 	taped  bool // the tape has how it begins
@@ -20,8 +21,10 @@ type request struct {
 
 // wait notes that the request has waited so many nanoseconds for a connection.
 func (q *request) wait(nanos int64) {
-	q.waited = uint32(min(int64(q.waited)+nanos/1000, math.MaxUint32)) //nolint:gosec // bounded
+	q.waited = micros(int64(q.waited)*1000 + nanos)
 }
+
+func micros(nanos int64) uint32 { return uint32(min(nanos/1000, math.MaxUint32)) } //nolint:gosec // bounded
 
 // ring is a first-in first-out queue of requests. A position is a request's
 // number since the ring began.

@@ -20,6 +20,7 @@ type Sight struct {
 	Size      int           // bytes of the whole command
 	Reply     []byte        // its reply, or the last piece of it
 	ReplySize int           // bytes of the whole reply
+	Limited   time.Duration // that it waited for its limits
 	Waited    time.Duration // for a connection, before it was sent
 	SentAt    int64         // nanoseconds of the loop's clock
 	Ahead     time.Duration // for how long since then replies to others were still to come: see Own
@@ -132,7 +133,7 @@ func (v *lookout) lookClosely(l *Link, q *request, piece []byte) {
 	}
 	l.sight = Sight{
 		Owner: q.owner, ID: q.cmd, Why: why, Command: begins, Size: int(q.size), Reply: piece, ReplySize: size,
-		Waited: time.Duration(q.waited) * time.Microsecond, SentAt: q.at, Ahead: max(0, time.Duration(v.before-q.at)), Now: v.now,
+		Limited: time.Duration(q.held) * time.Microsecond, Waited: time.Duration(q.waited) * time.Microsecond, SentAt: q.at, Ahead: max(0, time.Duration(v.before-q.at)), Now: v.now,
 	}
 	l.meter.Saw(&l.sight)
 	l.sight = Sight{}
@@ -157,6 +158,16 @@ func ownCommand(o Owner) bool {
 func (l *Link) Delayed(d time.Duration) {
 	if d > 0 && l.q.len() > 0 {
 		l.q.at(l.q.tail - 1).wait(int64(d))
+	}
+}
+
+// Limited says that the n commands that were sent last had waited for so long for their limits.
+func (l *Link) Limited(n int, d time.Duration) {
+	for pos := l.q.tail; n > 0 && pos != l.q.head; {
+		pos--
+		q := l.q.at(pos)
+		q.held = micros(int64(d))
+		n -= int(q.n)
 	}
 }
 

@@ -161,6 +161,7 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
 	if !s.core.Seats.move(s.principal, p) {
 		return errFull
 	}
+	waits := s.unshape()
 	if s.principal == nil || !s.principal.Route.SameWay(p.Route) {
 		s.leave()
 		s.backend, s.db = backend, backend.DB
@@ -175,5 +176,8 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
 	s.buckets = bucketsOf(s.core.Limiters, p)
 	s.framer.SetLimits(s.core.limitsAfter())
 	stop(&s.authTimer)
+	if waits {
+		s.resume()
+	}
 	return nil
 }

@@ -39,7 +39,10 @@ func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 	}
 	tokens, short := cost, shortage{}
 	if cost > 0 && !bare.On {
-		tokens, short = s.buckets.take(s.core.Clock.Now(), cost)
+		if s.overdrawn() {
+			return s.stopBefore(items, 0), false
+		}
+		tokens, short = s.buckets.ask(s.core.Clock.Now(), cost, s.owed() > 0)
 	}
 	served, stop := s.serve(items, tokens, short)
 	if stop {
@@ -62,7 +65,9 @@ func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 func (s *Session) serve(items []item, tokens int, short shortage) (served int, stop bool) {
 	principal, buckets, meter := s.principal, s.buckets, s.meter // AUTH and RESET change them
 	audited := s.core.audited(principal)
-	limited := 0
+	limited, asked := 0, tokens
+	waited := buckets.waited()
+	s.waited = waited
 	for ; served < len(items) && !stop; served++ {
 		if n := s.relayRun(items[served:], tokens); n > 0 {
 			if audited != nil {
@@ -80,10 +85,7 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 		over, refusals := it.verdict.costs() && tokens == 0, s.refusals
 		switch {
 		case over:
-			s.core.looked += answering
-			s.rateLimited(it.id, buckets.whose(short), short)
-			s.turnedDown(r)
-			s.pin.err, s.pin.waited = nil, 0
+			done = s.beyond(items[served:], r, &buckets, &short)
 		case it.verdict == free || it.verdict == relayed:
 			done = s.relay(it, r)
 		default:
@@ -110,9 +112,12 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 		s.settlePinned() // it may have been got for a command that was refused then
 	}
 	if limited > 0 {
-		meter.tenant.Phase(metrics.PhaseLimit, 0, limited)
+		meter.tenant.Phase(metrics.PhaseLimit, waited, limited)
 	}
-	if tokens > 0 && !bare.On {
+	switch {
+	case buckets.more != nil:
+		s.settleShaped(buckets.more, meter, items[:served], asked, asked-tokens)
+	case tokens > 0 && !bare.On:
 		buckets.give(tokens)
 	}
 	return served, stop
@@ -291,13 +296,14 @@ func (s *Session) shared(lane pool.Lane) *pool.Link {
 	return s.links[lane]
 }
 
-func (s *Session) rateLimited(id command.ID, whose string, short shortage) {
+func (s *Session) rateLimited(id command.ID, b *buckets, short shortage) {
+	whose, what := b.whose(short)
 	s.usage.Limited++
 	s.usage.Errors++
 	s.meter.tenant.RateLimited(1)
 	s.meter.tenant.Error(id, rateLimited.Code())
 	s.showRefusal(id, rateLimited.Code())
-	s.say(appendRateLimited(s.core.scratch[:0], short.of.Rate(), whose, short.retry))
+	s.say(appendRateLimited(s.core.scratch[:0], short.of.Rate(), what, whose, short.retry))
 }
 
 // refuse answers a command with an outcome.

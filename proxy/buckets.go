@@ -9,48 +9,73 @@ import (
 
 // buckets are what a session's commands need a token of each of.
 type buckets struct {
-	key *ratelimit.Bucket
-	org *ratelimit.Bucket // of all keys of its organization; nil: unlimited
+	key  *ratelimit.Bucket
+	org  *ratelimit.Bucket // of all keys of its organization; nil: unlimited
+	more *shaping          // nil: what is over a limit is refused, and no bytes are counted
 }
 
 // bucketsOf are a principal's.
 func bucketsOf(r *ratelimit.Registry, p *tenant.Principal) buckets {
-	return buckets{r.Bucket(p.KeyID, p.Limits), r.Organization(p.Seats.OrgID, p.Pace)}
+	b := buckets{key: r.Bucket(p.KeyID, p.Limits), org: r.Organization(p.Seats.OrgID, p.Pace)}
+	b.more = shapingOf(r, p, b)
+	return b
 }
 
-// shortage says of which bucket there are too few tokens, and when there is one again.
+// shortage says of which bucket there are too few tokens, when there is one again, and what
+// happens to commands then.
 type shortage struct {
 	of    *ratelimit.Bucket
 	retry time.Duration
+	mode  tenant.LimitMode // LimitDelay: they wait; else they are refused
+}
+
+// ask asks for n commands' tokens, and grants as many as may be served.
+func (b *buckets) ask(now time.Time, n int, owing bool) (granted int, short shortage) {
+	if b.more != nil {
+		return b.more.ask(now, n, owing)
+	}
+	return b.take(now, n)
+}
+
+// waited is how long the commands have waited that ask has granted tokens for.
+func (b *buckets) waited() time.Duration {
+	if b.more == nil || !b.more.spends {
+		return 0
+	}
+	return b.more.waited
 }
 
 // take asks for n tokens of each, and grants as many as there are of both.
-func (b buckets) take(now time.Time, n int) (granted int, short shortage) {
+func (b *buckets) take(now time.Time, n int) (granted int, short shortage) {
 	granted, retry := b.key.Take(now, n)
-	short = shortage{b.key, retry}
+	short = shortage{of: b.key, retry: retry}
 	if b.org == nil {
 		return granted, short
 	}
 	both, retry := b.org.Take(now, granted)
 	if both < granted {
 		b.key.Give(granted - both)
-		short = shortage{b.org, retry}
+		short = shortage{of: b.org, retry: retry}
 	}
 	return both, short
 }
 
 // give returns n tokens of each that were granted in the same turn and not used.
-func (b buckets) give(n int) {
+func (b *buckets) give(n int) {
 	b.key.Give(n)
 	if b.org != nil {
 		b.org.Give(n)
 	}
 }
 
-// whose is what of a client a shortage is of.
-func (b buckets) whose(short shortage) string {
-	if short.of == b.org {
-		return "organization"
+// whose is what of a client a shortage is of, and what there are too many of.
+func (b *buckets) whose(short shortage) (whose, what string) {
+	whose, what = "key", "commands"
+	if x := b.more; x != nil && (short.of == x.bytes[ofKey].Bucket || short.of == x.bytes[ofOrg].Bucket) {
+		what = "bytes"
 	}
-	return "key"
+	if short.of == b.org || b.more != nil && short.of == b.more.bytes[ofOrg].Bucket {
+		whose = "organization"
+	}
+	return whose, what
 }

@@ -36,8 +36,8 @@ func TestBuckets(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: granted %d of %d, want %d", c.name, got, c.ask, c.want)
 		}
-		if c.whose != "" && (b.whose(short) != c.whose || short.retry <= 0) {
-			t.Errorf("%s: the %s has too few, for %v; want the %s", c.name, b.whose(short), short.retry, c.whose)
+		if whose, what := b.whose(short); c.whose != "" && (whose != c.whose || what != "commands" || short.retry <= 0) {
+			t.Errorf("%s: the %s has too few %s, for %v; want the %s, commands", c.name, whose, what, short.retry, c.whose)
 		}
 		if left, _ := b.key.Take(now, 100); left != c.keyHas {
 			t.Errorf("%s: the key has %d left, want %d", c.name, left, c.keyHas)

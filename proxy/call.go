@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"time"
+
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
@@ -21,11 +23,12 @@ type call struct {
 	tries int
 	raw   []byte
 	link  *pool.Link
-	asked bool   // sent behind ASKING
-	begun bool   // part of the reply has been given to the client
-	done  bool   // the whole reply is in reply
-	reply []byte // what has come while others were ahead, or may be an error to act on
-	join  *join  // of which it is a part; nil: it is a command of its own
+	asked bool          // sent behind ASKING
+	begun bool          // part of the reply has been given to the client
+	done  bool          // the whole reply is in reply
+	reply []byte        // what has come while others were ahead, or may be an error to act on
+	held  time.Duration // by a limit
+	join  *join         // of which it is a part; nil: it is a command of its own
 }
 
 // calls are a queue.
@@ -58,7 +61,7 @@ const (
 // newCall queues a call, which the session owes its client from now on.
 func (s *Session) newCall(id command.ID, to pool.Owner, raw []byte, slot int) *call {
 	c := s.core.takeCall()
-	c.s, c.to, c.id, c.slot = s, to, id, slot
+	c.s, c.to, c.id, c.slot, c.held = s, to, id, slot, s.waited
 	c.raw = append(c.raw[:0], raw...)
 	s.group.calls.push(c)
 	s.keepCommand(len(raw))
@@ -121,6 +124,8 @@ func (c *call) send(l *pool.Link) {
 	}
 	if _, err := send(c, c.raw, c.id, c.s.core.Clock.Nanos()); err != nil {
 		c.Failed(c.id, err)
+	} else if c.held > 0 {
+		l.Limited(1, c.held)
 	}
 }
 

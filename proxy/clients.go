@@ -119,7 +119,7 @@ func (s *Session) marks() []mark {
 	p := &s.pin
 	return []mark{
 		{p.monitors, "O", "monitor"}, {s.listens(), "P", "subscribed"}, {p.tx == opened || p.tx == doomed, "x", "multi"},
-		{s.blocked(), "b", "blocked"}, {p.tracking, "t", "tracking"},
+		{s.blocked(), "b", "blocked"}, {p.tracking, "t", "tracking"}, {s.delayed(), "", "delayed"}, // which Redis has no letter for
 	}
 }
 

@@ -28,8 +28,11 @@ type Limits struct {
 	AuthTimeout time.Duration // until a connection must have authenticated
 }
 
-// Timer is a call that can be cancelled.
-type Timer interface{ Stop() }
+// Timer is a call that can be cancelled, and made at another time, or again.
+type Timer interface {
+	Stop()
+	Reset(d time.Duration)
+}
 
 // Clock is the loop's time, which stands still during a turn.
 type Clock interface {
@@ -84,11 +87,13 @@ type Core struct {
 	nobody    usage
 	sessions  map[*Session]struct{}
 	holds     map[holdKey]*hold
+	delays    delays
 	lack      map[pool.Backend]lack
 	denials   denials
 	after     *resp.Limits // once authenticated
 	awaiting  map[*pool.Topology][]func()
 	denied    rate.Sometimes // the log tells of retries that are not made
+	dryRuns   rate.Sometimes // the log tells of what a limit would have refused
 	strangers rate.Sometimes // the log tells of those that are dropped before they have authenticated
 	spare     []*call        // for the next ones
 	args      [][]byte

@@ -30,7 +30,7 @@ func (s *Session) conclude() {
 	fresh := freshTime - since(s.core.Clock, s.since)
 	switch {
 	case s.closing:
-	case s.heldUp:
+	case s.heldUp && !s.delayed():
 		s.finish()
 	case s.pin.tx != none:
 	case s.before > 0 && s.out.Arrived() > 0:

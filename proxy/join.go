@@ -16,7 +16,7 @@ func (c *call) begin(reply func(s *Session, parts []*call) []byte) {
 // part makes a part of a call.
 func (c *call) part(slot int) *call {
 	p := c.s.core.takeCall()
-	p.s, p.to, p.id, p.slot, p.join = c.s, c.s, c.id, slot, c.join
+	p.s, p.to, p.id, p.slot, p.join, p.held = c.s, c.s, c.id, slot, c.join, c.held
 	return p
 }
 

@@ -67,7 +67,7 @@ func (m *meter) Saw(sight *pool.Sight) {
 	}
 	o := s.observed(sight.ID, who, m)
 	o.Why, o.Begins, o.Size, o.Reply, o.ReplySize = sight.Why, sight.Command, sight.Size, sight.Reply, sight.ReplySize
-	o.Waited, o.Took, o.Ahead = sight.Waited, sight.Took(), sight.Ahead
+	o.Limited, o.Waited, o.Took, o.Ahead = sight.Limited, sight.Waited, sight.Took(), sight.Ahead
 	if b := sight.Reply; len(b) == sight.ReplySize && (b[0] == '-' || b[0] == '!') {
 		o.Code = metrics.Code(resp.ErrorCode(b))
 		if redirects(o.Code) && asksElsewhere(sight.Owner) {

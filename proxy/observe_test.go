@@ -129,7 +129,7 @@ func TestObserverPanics(t *testing.T) {
 func TestWaitingInVainIsNotTheNextCommands(t *testing.T) {
 	for _, c := range []struct{ name, meanwhile, want string }{
 		{"refused", "", "-ERR backend unavailable: all connections for transactions and blocking commands are in use|"},
-		{"over the limit by now", "GET a\r\n", "-RATELIMIT 1 commands/s exceeded for this key, retry after 1000 ms|"},
+		{"over the limit by now", "GET a\r\n", "-RATELIMIT 1 commands/s exceeded for this key, retry after 500 ms|"},
 	} {
 		st := fixed{}
 		key := st.grant("acme", "127.0.0.1:1", 1, "")
@@ -139,7 +139,7 @@ func TestWaitingInVainIsNotTheNextCommands(t *testing.T) {
 		d.send("AUTH " + key + "\r\nBLPOP a 0\r\n")
 		d.beside().send("AUTH " + key + "\r\n" + c.meanwhile)
 		d.out = nil
-		d.passed += time.Second
+		d.passed += time.Second / 2
 		links.wishes[0](nil, pool.ErrBusy)
 		wantTold(t, c.name, d, c.want)
 		if left := d.session.pin.waited; left != 0 {

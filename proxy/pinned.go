@@ -204,6 +204,7 @@ func (s *Session) sendPinned(it *item, r role) {
 			return
 		}
 		p.link.Delayed(waited)
+		p.link.Limited(1, s.waited)
 		return
 	}
 	link, waited := p.link, s.countWait()
@@ -254,6 +255,9 @@ func (s *Session) send(l *pool.Link, owner pool.Owner, raw []byte, id command.ID
 	if err != nil {
 		s.refuse(id, unservedBy(err), err.Error())
 		return false
+	}
+	if s.waited > 0 {
+		l.Limited(1, s.waited)
 	}
 	if s.muteNow != s.cut { // replies that are kept back are delivered apart
 		if s.owed() > 0 {
@@ -313,7 +317,7 @@ func (s *Session) Pushed(b []byte, partial bool) {
 	if s.closed {
 		return
 	}
-	s.write(b, 0)
+	s.relayedBack(b, 0)
 	if !partial {
 		s.flushCalls()
 		s.answered()

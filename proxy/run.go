@@ -38,6 +38,9 @@ func (s *Session) relayRun(items []item, most int) int {
 	if err != nil {
 		return 0 // relay says why
 	}
+	if s.waited > 0 {
+		l.Limited(n, s.waited)
+	}
 	s.link, s.last = l, pos
 	s.sent += uint64(n)
 	s.current = parts[n-1].ID

@@ -61,6 +61,6 @@ func (l *Sampled) Saw(o *tenant.Observed) func(time.Time) {
 		return nil
 	}
 	l.Log.Info(SampledLine, "session", l.Proxy+"-"+strconv.FormatInt(o.Session, 10), "client", o.Client.String(), "tenant", o.Principal.Route.Label, "key", o.Principal.KeyID,
-		"command", command.ID(o.Command).Info().Name, "db", o.DB, "waited", o.Waited, "ahead", o.Ahead, "took", o.Own(), "bytes", o.Size, "reply_bytes", o.ReplySize, "code", o.Code)
+		"command", command.ID(o.Command).Info().Name, "db", o.DB, "limited", o.Limited, "waited", o.Waited, "ahead", o.Ahead, "took", o.Own(), "bytes", o.Size, "reply_bytes", o.ReplySize, "code", o.Code)
 	return nil
 }

@@ -44,7 +44,7 @@ func TestSampledCommands(t *testing.T) {
 			line, _, _ := strings.Cut(out.String(), "\n")
 			_, line, _ = strings.Cut(line, "level=")
 			line = regexp.MustCompile(`took=\S+`).ReplaceAllString(line, "took=TIME") // the desk's clock is not its links'
-			want := "INFO msg=command session=Zb3kQ9-1 client=127.0.0.1:1 tenant=acme/cache key=" + key[3:15] + " command=set db=0 waited=0s ahead=0s took=TIME bytes=50 reply_bytes=10 code=\"\""
+			want := "INFO msg=command session=Zb3kQ9-1 client=127.0.0.1:1 tenant=acme/cache key=" + key[3:15] + " command=set db=0 limited=0s waited=0s ahead=0s took=TIME bytes=50 reply_bytes=10 code=\"\""
 			if line != want && c.least > 0 {
 				t.Errorf("the first is\n%s\nwant\n%s", line, want)
 			}

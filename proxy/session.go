@@ -79,7 +79,7 @@ type Session struct {
 	secure                bool // it speaks TLS
 	known                 bool // it has authenticated, if not as now
 	hungUp                bool // the client will send no more
-	heldUp                bool // CLIENT PAUSE holds it up
+	heldUp                bool // CLIENT PAUSE holds it up, or it waits for tokens
 	off, skip, muteNow    bool // CLIENT REPLY: none, not the next, not this
 	cut                   bool // the last relayed command was muted
 	stale                 bool // it is to follow its principal when nothing is owed
@@ -95,6 +95,7 @@ type Session struct {
 	was       *tenant.Principal // of a session that is closed, and may still be owed replies
 	backend   pool.Backend
 	buckets   buckets
+	waited    time.Duration // for tokens, the commands that are being sent
 	meter     *meter
 	usage     *usage
 	refusals  int           // commands answered with an error of the proxy's own
@@ -167,6 +168,9 @@ func (s *Session) Data(b []byte) int {
 func (s *Session) HungUp() {
 	s.hungUp = true
 	switch {
+	case s.delayed():
+		s.finish()
+		s.endWait()
 	case s.heldUp:
 		s.drop(errLeft)
 	default:
@@ -216,6 +220,7 @@ func (s *Session) finish() {
 		return
 	}
 	s.closing = true
+	s.unshape()
 	if s.owed() == 0 && (s.wait != someone || s.heldUp) {
 		s.out.CloseAfterFlush()
 	}
@@ -264,6 +269,14 @@ func (s *Session) write(b []byte, n int) {
 	}
 }
 
+// relayedBack is write for what a backend has sent, which counts for limits of bytes.
+func (s *Session) relayedBack(b []byte, n int) {
+	if x := s.buckets.more; x != nil && x.measured {
+		x.debit(s.core.Clock.Now(), len(b))
+	}
+	s.write(b, n)
+}
+
 // Replies implements pool.Owner.
 func (s *Session) Replies(b []byte, done int, partial bool) {
 	mute := len(s.mutes) > 0 && s.mutedReply()
@@ -273,7 +286,7 @@ func (s *Session) Replies(b []byte, done int, partial bool) {
 		return
 	}
 	if !mute {
-		s.write(b, done)
+		s.relayedBack(b, done)
 	}
 	s.answered()
 	s.endWait()
@@ -377,6 +390,7 @@ func (s *Session) Released() { s.core.Left() }
 
 // leave lets go of the principal and what came with it.
 func (s *Session) leave() {
+	s.unshape()
 	s.unpin()
 	s.pin = pinned{}
 	s.releaseLinks()

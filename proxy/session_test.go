@@ -35,12 +35,15 @@ type desk struct {
 }
 
 type alarm struct {
+	desk    *desk
 	after   time.Duration
+	at      time.Duration // of the desk's time
 	fn      func()
 	stopped bool
 }
 
-func (a *alarm) Stop() { a.stopped = true }
+func (a *alarm) Stop()                 { a.stopped = true }
+func (a *alarm) Reset(d time.Duration) { a.after, a.at, a.stopped = d, a.desk.passed+d, false }
 
 // wire is the backend's end of a link.
 type wire struct {
@@ -66,7 +69,7 @@ func (d *desk) CloseAfterFlush() { d.drained = true }
 func (d *desk) Close(err error)  { d.ended = err }
 
 // The desk is the clock, and where links come from.
-func (d *desk) Now() time.Time { return time.Unix(1, 0) }
+func (d *desk) Now() time.Time { return time.Unix(1, 0).Add(d.passed) }
 func (d *desk) Nanos() int64   { return 1 + int64(d.passed) }
 
 func newDesk(t testing.TB, st fixed) *desk {
@@ -84,7 +87,7 @@ func newDesk(t testing.TB, st fixed) *desk {
 		IDs: new(atomic.Int64), Log: log, Left: func() {},
 		Limits: Limits{MaxCommand: 1 << 20, MaxOutput: 1 << 20, AuthTimeout: 10 * time.Second},
 		After: func(after time.Duration, fn func()) Timer {
-			d.timers = append(d.timers, &alarm{after: after, fn: fn})
+			d.timers = append(d.timers, &alarm{desk: d, after: after, at: d.passed + after, fn: fn})
 			return d.timers[len(d.timers)-1]
 		},
 		Background: func(work func() func()) { work()() },

@@ -64,13 +64,15 @@ func (o outcome) appendReply(dst []byte, details ...string) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// appendRateLimited appends the reply to a command beyond rate commands/s of its key or
+// appendRateLimited appends the reply to a command beyond rate commands/s, or bytes/s, of its key or
 // organization that would be admitted after retry. That is rounded up to whole milliseconds, but for
 // the nanosecond that the limiter adds to be sure.
-func appendRateLimited(dst []byte, rate int, whose string, retry time.Duration) []byte {
+func appendRateLimited(dst []byte, rate int, what, whose string, retry time.Duration) []byte {
 	dst = append(dst, outcomes[rateLimited].reply...)
 	dst = strconv.AppendInt(dst, int64(rate), 10)
-	dst = append(dst, " commands/s exceeded for this "...)
+	dst = append(dst, ' ')
+	dst = append(dst, what...)
+	dst = append(dst, "/s exceeded for this "...)
 	dst = append(dst, whose...)
 	dst = append(dst, ", retry after "...)
 	dst = strconv.AppendInt(dst, int64(max(1, (retry+time.Millisecond-2)/time.Millisecond)), 10)

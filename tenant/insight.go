@@ -14,11 +14,12 @@ type SlowEntry struct {
 
 	// Took is the command's own time, from when it was sent, or the reply to the one before it
 	// on its connection to Redis had come, until its reply had come. Total is from when it was
-	// to be sent: Waited + Ahead + Took.
-	Took   time.Duration
-	Total  time.Duration
-	Waited time.Duration // for a connection
-	Ahead  time.Duration // for the replies to earlier commands on the same connection
+	// to be sent: Limited + Waited + Ahead + Took.
+	Took    time.Duration
+	Total   time.Duration
+	Limited time.Duration // that it waited for its limits
+	Waited  time.Duration // for a connection
+	Ahead   time.Duration // for the replies to earlier commands on the same connection
 
 	Address   string // host:port of the client
 	Name      string // as of CLIENT SETNAME; "" is none

@@ -70,7 +70,8 @@ type Observed struct {
 	Code      string        // of the error that it was answered with: metrics' label code; "" is none
 	Refused   bool          // respgate has answered it itself: there is no time
 	At        time.Time     // when the reply came
-	Waited    time.Duration // for a link, before it was sent
+	Limited   time.Duration // that it waited for tokens of its limits
+	Waited    time.Duration // for a link then, before it was sent
 	Took      time.Duration // from then to At
 	Ahead     time.Duration // the first part of that, in which replies to earlier commands of the link were still to come
 }

@@ -60,13 +60,14 @@ func (l *Loop) Saw(o *tenant.Observed) (written func(at time.Time)) {
 	}
 	id, took, replied, refused := command.ID(o.Command), o.Took, o.At, o.Refused
 	sent := replied.Add(-took)
-	began := sent.Add(-o.Waited)
+	admitted := sent.Add(-o.Waited)
+	began := admitted.Add(-o.Limited)
 	name := operation(id)
 	_, span := l.tracer.Start(context.Background(), name, trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(l.attributes(o, name, reason)...))
 	mark := func(phase string, at time.Time) { span.AddEvent(phase, trace.WithTimestamp(at)) }
 	if !refused {
-		mark("limit", began)
+		mark("limit", admitted)
 		mark("pool", sent)
 		mark("sent", sent)
 	}
@@ -129,6 +130,9 @@ func (l *Loop) attributes(o *tenant.Observed, name, reason string) []attribute.K
 	}
 	if o.Refused {
 		return all
+	}
+	if o.Limited > 0 {
+		all = append(all, seconds("limit", o.Limited))
 	}
 	all = append(all, seconds("pool", o.Waited), seconds("backend", o.Took))
 	if o.Ahead > 0 {

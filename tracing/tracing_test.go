@@ -177,7 +177,7 @@ func TestEvery(t *testing.T) {
 // TestCommand: everything that a span tells arrives, over both protocols, with what the
 // environment says.
 func TestCommand(t *testing.T) {
-	began := get.At.Add(-6 * time.Millisecond)
+	began := get.At.Add(-9 * time.Millisecond)
 	for _, protocol := range otlp.Protocols {
 		t.Run(protocol, func(t *testing.T) {
 			r := otlp.Receive(t, protocol)
@@ -189,19 +189,19 @@ func TestCommand(t *testing.T) {
 			loop := tracer.Loop(&kept)
 			o := get
 			o.Why, o.DB, o.Code = tenant.WhyFailed, 3, "WRONGTYPE"
-			o.Waited, o.Took, o.Ahead = time.Millisecond, 5*time.Millisecond, 2*time.Millisecond
+			o.Limited, o.Waited, o.Took, o.Ahead = 3*time.Millisecond, time.Millisecond, 5*time.Millisecond, 2*time.Millisecond
 			loop.Saw(&o)(o.At.Add(time.Millisecond))
 			s := r.Wait(1, "the span arrives", func(otlp.Span) bool { return true })[0]
 			want := map[string]any{
 				"db.system.name": "redis", "db.operation.name": "GET", "db.namespace": "3", "db.response.status_code": "WRONGTYPE", "error.type": "WRONGTYPE",
 				"client.address": "2001:db8::1", "client.port": int64(5000), "respgate.organization": "acme", "respgate.instance": "acme/cache",
 				"respgate.key.id": "0123456789ab", "respgate.session.id": "Ab12Cd-7", "respgate.traced": "failed",
-				"respgate.pool.duration": 0.001, "respgate.backend.duration": 0.005, "respgate.write.duration": 0.001, "respgate.ahead.duration": 0.002,
+				"respgate.limit.duration": 0.003, "respgate.pool.duration": 0.001, "respgate.backend.duration": 0.005, "respgate.write.duration": 0.001, "respgate.ahead.duration": 0.002,
 			}
 			if !maps.Equal(s.Attributes, want) {
 				t.Errorf("its attributes are\n%v, want\n%v", s.Attributes, want)
 			}
-			if s.Name != "GET" || s.Kind != "CLIENT" || !s.Failed || s.Status != "" || s.TraceID != kept.trace || s.ParentID != "" || !s.Began.Equal(began) || s.Ended.Sub(began) != 7*time.Millisecond ||
+			if s.Name != "GET" || s.Kind != "CLIENT" || !s.Failed || s.Status != "" || s.TraceID != kept.trace || s.ParentID != "" || !s.Began.Equal(began) || s.Ended.Sub(began) != 10*time.Millisecond ||
 				kept.id != command.ID(o.Command) || kept.took != 5*time.Millisecond || !kept.at.Equal(o.At.Add(time.Millisecond)) {
 				t.Errorf("it is %+v, its exemplar %+v", s, kept)
 			}
@@ -209,7 +209,7 @@ func TestCommand(t *testing.T) {
 			for _, e := range s.Events {
 				events = append(events, e.Name+"+"+e.At.Sub(began).String())
 			}
-			if got := strings.Join(events, " "); got != "limit+0s pool+1ms sent+1ms replied+6ms written+7ms" {
+			if got := strings.Join(events, " "); got != "limit+3ms pool+4ms sent+4ms replied+9ms written+10ms" {
 				t.Errorf("its events are %s", got)
 			}
 			for key, want := range map[string]string{"service.name": "edge", "service.version": "v1", "service.instance.id": "Ab12Cd", "deployment.environment.name": "staging", "telemetry.sdk.language": "go"} {

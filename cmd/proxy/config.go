@@ -94,17 +94,20 @@ type StoreConfig struct {
 	Grace    time.Duration // for how long what was deleted can be restored
 }
 
-// RateLimitConfig holds for keys without limits of their own; Shared… for all.
+// RateLimitConfig holds for keys without limits of their own, and Mode for organizations
+// without one too. Shared… is for all.
 type RateLimitConfig struct {
-	DefaultRPS   int           // commands per second; 0 is unlimited
-	DefaultBurst int           // 0: as DefaultRPS
-	Mode         string        // reject
-	SharedURL    tenant.Secret // of the Redis that proxies share; "": each proxy limits by itself
-	SharedLease  time.Duration // for how long the tokens last that a proxy takes there ahead
+	DefaultRPS      int   // commands per second; 0 is unlimited
+	DefaultBurst    int   // 0: as DefaultRPS
+	DefaultByteRate int64 // bytes per second; 0 is unlimited
+	Mode            tenant.LimitMode
+	MaxDelay        time.Duration // in the mode delay: what would have to wait longer is refused
+	SharedURL       tenant.Secret // of the Redis that proxies share; "": each proxy limits by itself
+	SharedLease     time.Duration // for how long the tokens last that a proxy takes there ahead
 }
 
 func (c RateLimitConfig) defaults() ratelimit.Defaults {
-	return ratelimit.Defaults{RPS: c.DefaultRPS, Burst: c.DefaultBurst}
+	return ratelimit.Defaults{RPS: c.DefaultRPS, Burst: c.DefaultBurst, ByteRate: c.DefaultByteRate, Mode: c.Mode, MaxDelay: c.MaxDelay}
 }
 
 // PoolConfig bounds the connections to one instance, over all loops.

@@ -6,8 +6,12 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/respgate/respgate/ratelimit"
+	"github.com/respgate/respgate/tenant"
 )
 
 // TestExampleConfig: the commented example has every key, at its default.
@@ -105,30 +109,30 @@ func TestOperatingNamesWhatCanChange(t *testing.T) {
 	}
 }
 
-func TestNotBuiltYet(t *testing.T) {
-	for name, c := range map[string]struct{ key, value, want string }{
-		"delay": {"RESPGATE_RATE_LIMIT_MODE", "delay", "rate_limit.mode (from RESPGATE_RATE_LIMIT_MODE): delay is not supported"},
+func TestRateLimitConfig(t *testing.T) {
+	for name, c := range map[string]struct {
+		key, value, complaint string
+		want                  ratelimit.Defaults
+	}{
+		"delay":        {"MODE", "delay", "", ratelimit.Defaults{RPS: 100, Mode: tenant.LimitDelay, MaxDelay: time.Second}},
+		"dry run":      {"MODE", "dry_run", "", ratelimit.Defaults{RPS: 100, Mode: tenant.LimitDryRun, MaxDelay: time.Second}},
+		"no mode":      {"MODE", "slowly", "rate_limit.mode (from RESPGATE_RATE_LIMIT_MODE): want reject, delay, dry_run, got \"slowly\"", ratelimit.Defaults{}},
+		"bytes":        {"DEFAULT_BYTE_RATE", "10MiB", "", ratelimit.Defaults{RPS: 100, ByteRate: 10 << 20, Mode: tenant.LimitReject, MaxDelay: time.Second}},
+		"no bytes":     {"DEFAULT_BYTE_RATE", "10MB", "rate_limit.default_byte_rate (from RESPGATE_RATE_LIMIT_DEFAULT_BYTE_RATE): want a size such as", ratelimit.Defaults{}},
+		"longer delay": {"MAX_DELAY", "1m", "", ratelimit.Defaults{RPS: 100, Mode: tenant.LimitReject, MaxDelay: time.Minute}},
+		"no delay":     {"MAX_DELAY", "-1s", "rate_limit.max_delay (from RESPGATE_RATE_LIMIT_MAX_DELAY): want a duration", ratelimit.Defaults{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("RESPGATE_CONFIG", "")
-			t.Setenv(c.key, c.value)
-			if _, err := loadConfig(""); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want %q", err, c.want)
+			t.Setenv("RESPGATE_RATE_LIMIT_"+c.key, c.value)
+			cfg, err := loadConfig("")
+			switch {
+			case c.complaint != "" && (err == nil || !strings.Contains(err.Error(), c.complaint)):
+				t.Errorf("got %v, want %q", err, c.complaint)
+			case c.complaint == "" && (err != nil || cfg.RateLimit.defaults() != c.want):
+				t.Errorf("got %+v (%v), want %+v", cfg.RateLimit.defaults(), err, c.want)
 			}
 		})
-	}
-}
-
-func TestParseSize(t *testing.T) {
-	for in, want := range map[string]int64{"0": 0, "512": 512, "1B": 1, "64KiB": 64 << 10, "512 MiB": 512 << 20, "1GiB": 1 << 30, "2TiB": 2 << 40,
-		"": -1, "KiB": -1, "1KB": -1, "-1": -1, "1.5GiB": -1, "9999999999TiB": -1, "GiB1": -1} {
-		got, err := parseSize(in)
-		if err != nil {
-			got = -1
-		}
-		if got != want {
-			t.Errorf("parseSize(%q) = %d, %v, want %d", in, got, err, want)
-		}
 	}
 }
 

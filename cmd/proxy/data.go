@@ -152,6 +152,7 @@ func (d *dataPlane) reconfigure(cfg Config) {
 		l.core.SetLimits(cfg.Limits.client())
 		l.pool.SetConfig(cfg.Pool.links())
 		l.core.Rewatch()
+		l.core.Relimit()
 	}, func() {})
 }
 

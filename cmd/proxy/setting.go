@@ -76,7 +76,9 @@ func (c *Config) settings() []setting {
 
 		live(integer("rate_limit.default_rps", &c.RateLimit.DefaultRPS, 100, 0, maxRate)),
 		live(integer("rate_limit.default_burst", &c.RateLimit.DefaultBurst, 0, 0, maxRate)),
-		text("rate_limit.mode", &c.RateLimit.Mode, "reject", oneOf([]string{"reject"}, "delay")),
+		live(size("rate_limit.default_byte_rate", &c.RateLimit.DefaultByteRate, "0", 0)),
+		live(limitMode("rate_limit.mode", &c.RateLimit.Mode, "reject")),
+		live(duration("rate_limit.max_delay", &c.RateLimit.MaxDelay, "1s", 0, time.Hour)),
 		text("rate_limit.shared_url", &c.RateLimit.SharedURL, "", optional(sharedURL)),
 		duration("rate_limit.shared_lease", &c.RateLimit.SharedLease, "100ms", 10*time.Millisecond, 10*time.Second),
 
@@ -183,13 +185,24 @@ func duration(key string, p *time.Duration, fallback string, least, most time.Du
 
 func size(key string, p *int64, fallback string, least int64) setting {
 	return setting{key: key, fallback: fallback, set: func(value any) error {
-		n, err := parseSize(fmt.Sprint(value))
+		n, err := tenant.ParseSize(fmt.Sprint(value))
 		if err != nil || n < least || n > tib {
 			return fmt.Errorf("want a size such as 64KiB, 512MiB or 1GiB, from %d bytes to 1TiB, got %s", least, shown(value))
 		}
 		*p = n
 		return nil
 	}, value: func() any { return *p }}
+}
+
+func limitMode(key string, p *tenant.LimitMode, fallback string) setting {
+	return setting{key: key, fallback: fallback, set: func(value any) error {
+		name := fmt.Sprint(value)
+		if err := oneOf(tenant.LimitModes())(name); err != nil {
+			return err
+		}
+		*p, _ = tenant.ParseLimitMode(name)
+		return nil
+	}, value: func() any { return p.String() }}
 }
 
 // certificateList is a list of {cert_file, key_file}; the environment gives it as YAML.
@@ -223,18 +236,6 @@ func certificateList(key string, p *[]CertificateConfig) setting {
 	}}
 }
 
-// parseSize reads a whole number of bytes, KiB, MiB, GiB or TiB. KB and the like
-// are refused: Redis and the SI disagree about them.
-func parseSize(s string) (int64, error) {
-	digits := strings.TrimRight(s, "BKMGTi")
-	shift, ok := map[string]int{"": 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}[s[len(digits):]]
-	n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
-	if err != nil || !ok || n < 0 || n > math.MaxInt64>>shift {
-		return 0, fmt.Errorf("%q is not a size", s)
-	}
-	return n << shift, nil
-}
-
 // shown quotes a value for an error, on one line and not without end.
 func shown(value any) string {
 	switch value.(type) {
@@ -259,12 +260,6 @@ func optional(check func(string) error) func(string) error {
 	}
 }
 
-// notBuilt refuses a value whose feature this version does not have: ignoring it
-// would let the operator believe that it works.
-func notBuilt[T any](value T) error {
-	return fmt.Errorf("%v is not supported by this version of respgate", value)
-}
-
 // linuxOnly refuses what rests on Linux's abstract sockets elsewhere.
 func linuxOnly(bool) error {
 	if runtime.GOOS != "linux" {
@@ -273,14 +268,11 @@ func linuxOnly(bool) error {
 	return nil
 }
 
-// oneOf allows the values of allowed; those of later are known, but not built yet.
-func oneOf(allowed []string, later ...string) func(string) error {
+// oneOf allows the values of allowed.
+func oneOf(allowed []string) func(string) error {
 	return func(s string) error {
-		switch {
-		case slices.Contains(allowed, s):
+		if slices.Contains(allowed, s) {
 			return nil
-		case slices.Contains(later, s):
-			return notBuilt(s)
 		}
 		return fmt.Errorf("want %s, got %s", strings.Join(allowed, ", "), shown(s))
 	}
