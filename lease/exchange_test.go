@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -191,5 +192,39 @@ func TestClusterHasEveryKeySomewhere(t *testing.T) {
 		if l.Granted != int64(i%10) {
 			t.Errorf("request %d: granted %d, want %d", i, l.Granted, i%10)
 		}
+	}
+}
+
+// docs/LIMITS.md says what a user of ours needs.
+func TestUserOfItsOwn(t *testing.T) {
+	text, err := os.ReadFile("../docs/LIMITS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\n    ACL SETUSER ")
+	rule, _, found := strings.Cut(rest, "\n")
+	if !found {
+		t.Fatal("the page has no ACL SETUSER")
+	}
+	args := []any{"ACL", "SETUSER"}
+	for word := range strings.FieldsSeq(rule) {
+		args = append(args, word)
+	}
+	server := testbed.Redis(t)
+	if err := server.Client().Do(t.Context(), args...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r := redis.NewClient(&redis.Options{Addr: server.Addr, Username: "respgate", Password: "password", MaxRetries: -1, Protocol: 2, DisableIdentity: true})
+	defer r.Close()
+	c := newClient(r, "one")
+	for range 2 {
+		leases, proxies, err := c.exchange(t.Context(), []tenant.LeaseRequest{{Name: "k:k", Rate: 1, Burst: 10, Want: 3}}, true)
+		if err != nil || leases[0].Granted != 3 || proxies != 1 {
+			t.Errorf("got %+v, %d proxies, %v, want 3 tokens and 1 proxy", leases, proxies, err)
+		}
+	}
+	c.leave(t.Context())
+	if n := server.Client().ZCard(t.Context(), proxiesKey).Val(); n != 0 {
+		t.Errorf("%d proxies after the only one has left", n)
 	}
 }

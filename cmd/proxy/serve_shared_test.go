@@ -21,13 +21,12 @@ type fleet struct {
 	lease   time.Duration
 	shared  *testbed.Server
 	clock   *redis.Client // of the shared Redis
-	backend *redis.Client
+	backend string
 }
 
 func startFleet(t *testing.T) *fleet {
 	t.Helper()
-	backend := testbed.Redis(t)
-	f := &fleet{shared: testbed.Redis(t, "--requirepass", "hunter2"), backend: backend.Client()}
+	f := &fleet{shared: testbed.Redis(t, "--requirepass", "hunter2"), backend: testbed.Redis(t).Addr}
 	f.clock = f.shared.Client()
 	cfg := testConfig(t)
 	cfg.Store.Driver, cfg.Store.DSN = "postgres", tenant.Secret(testbed.Postgres(t).Database())
@@ -47,12 +46,12 @@ func startFleet(t *testing.T) *fleet {
 	return f
 }
 
-// tenant makes an organization with so much for each of its keys, and for all of them; 0 is unlimited.
-func (f *fleet) tenant(t *testing.T, org string, keyRate, orgRate int) (key string) {
+// tenant makes an organization with such limits for its key, and for all of its keys.
+func (f *fleet) tenant(t *testing.T, org string, limits tenant.Limits, all tenant.Quota) (key string) {
 	t.Helper()
 	r := f.proxies[0]
-	key = r.tenant(t, org, f.backend.Options().Addr, func(k *tenant.Key) { k.Limits.Rate = &keyRate })
-	if _, err := r.store.UpdateOrganization(t.Context(), org, func(o *tenant.Organization) error { o.Rate = orgRate; return nil }); err != nil {
+	key = r.tenant(t, org, f.backend, func(k *tenant.Key) { k.Limits = limits })
+	if _, err := r.store.UpdateOrganization(t.Context(), org, func(o *tenant.Organization) error { o.Quota = all; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return key
@@ -65,10 +64,12 @@ type outcome struct {
 	strange           []string      // replies that are neither
 }
 
-// load has clients of the key at these proxies send far more than any rate here, while during runs.
-func (f *fleet) load(t *testing.T, key string, proxies []int, during func()) (o outcome) {
+// pipeline is how many commands a client of load sends at once.
+const pipeline = 20
+
+// load has a client of the key at each of these proxies send up to 2,000 commands/s while during runs.
+func (f *fleet) load(t *testing.T, key, command string, proxies []int, during func()) (o outcome) {
 	t.Helper()
-	const pipeline = 20
 	var mu sync.Mutex
 	var clients sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
@@ -76,13 +77,13 @@ func (f *fleet) load(t *testing.T, key string, proxies []int, during func()) (o 
 	for _, i := range proxies {
 		x := talkTo(t, f.proxies[i].addr, key)
 		clients.Go(func() {
-			every(ctx, 10*time.Millisecond, func() { // up to 2,000 commands/s
-				x.send(slices.Repeat([]string{"INCR n"}, pipeline)...)
+			every(ctx, 10*time.Millisecond, func() {
+				x.send(slices.Repeat([]string{command}, pipeline)...)
 				mu.Lock()
 				defer mu.Unlock()
 				for range pipeline {
 					switch line := x.line(); {
-					case strings.HasPrefix(line, ":"):
+					case line == "+OK":
 						o.admitted++
 					case strings.HasPrefix(line, "-RATELIMIT "):
 						o.refused++
@@ -103,40 +104,49 @@ func (f *fleet) load(t *testing.T, key string, proxies []int, during func()) (o 
 	return o
 }
 
-// wantAbout fails the test unless as much was admitted as docs/LIMITS.md says, and nearly as much as the rate allows.
-func (f *fleet) wantAbout(t *testing.T, o outcome, rate int) {
+// wantAbout fails the test unless as much was admitted as docs/LIMITS.md says, and nearly as much as the rate allows: each
+// command takes size of what the rate is of, and so much more may have been under way.
+func (f *fleet) wantAbout(t *testing.T, o outcome, rate, size, underWay int) {
 	t.Helper()
 	came := float64(rate) * o.took.Seconds()
-	most := came + 2*float64(rate) + float64(len(f.proxies))*(float64(rate)*f.lease.Seconds()+1)
-	if got := float64(o.admitted); got > most || got < 0.9*came || o.refused == 0 {
-		t.Errorf("%d commands were admitted and %d refused in %v at a rate of %d/s, want %.0f to %.0f, and some", o.admitted, o.refused, o.took, rate, 0.9*came, most)
+	most := came + 2*float64(rate) + float64(len(f.proxies))*(float64(rate)*f.lease.Seconds()+1) + float64(underWay)
+	if got := float64(o.admitted * size); got > most || got < 0.9*came || o.refused == 0 {
+		t.Errorf("%d commands of %d were admitted and %d refused in %v at a rate of %d/s, want %.0f to %.0f, and some", o.admitted, size, o.refused, o.took, rate, 0.9*came, most)
 	}
-	t.Logf("%d admitted, %d refused in %v at %d/s: %.0f come in it", o.admitted, o.refused, o.took, rate, came)
+	t.Logf("%d commands of %d admitted, %d refused in %v at %d/s: %.0f come in it", o.admitted, size, o.refused, o.took, rate, came)
 }
 
 // TestLimitsAcrossProxies: a limit is one for four proxies, wherever the clients are, and without the Redis that they share each goes on by
 // itself.
 func TestLimitsAcrossProxies(t *testing.T) {
 	f := startFleet(t)
-	all, second := []int{0, 1, 2, 3}, func() { <-time.After(1500 * time.Millisecond) }
-	const rate = 1000
+	all, second := []int{0, 1, 2, 3}, func() { <-time.After(time.Second) }
+	rate, none, byteRate := 1000, 0, int64(600_000)
+	set := "SET k " + strings.Repeat("x", 1000)
+	size := len(commands(set)) + len("+OK\r\n")
 	for _, tt := range []struct {
-		name             string
-		keyRate, orgRate int
-		proxies          []int
+		name     string
+		limits   tenant.Limits
+		quota    tenant.Quota
+		command  string
+		proxies  []int
+		want     int // of what, per second
+		size     int // of a command
+		underWay int
 	}{
-		{"a key at all proxies", rate, 0, all},
-		{"a key at one proxy", rate, 0, all[:1]},
-		{"an organization at all proxies", 0, rate, all},
+		{"a key at all proxies", tenant.Limits{Rate: &rate}, tenant.Quota{}, "SET k v", all, rate, 1, 0},
+		{"a key at one proxy", tenant.Limits{Rate: &rate}, tenant.Quota{}, "SET k v", all[:1], rate, 1, 0},
+		{"an organization at all proxies", tenant.Limits{Rate: &none}, tenant.Quota{Rate: rate}, "SET k v", all, rate, 1, 0},
+		{"bytes of a key at all proxies", tenant.Limits{Rate: &none, ByteRate: &byteRate}, tenant.Quota{}, set, all, int(byteRate), size, 4 * pipeline * size},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			org := strings.ReplaceAll(tt.name, " ", "-")
-			f.wantAbout(t, f.load(t, f.tenant(t, org, tt.keyRate, tt.orgRate), tt.proxies, second), rate)
+			f.wantAbout(t, f.load(t, f.tenant(t, org, tt.limits, tt.quota), tt.command, tt.proxies, second), tt.want, tt.size, tt.underWay)
 		})
 	}
 	t.Run("without the shared Redis", func(t *testing.T) {
 		r := f.proxies[0]
-		o := f.load(t, f.tenant(t, "alone", rate, 0), all[:2], func() {
+		o := f.load(t, f.tenant(t, "alone", tenant.Limits{Rate: &rate}, tenant.Quota{}), "SET k v", all[:2], func() {
 			second()
 			f.shared.Freeze()
 			testbed.Eventually(t, 20*time.Second, "the proxy knows, and limits by itself", func() bool {
@@ -149,7 +159,7 @@ func TestLimitsAcrossProxies(t *testing.T) {
 			f.shared.Thaw()
 			testbed.Eventually(t, 20*time.Second, "no limit is held without it any more", func() bool { return r.metric(t, "rate_limit_shared_fallback_buckets") == 0 })
 		})
-		f.wantAbout(t, o, rate)
+		f.wantAbout(t, o, rate, 1, 0)
 		testbed.Eventually(t, 20*time.Second, "the proxy is healthy again", func() bool {
 			_, body := httpGet(t, "http://"+r.http+"/health")
 			return strings.Contains(body, `"rate_limit":{"status":"healthy"`)
