@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -165,7 +166,7 @@ func TestServersThatCannot(t *testing.T) {
 			if !leases[0].Failed || proxies != 0 || err == nil {
 				t.Fatalf("got %+v, %d proxies, %v, want an error", leases, proxies, err)
 			}
-			if !strings.Contains(err.Error(), tt.want) && err != context.DeadlineExceeded {
+			if !strings.Contains(err.Error(), tt.want) && !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("the error is %q, want one with %q", err, tt.want)
 			}
 			if strings.Contains(err.Error(), "hunter2") {

@@ -182,6 +182,7 @@ func (b *Bucket) settle(now time.Time, l tenant.Lease) {
 func (b *Bucket) isolate(alone bool) {
 	b.share.alone = alone
 	if alone {
+		b.share.most = 0
 		b.registry.sharing.alone.Add(1)
 	} else {
 		b.registry.sharing.alone.Add(-1)

@@ -187,7 +187,7 @@ func (m *model) run(t *testing.T, seconds int, demand func(m *model, i, ms int) 
 
 // Any demand at any number of proxies is held to the bound that docs/LIMITS.md states, and what is there for it is found.
 func TestModel(t *testing.T) {
-	for seed := range uint64(*models) { //nolint:gosec // a small number
+	for seed := range uint64(*models) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		proxies, perSecond := 1+random.IntN(8), []int{1, 7, 50, 1000, 20000}[random.IntN(5)]
 		burst := max(1, int(float64(perSecond)*[]float64{0.01, 0.1, 1, 3}[random.IntN(4)]))

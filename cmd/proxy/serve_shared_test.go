@@ -15,7 +15,7 @@ import (
 	"github.com/respgate/respgate/tenant"
 )
 
-// fleet is four proxies over one PostgreSQL, which share their limits.
+// fleet is four proxies over one PostgreSQL, which share their limits by a Redis that speaks TLS.
 type fleet struct {
 	proxies []*running
 	lease   time.Duration
@@ -26,12 +26,17 @@ type fleet struct {
 
 func startFleet(t *testing.T) *fleet {
 	t.Helper()
-	f := &fleet{shared: testbed.Redis(t, "--requirepass", "hunter2"), backend: testbed.Redis(t).Addr}
+	ca, file := newAuthority(t), filesIn(t, t.TempDir())
+	certPEM, keyPEM := ca.pair()
+	caFile := file("ca.pem", ca.pem)
+	f := &fleet{backend: testbed.Redis(t).Addr}
+	f.shared = testbed.Redis(t, "--requirepass", "hunter2", "--tls-cert-file", file("cert.pem", certPEM), "--tls-key-file", file("key.pem", keyPEM),
+		"--tls-ca-cert-file", caFile, "--tls-auth-clients", "no")
 	f.clock = f.shared.Client()
 	cfg := testConfig(t)
 	cfg.Store.Driver, cfg.Store.DSN = "postgres", tenant.Secret(testbed.Postgres(t).Database())
 	cfg.SecretKey = tenant.Secret(strings.Repeat("s", 32))
-	cfg.RateLimit.SharedURL = tenant.Secret("redis://:hunter2@" + f.shared.Addr)
+	cfg.RateLimit.SharedURL = tenant.Secret("rediss://:hunter2@" + f.shared.Addr + "?ca_file=" + caFile)
 	f.lease = cfg.RateLimit.SharedLease
 	for range 4 {
 		f.proxies = append(f.proxies, startServe(t, cfg))
