@@ -462,7 +462,7 @@ func gathered(t *testing.T, from prometheus.Gatherer) map[string]float64 {
 // limitNotes notes for how long commands waited for their limits.
 type limitNotes struct{ limited []time.Duration }
 
-func (*limitNotes) Watch(*tenant.Route) tenant.Watch { return tenant.Watch{Slow: 0} }
+func (*limitNotes) Watch(*tenant.Route) tenant.Watch { return tenant.Watch{Every: 1, Slow: -1} }
 
 func (n *limitNotes) Saw(o *tenant.Observed) func(time.Time) {
 	n.limited = append(n.limited, o.Limited)
