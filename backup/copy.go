@@ -94,7 +94,7 @@ func Copy(ctx context.Context, from, to *Redis, o Options) (Result, error) {
 	})
 	g.Go(func() error {
 		for entries := range batches {
-			if err := w.write(ctx, entries); err != nil {
+			if err := w.restore(ctx, entries); err != nil {
 				return fmt.Errorf("target: %w", err)
 			}
 			progress.add(entries)

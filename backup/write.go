@@ -29,6 +29,13 @@ func (e *ExistsError) Error() string {
 	return fmt.Sprintf("the target has %d of the keys: %s", e.N, quoted(e.Keys, e.N))
 }
 
+// add counts a key.
+func (e *ExistsError) add(key string) {
+	if e.N++; len(e.Keys) < maxNamed {
+		e.Keys = append(e.Keys, key)
+	}
+}
+
 // UnreadableError says that the target does not read what the source has written.
 type UnreadableError struct {
 	Key     string
@@ -50,23 +57,7 @@ type writer struct {
 	was      func(Entry) // unless nil is called for each of those
 }
 
-// write writes entries of one database, at most about batchBytes at a time.
-func (w *writer) write(ctx context.Context, entries []Entry) error {
-	for len(entries) > 0 {
-		n, total := 0, 0
-		for ; n < len(entries) && n < batchKeys; n++ {
-			if total += len(entries[n].Payload); n > 0 && (total > batchBytes || entries[n].DB != entries[0].DB) {
-				break
-			}
-		}
-		if err := w.restore(ctx, entries[:n]); err != nil {
-			return err
-		}
-		entries = entries[n:]
-	}
-	return nil
-}
-
+// restore writes entries of one database, at most about batchBytes.
 func (w *writer) restore(ctx context.Context, entries []Entry) error {
 	pipe := w.redis.of(entries[0].DB).Pipeline()
 	answers := make([]*redis.Cmd, len(entries))
@@ -86,9 +77,7 @@ func (w *writer) restore(ctx context.Context, entries []Entry) error {
 		case !isReply(err):
 			return fmt.Errorf("RESTORE: %w", err)
 		case strings.HasPrefix(err.Error(), "BUSYKEY"):
-			if w.busy.N++; len(w.busy.Keys) < maxNamed {
-				w.busy.Keys = append(w.busy.Keys, entries[i].Key)
-			}
+			w.busy.add(entries[i].Key)
 			if w.was != nil {
 				w.was(entries[i])
 			}
