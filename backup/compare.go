@@ -80,7 +80,7 @@ func Compare(ctx context.Context, a, b *Redis, o Options, differs func(Differenc
 	}
 	c := &comparer{b: newReader(b, infoB.Version), a: a, differs: differs}
 	rd, limit := newReader(a, infoA.Version), newLimiter(o.Rate)
-	progress := Progress{Total: infoA.keys(o.Databases)}
+	progress := Progress{Total: infoA.total(o.Match, o.Databases)}
 	err = a.scan(ctx, o.Match, o.Databases, &Position{}, func(db int, keys []string, _ Position) error {
 		if err := limit.take(ctx, len(keys)); err != nil {
 			return err

@@ -20,7 +20,7 @@ type Options struct {
 // Progress says how far it is.
 type Progress struct {
 	Keys  int64 // done
-	Total int64 // about how many there are, whether they match or not; 0 is not known
+	Total int64 // about how many there are; 0 is not known, as with a pattern
 	Bytes int64 // of payloads
 }
 
@@ -67,7 +67,7 @@ func Copy(ctx context.Context, from, to *Redis, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("target: %w", err)
 	}
-	progress := Progress{Total: source.keys(o.Databases)}
+	progress := Progress{Total: source.total(o.Match, o.Databases)}
 	rd, w := newReader(from, source.Version), &writer{redis: to, version: target.Version, existing: o.Existing}
 	limit := newLimiter(o.Rate)
 	batches := make(chan []Entry, 1)
@@ -119,6 +119,14 @@ func (p *Progress) add(entries []Entry) {
 	for _, e := range entries {
 		p.Bytes += int64(len(e.Payload))
 	}
+}
+
+// total is about how many keys match; 0 is not known.
+func (i Info) total(match string, databases []int) int64 {
+	if match != "" {
+		return 0
+	}
+	return i.keys(databases)
 }
 
 // keys is how many keys the databases have; nil is all.

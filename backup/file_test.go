@@ -154,7 +154,7 @@ func sample(t testing.TB, h Header) []byte {
 			t.Fatal(err)
 		}
 	}
-	if err := f.end(0, time.Unix(0, 0)); err != nil {
+	if err := f.end(time.Unix(0, 0)); err != nil {
 		t.Fatal(err)
 	}
 	return file.Bytes()

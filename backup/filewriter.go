@@ -17,6 +17,7 @@ type fileWriter struct {
 	pending []byte // of the next chunk
 	n       int64  // chunks of entries
 	tally   Tally
+	left    int64 // keys that are too large
 	bytes   int64 // written
 }
 
@@ -79,7 +80,7 @@ func (f *fileWriter) mark(at Position) error {
 	if err := f.flush(); err != nil {
 		return err
 	}
-	body, err := json.Marshal(note{f.n, f.tally, at})
+	body, err := json.Marshal(note{f.n, f.tally, f.left, at})
 	if err != nil {
 		return err
 	}
@@ -87,11 +88,11 @@ func (f *fileWriter) mark(at Position) error {
 }
 
 // end writes the trailer.
-func (f *fileWriter) end(left int64, now time.Time) error {
+func (f *fileWriter) end(now time.Time) error {
 	if err := f.flush(); err != nil {
 		return err
 	}
-	body, err := json.Marshal(Trailer{Chunks: f.n, Tally: f.tally, Left: left, Ended: now.UTC(), SHA256: f.sum.Sum(nil)})
+	body, err := json.Marshal(Trailer{Chunks: f.n, Tally: f.tally, Left: f.left, Ended: now.UTC(), SHA256: f.sum.Sum(nil)})
 	if err != nil {
 		return err
 	}

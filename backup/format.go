@@ -80,6 +80,7 @@ func (t *Tally) add(entries []Entry) {
 type note struct {
 	Chunks   int64    `json:"chunks"` // of entries so far
 	Tally    Tally    `json:"tally"`
+	Left     int64    `json:"too_large,omitempty"`
 	Position Position `json:"position"`
 }
 

@@ -46,8 +46,8 @@ func Save(ctx context.Context, from *Redis, w io.Writer, h Header, o Options) (S
 // save scans on from pos and ends the file.
 func (f *fileWriter) save(ctx context.Context, from *Redis, info Info, h Header, pos Position, o Options) (Saved, error) {
 	rd, limit := newReader(from, info.Version), newLimiter(o.Rate)
-	progress := Progress{Keys: f.tally.Keys, Bytes: f.tally.Bytes, Total: info.keys(h.Databases)}
-	resumed, marked := f.tally.Keys, time.Now()
+	progress := Progress{Keys: f.tally.Keys, Bytes: f.tally.Bytes, Total: info.total(h.Match, h.Databases)}
+	resumed, left, marked := f.tally.Keys, f.left, time.Now()
 	err := from.scan(ctx, h.Match, h.Databases, &pos, func(db int, keys []string, at Position) error {
 		if err := limit.take(ctx, len(keys)); err != nil {
 			return err
@@ -59,6 +59,7 @@ func (f *fileWriter) save(ctx context.Context, from *Redis, info Info, h Header,
 		if err != nil {
 			return err
 		}
+		f.left = left + rd.large.N
 		if o.Progress != nil {
 			o.Progress(progress)
 		}
@@ -69,7 +70,7 @@ func (f *fileWriter) save(ctx context.Context, from *Redis, info Info, h Header,
 		return f.mark(at)
 	})
 	if err == nil {
-		err = f.end(rd.large.N, time.Now())
+		err = f.end(time.Now())
 	}
 	if err == nil {
 		err = rd.shortage()
@@ -103,6 +104,9 @@ func SaveFile(ctx context.Context, from *Redis, name string, resume bool, h Head
 func finish(file *os.File, name string, err error) error {
 	var large *TooLargeError
 	if err != nil && !errors.As(err, &large) {
+		if info, statErr := file.Stat(); statErr == nil && info.Size() == 0 { // it has not begun
+			err = errors.Join(err, os.Remove(name+PartialSuffix))
+		}
 		return errors.Join(err, file.Close())
 	}
 	if err := errors.Join(file.Sync(), file.Close()); err != nil {
@@ -170,7 +174,7 @@ func reopen(file *os.File) (*fileWriter, Header, Position, error) {
 		}
 		good, last = r.chunks.at, n
 	}
-	f := &fileWriter{w: file, sum: sha256.New(), n: last.Chunks, tally: last.Tally, bytes: good}
+	f := &fileWriter{w: file, sum: sha256.New(), n: last.Chunks, tally: last.Tally, left: last.Left, bytes: good}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, Header{}, Position{}, err
 	}
