@@ -67,6 +67,7 @@ func answers() []error {
 func outcome(err error) (tenant.Outcome, string) {
 	var h hidden
 	var t *ThrottledError
+	var data *dataError
 	switch {
 	case err == nil:
 		return tenant.Done, ""
@@ -78,6 +79,8 @@ func outcome(err error) (tenant.Outcome, string) {
 		return tenant.Failed, err.Error()
 	case errors.Is(err, context.Canceled):
 		return tenant.Failed, "who asked has gone"
+	case errors.As(err, &data):
+		return tenant.Failed, "not all keys could be read, written or compared"
 	}
 	return tenant.Failed, "the store could not be asked"
 }

@@ -24,6 +24,9 @@ func instanceName(i *tenant.Instance) *string { return &i.Name }
 func keyName(k *tenant.Key) *string           { return &k.Name }
 func userName(u *tenant.User) *string         { return &u.Name }
 
+// counted is work on an instance's keys.
+func counted(context.Context, tenant.Instance) (any, error) { return map[string]int{"keys": 3}, nil }
+
 // permissions is what each actor, by columns, is answered: yes, no where it sees and may
 // not, none where it does not see, who where it must sign in first. All that changes
 // something has an action: that is in its event.
@@ -119,6 +122,14 @@ var permissions = []struct {
 	{"TestInstance", "instance.test", "who who none no yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		in := w.instance(t)
 		return w.TestInstance(t.Context(), a, in.Org, in.Name)
+	}},
+	{"BackUpInstance", "instance.backup", "who who none no no no yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		in := w.instance(t)
+		return nil, w.BackUpInstance(t.Context(), a, in.Org, in.Name, counted)
+	}},
+	{"LoadInstance", "instance.load", "who who none no no no yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
+		in := w.instance(t)
+		return nil, w.LoadInstance(t.Context(), a, in.Org, in.Name, counted)
 	}},
 	{"Keys", "", "who who none yes yes yes yes yes yes", func(t *testing.T, w *world, a Actor) (any, error) {
 		all, err := w.Keys(t.Context(), a, w.key(t).Org, store.Page{})

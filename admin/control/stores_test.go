@@ -23,6 +23,7 @@ func onStores(t *testing.T, open stores.Opener) {
 		{"bad rules", testBadRules},
 		{"kill session", testKillSession},
 		{"compare URL", testCompareURL},
+		{"data", testData},
 		{"elsewhere", testElsewhere},
 		{"events of", testEventsOf},
 		{"authenticate", testAuthenticate},

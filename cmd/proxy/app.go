@@ -45,7 +45,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.serveCommand(), a.devCommand(), a.checkConfigCommand(), a.healthcheckCommand(), a.versionCommand())
 	for _, c := range []*cobra.Command{
 		a.orgCommand(), a.instanceCommand(), a.keyCommand(), a.userCommand(), a.memberCommand(), a.tokenCommand(),
-		a.auditCommand(), a.usageCommand(), a.sessionCommand(), a.slowlogCommand(), a.topCommand(), a.logCommand(), a.applyCommand(),
+		a.auditCommand(), a.usageCommand(), a.sessionCommand(), a.slowlogCommand(), a.topCommand(), a.logCommand(), a.applyCommand(), a.backupCommand(), a.restoreCommand(),
 	} {
 		root.AddCommand(a.managing(c))
 	}

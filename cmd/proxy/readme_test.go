@@ -44,6 +44,14 @@ func TestLimitsTour(t *testing.T) {
 		`RATELIMIT 10240 bytes/s exceeded for this key, retry after \d+ ms`, `msg=stopped`)
 }
 
+// TestBackupTour runs those of the guide to backups.
+func TestBackupTour(t *testing.T) {
+	wantAll(t, runBlocks(t, "docs/BACKUP.md"),
+		`(?m)^file +acme.backup\nkeys +2$`, `(?m)^of +acme/cache$`, `(?m)^compared +2 keys, 0 differ$`, `(?m)^respgate: 1 of 2 keys differ: "jobs" \(database 0, value\)$`,
+		`(?m)^respgate: nothing is written: the target has 2 of the keys: `, `(?m)^skipped +0$`, `(?m)^one\ntwo\nthree$`,
+		`(?m)^2 keys in \d+ bytes$`, `(?m)^OK\nfile +-\nkeys +2$`, `(?m)^hello$`)
+}
+
 // TestLoadTour runs those of the guide to loading a deployment.
 func TestLoadTour(t *testing.T) {
 	testbed.Binary(t, "redis-benchmark", "redis-tools")
