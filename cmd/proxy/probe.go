@@ -89,17 +89,13 @@ func test(ctx context.Context, cfg Config, in tenant.Instance) probe {
 	if backend.Group == pool.Sentinel {
 		p.Mode = "sentinel"
 	}
-	backend = layout.Primaries[0]
-	secured, err := backend.TLS.Config()
+	opts, err := clientOptions(cfg, layout.Primaries[0])
 	if err != nil {
 		p.Error = err.Error()
 		return p
 	}
-	client := redis.NewClient(&redis.Options{
-		TLSConfig: secured,
-		Network:   backend.Network, Addr: backend.Addr, Username: backend.Username, Password: backend.Password.Reveal(), DB: backend.DB,
-		DialTimeout: cfg.Pool.DialTimeout, MaxRetries: -1, PoolSize: 1, Protocol: 2, DisableIdentity: true,
-	})
+	opts.MaxRetries, opts.PoolSize, opts.Protocol = -1, 1, 2
+	client := redis.NewClient(opts)
 	defer func() { _ = client.Close() }()
 	if p.PingMS, err = medianPing(ctx, client); err != nil {
 		p.Warnings = append(p.Warnings, "it connects and then does not answer PING")
