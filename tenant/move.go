@@ -35,3 +35,14 @@ type Moves struct {
 	All []Move
 	Seq int64 // of the newest change: what has ended had its effect by then
 }
+
+// How proxies and movers trust each other, each by its own monotonic clock.
+const (
+	// MoveLease is for how long after it began to ask the store with success a proxy serves
+	// an instance that is moved.
+	MoveLease = 3 * time.Second
+	// MoveGrace is how long after the end of its lease a proxy has ended what it had begun.
+	MoveGrace = time.Second
+	// MoverSilence is for how long a mover may not be heard of before proxies end its move.
+	MoverSilence = 3 * time.Second
+)

@@ -184,6 +184,8 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	pictures := picture.New(s.metrics, data.Proxy())
 	s.manage(st, data, events, pictures)
 	s.operate(st, data)
+	keeper := newKeeper(tenant.Proxy{ID: s.id, Region: s.cfg.Region, StartedAt: time.Now()}, st, data, service.Applied, service.Poll, s.log)
+	service.OnMoves(keeper.told)
 	if instances, err := st.Instances(ctx, "", store.Page{}); err == nil {
 		for _, in := range instances {
 			s.metrics.AddTenant(in.Label())
@@ -210,6 +212,10 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	}
 	data.start()
 	defer data.stop()
+	if !keeper.register(ctx) {
+		return nil
+	}
+	tasks.Go(func() { keeper.run(background) })
 	if !s.becomeReady(ctx) {
 		return nil // a predecessor serves on
 	}
