@@ -89,3 +89,11 @@ func matches(pattern, addr, host string, ip netip.Addr) bool {
 	}
 	return false
 }
+
+// region is where a server of the group is; "" is not known.
+func (t *Topology) region(server Backend) string {
+	if t == nil {
+		return server.Regions.Of(server.Addr)
+	}
+	return t.Backend.Regions.Of(server.Addr)
+}

@@ -106,7 +106,7 @@ func (b *Backend) options(s scheme, query url.Values) error {
 		maps.Copy(known, b.TLS.options())
 	}
 	for name, values := range query {
-		if region, ok := strings.CutPrefix(name, regionOption); ok && strings.Contains(s.options, "read_from") {
+		if region, ok := strings.CutPrefix(name, regionOption); ok && known["read_from"] != nil {
 			if len(values) != 1 {
 				return errRegion
 			}
@@ -117,7 +117,11 @@ func (b *Backend) options(s scheme, query url.Values) error {
 		}
 		to := known[name]
 		if to == nil {
-			return fmt.Errorf("backend URL: an option after '?' is not known: want some of %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			want := slices.Sorted(maps.Keys(known))
+			if known["read_from"] != nil {
+				want = append(want, regionOption+"NAME")
+			}
+			return fmt.Errorf("backend URL: an option after '?' is not known: want some of %s", strings.Join(want, ", "))
 		}
 		if len(values) != 1 || values[0] == "" {
 			return fmt.Errorf("backend URL: option %s: want one value", name)

@@ -108,6 +108,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, star
 	}
 	m.Bound(cfg.Metrics.MaxTenants, time.Now)
 	m.SetResources(has.memory, has.cpus)
+	m.SetRegion(cfg.Region)
 	m.Expect(auth.Reasons(), store.QueryNames(), admin.Paths())
 	m.ExpectSpans(tracing.Reasons(), tracing.DropReasons())
 	m.ExpectClientCertificates(auth.CertificateResults())
