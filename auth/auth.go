@@ -123,6 +123,8 @@ type Service struct {
 	onDeleted                 func(label string)
 	onSessionEnd              func(id string)
 	onBadKey                  func(BadKey)
+	onMoves                   func(n int)
+	applied                   atomic.Int64 // see Applied
 
 	mu         sync.Mutex
 	index      map[string]weak.Pointer[entry] // everything that somebody holds
@@ -165,6 +167,7 @@ func New(cfg Config, st Store, observer Observer, log *slog.Logger) (*Service, e
 
 		onSessionEnd: func(string) {},
 		onBadKey:     func(BadKey) {},
+		onMoves:      func(int) {},
 
 		index:    map[string]weak.Pointer[entry]{},
 		unknown:  newRecentSet(maxUnknown, cfg.UnknownTTL),
@@ -185,6 +188,10 @@ func (s *Service) OnDeleted(fn func(label string)) { s.onDeleted = fn }
 // OnSessionEnd has fn called with the id of a session that is to end: see
 // tenant.Changes. Otherwise as OnChange.
 func (s *Service) OnSessionEnd(fn func(id string)) { s.onSessionEnd = fn }
+
+// OnMoves has fn called, whenever the store has said what has changed, with how many
+// instances are on their way to another backend. Otherwise as OnChange.
+func (s *Service) OnMoves(fn func(n int)) { s.onMoves = fn }
 
 // BadKey is a key, in the form of one, that lets nobody in, or not whoever came with it.
 type BadKey struct {

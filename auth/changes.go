@@ -39,6 +39,10 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
+// Applied returns the number of the last change that all handles follow: one that the store
+// told of by then has its effect on whoever looks at a principal from now on.
+func (s *Service) Applied() int64 { return s.applied.Load() }
+
 func (s *Service) pollNow() {
 	select {
 	case s.kick <- struct{}{}:
@@ -90,7 +94,11 @@ func (f *follower) poll(ctx context.Context) {
 		for _, id := range c.Sessions {
 			f.s.onSessionEnd(id)
 		}
+		if len(f.again) == 0 {
+			f.s.applied.Store(c.Seq)
+		}
 		if !more {
+			f.s.onMoves(c.Moves)
 			return
 		}
 	}

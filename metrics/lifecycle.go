@@ -15,6 +15,7 @@ type lifecycle struct {
 	memory     prometheus.Gauge
 	cpus       prometheus.Gauge
 	links      *prometheus.GaugeVec
+	region     *prometheus.GaugeVec
 	reloads    *prometheus.CounterVec
 	successful prometheus.Gauge
 	reloadedAt prometheus.Gauge
@@ -33,6 +34,9 @@ func newLifecycle() lifecycle {
 		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "redis_connections_limit", Help: "How many connections of a kind an instance may have: beyond it clients wait for one.",
 		}, []string{"kind"}),
+		region: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "respgate_region_info", Help: "Always 1; the label says in which region the proxy is.",
+		}, []string{"region"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "respgate_config_reloads_total", Help: "Times that the configuration was read again, by result.",
 		}, []string{"result"}),
@@ -47,7 +51,7 @@ func newLifecycle() lifecycle {
 }
 
 func (l *lifecycle) collectors() []prometheus.Collector {
-	return []prometheus.Collector{l.draining, l.drainBegan, l.drainLimit, l.memory, l.cpus, l.links, l.reloads, l.successful, l.reloadedAt}
+	return []prometheus.Collector{l.draining, l.drainBegan, l.drainLimit, l.memory, l.cpus, l.links, l.region, l.reloads, l.successful, l.reloadedAt}
 }
 
 // Draining says that the process lets its clients finish, since a time.
@@ -65,6 +69,9 @@ func (m *Metrics) SetResources(memory int64, cpus float64) {
 	m.lifecycle.memory.Set(float64(memory))
 	m.lifecycle.cpus.Set(cpus)
 }
+
+// SetRegion says in which region the process is; "" is not told.
+func (m *Metrics) SetRegion(region string) { m.lifecycle.region.WithLabelValues(region).Set(1) }
 
 // SetLinkLimit says how many links of a kind, "pinned" or "subscriber", an instance may have.
 func (m *Metrics) SetLinkLimit(kind string, n int) {

@@ -115,6 +115,7 @@ func used(t testing.TB) *prometheus.Registry {
 	m.Draining(time.Unix(4_000, 0))
 	m.SetDrainTimeout(30 * time.Second)
 	m.SetResources(1<<32, 1.5)
+	m.SetRegion("eu")
 	m.SetLinkLimit("pinned", 256)
 	m.SetLinkLimit("subscriber", 10_000)
 	m.LinkWaits("acme/cache", "pinned", 1)

@@ -58,6 +58,7 @@ type Backend struct {
 	SentinelUsername string
 	SentinelPassword tenant.Secret // "" is as the servers'
 	ReadFrom         ReadFrom
+	Regions          Regions // where the servers are
 
 	Role Role // of a member
 }

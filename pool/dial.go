@@ -23,6 +23,7 @@ type DialConfig struct {
 	Attempts   int           // how often a round tries
 	RetryDelay time.Duration // between two tries, jittered by a fifth either way
 	Timeout    time.Duration // for one try, handshake included
+	Region     string        // where the proxy is; "" is not known
 }
 
 // Hello is what a backend says of itself.

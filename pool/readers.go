@@ -17,7 +17,8 @@ const much = 0.7
 
 // readers returns who may be read from in place of primary, the best first: those that are
 // fit of its replicas, or the nearest of all. A replica that loads its data, or has lost
-// its primary, is not fit.
+// its primary, is not fit. Where some are known to be in the proxy's own region it is those,
+// and where none is fit, the nearest of the others.
 func (a *asker) readers(ctx context.Context, primary Backend, replicas []string, last []Backend) []Backend {
 	if a.backend.ReadFrom == Primary {
 		return nil
@@ -31,12 +32,21 @@ func (a *asker) readers(ctx context.Context, primary Backend, replicas []string,
 	}
 	took := a.fitness(ctx, candidates)
 	fit := slices.DeleteFunc(candidates, func(b Backend) bool { return took[b] == 0 })
-	if a.backend.ReadFrom == PreferReplica {
+	all := a.backend.ReadFrom == PreferReplica
+	if a.region != "" && a.backend.Regions != "" {
+		own := slices.DeleteFunc(slices.Clone(fit), func(b Backend) bool { return a.backend.Regions.Of(b.Addr) != a.region })
+		if len(own) > 0 {
+			fit = own
+		} else {
+			all = false
+		}
+	}
+	if all {
 		slices.SortFunc(fit, func(x, y Backend) int { return strings.Compare(x.Addr, y.Addr) })
 		return fit
 	}
 	slices.SortFunc(fit, func(x, y Backend) int { return int(took[x] - took[y]) })
-	if len(last) > 0 && len(fit) > 0 && took[last[0]] > 0 && float64(took[fit[0]]) > much*float64(took[last[0]]) {
+	if len(last) > 0 && slices.Contains(fit, last[0]) && float64(took[fit[0]]) > much*float64(took[last[0]]) {
 		return last[:1]
 	}
 	return fit[:min(1, len(fit))]
@@ -96,7 +106,7 @@ type replicated struct{ asker }
 // that there is.
 func (r *replicated) find(ctx context.Context, last *Layout) (*Layout, error) {
 	primary := r.backend
-	primary.Group, primary.ReadFrom = Single, Primary
+	primary.Group, primary.ReadFrom, primary.Regions = Single, Primary, ""
 	layout := &Layout{Primaries: []Backend{primary}, Readers: [][]Backend{nil}}
 	replicas, err := replicasOf(r.client(primary.Addr).Do(ctx, "ROLE").Slice())
 	if err != nil {

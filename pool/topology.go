@@ -173,8 +173,8 @@ type finder interface {
 	close()
 }
 
-func newFinder(ctx context.Context, b Backend, timeout time.Duration, refresh func()) finder {
-	asker := asker{backend: b, timeout: timeout, clients: map[string]*redis.Client{}, asking: new(sync.WaitGroup)}
+func newFinder(ctx context.Context, b Backend, cfg DialConfig, refresh func()) finder {
+	asker := asker{backend: b, region: cfg.Region, timeout: cfg.Timeout, clients: map[string]*redis.Client{}, asking: new(sync.WaitGroup)}
 	switch b.Group {
 	case Sentinel:
 		return newSentinels(ctx, asker, refresh)
@@ -190,7 +190,7 @@ func (d *Dialer) Find(ctx context.Context, b Backend) (*Layout, error) {
 	if b.Group == Single {
 		return &Layout{Primaries: []Backend{b}, Readers: [][]Backend{nil}}, nil
 	}
-	f := newFinder(ctx, b, d.cfg.Load().Timeout, func() {})
+	f := newFinder(ctx, b, *d.cfg.Load(), func() {})
 	defer f.close()
 	layout, err := f.find(ctx, nil)
 	return layout, asReply(err)
@@ -207,8 +207,8 @@ func asReply(err error) error {
 
 // run looks at the group, again and again.
 func (t *Topology) run(ctx context.Context) {
-	timeout := t.topologies.dial.Load().Timeout
-	f := newFinder(ctx, t.Backend, timeout, t.Refresh)
+	cfg := *t.topologies.dial.Load()
+	f := newFinder(ctx, t.Backend, cfg, t.Refresh)
 	defer func() {
 		f.close()
 		t.ended.Store(true)
@@ -217,9 +217,9 @@ func (t *Topology) run(ctx context.Context) {
 	idle := time.Now()
 	wait := topologySpacing
 	for {
-		if now := t.topologies.dial.Load().Timeout; now != timeout {
+		if now := *t.topologies.dial.Load(); now != cfg {
 			f.close()
-			timeout, f = now, newFinder(ctx, t.Backend, now, t.Refresh)
+			cfg, f = now, newFinder(ctx, t.Backend, now, t.Refresh)
 		}
 		layout, err := f.find(ctx, t.layout.Load())
 		if ctx.Err() != nil {
@@ -322,6 +322,7 @@ func (t *Topology) found(layout *Layout, err error) {
 // asker asks servers what they know, over connections of its own.
 type asker struct {
 	backend Backend
+	region  string // the proxy's; "" is none
 	timeout time.Duration
 	clients map[string]*redis.Client
 	asking  *sync.WaitGroup // questions under way

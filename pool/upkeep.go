@@ -2,6 +2,7 @@ package pool
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,6 +26,7 @@ type Status struct {
 	Longest    time.Duration // how long the first of them has waited
 	Owed       int           // commands that are sent and not answered
 	LastReason string        // why one is broken; "" when none is
+	Regions    string        // of the servers, as far as the instance's URL says, in order, with commas between
 }
 
 // Idle is how many connected links nobody uses.
@@ -43,6 +45,18 @@ func (s *Status) Add(o Status) {
 	if o.LastReason != "" {
 		s.LastReason = o.LastReason
 	}
+	for region := range strings.SplitSeq(o.Regions, ",") {
+		s.addRegion(region)
+	}
+}
+
+func (s *Status) addRegion(region string) {
+	all := strings.FieldsFunc(s.Regions, func(r rune) bool { return r == ',' })
+	if region != "" && !slices.Contains(all, region) {
+		all = append(all, region)
+		slices.Sort(all)
+		s.Regions = strings.Join(all, ",")
+	}
 }
 
 // StatusKey is what a Status is of.
@@ -57,6 +71,7 @@ func (p *Pool) Survey(instance string) map[StatusKey]*Status {
 		if all[k] == nil {
 			all[k] = &Status{Instance: key.Instance, Label: key.Label, Kind: kind, Limit: limit}
 		}
+		all[k].addRegion(key.Group.region(key.Backend))
 		return all[k]
 	}
 	for key, l := range p.links {

@@ -44,7 +44,8 @@ var errURL = errors.New("backend URL cannot be parsed: want redis://user:passwor
 // With rediss instead of redis it is over TLS, whose options are those of TLS. The user and
 // the password are the Redis servers'; sentinels may have their own (sentinel_username,
 // sentinel_password), and are told the servers' where they ask for some and these are not
-// set. read_from is primary, prefer_replica or nearest. Errors never repeat a part of
+// set. read_from is primary, prefer_replica or nearest; region.NAME says which servers, by
+// address, are in a region: see Regions. Errors never repeat a part of
 // the URL: what looks like a host, an option or a number may be of a password that was not
 // written as URLs want it.
 func ParseURL(secret tenant.Secret) (Backend, error) {
@@ -105,9 +106,22 @@ func (b *Backend) options(s scheme, query url.Values) error {
 		maps.Copy(known, b.TLS.options())
 	}
 	for name, values := range query {
+		if region, ok := strings.CutPrefix(name, regionOption); ok && known["read_from"] != nil {
+			if len(values) != 1 {
+				return errRegion
+			}
+			if err := b.Regions.add(region, values[0]); err != nil {
+				return err
+			}
+			continue
+		}
 		to := known[name]
 		if to == nil {
-			return fmt.Errorf("backend URL: an option after '?' is not known: want some of %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			want := slices.Sorted(maps.Keys(known))
+			if known["read_from"] != nil {
+				want = append(want, regionOption+"NAME")
+			}
+			return fmt.Errorf("backend URL: an option after '?' is not known: want some of %s", strings.Join(want, ", "))
 		}
 		if len(values) != 1 || values[0] == "" {
 			return fmt.Errorf("backend URL: option %s: want one value", name)

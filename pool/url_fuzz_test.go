@@ -23,6 +23,7 @@ func FuzzParseURL(f *testing.F) {
 		{"redis://[", "", "]:6379"},
 		{"redis-sentinel://u:", "", "@h1,[::1]:26380/mymaster/1?sentinel_password=x&read_from=nearest"},
 		{"redis-sentinel://h1/m?sentinel_password=", "", ""},
+		{"redis://u:p@h?region.", "", "=10.0.0.0/8"},
 		{"rediss-cluster://:", "", "@h1:7000,h2?read_from=prefer_replica&ca_file=/ca.pem"},
 	} {
 		f.Add(c[0], c[1], c[2])

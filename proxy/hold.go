@@ -14,6 +14,9 @@ type holder uint8
 const (
 	byClient   holder = iota // CLIENT PAUSE
 	byOperator               // PROXY PAUSE and PROXY KILL
+	byMove                   // the instance is on its way to another backend: see Standstill
+
+	holders = iota
 )
 
 // holdKey says whose commands are held up, and by whom.
@@ -24,18 +27,23 @@ type holdKey struct {
 
 // hold is a pause of one instance's clients, as one loop knows it.
 type hold struct {
-	until   int64               // nanoseconds of the loop's clock
-	writes  bool                // only these are held up
-	waiting map[*Session]func() // with what goes on when it is over
-	timer   Timer
+	lets    func(s *Session, it *item) bool // what goes on all the same
+	waiting map[*Session]func()             // with what goes on when it is over
+	timer   Timer                           // nil: somebody ends it
+	ends    bool                            // blocked commands end, as if their time were over
 }
 
-// holdUp has the commands of an instance's clients wait for d; release lets them go. Who waits
-// already, for an earlier pause, looks again and finds this one.
-func (c *Core) holdUp(of holdKey, d time.Duration, writes bool) {
-	before := c.holds[of]
-	h := &hold{until: c.Clock.Nanos() + int64(d), writes: writes, waiting: map[*Session]func(){}}
+// holdUp has the commands of an instance's clients wait for d; release lets them go.
+func (c *Core) holdUp(of holdKey, d time.Duration, lets func(*Session, *item) bool) {
+	h := &hold{lets: lets, waiting: map[*Session]func(){}}
 	h.timer = c.After(d, func() { c.release(of) })
+	c.hold(of, h)
+}
+
+// hold puts a hold into effect. Who waits already, for an earlier one of the same holder's,
+// looks again and finds this one.
+func (c *Core) hold(of holdKey, h *hold) {
+	before := c.holds[of]
 	if c.holds == nil {
 		c.holds = map[holdKey]*hold{}
 	}
@@ -54,7 +62,7 @@ func (h *hold) end() {
 	if h == nil {
 		return
 	}
-	h.timer.Stop()
+	stop(&h.timer)
 	for _, goOn := range h.waiting {
 		goOn()
 	}
@@ -67,20 +75,26 @@ func (c *Core) forget(s *Session) {
 	}
 }
 
-// held reports whether a pause concerns the command; the session waits then. An operator's
-// lets transactions that have begun come to their end.
+// held reports whether a pause concerns the command; the session waits then.
 func (s *Session) held(it *item) bool {
-	instance := s.principal.Route.InstanceID
-	h := s.core.holds[holdKey{instance, byClient}]
-	if h == nil || h.writes && !mayWrite(it) {
-		h = s.core.holds[holdKey{instance, byOperator}]
-		if h == nil || s.pin.tx != none {
-			return false
+	for by := range holder(holders) {
+		h := s.core.holds[holdKey{s.principal.Route.InstanceID, by}]
+		if h != nil && !h.lets(s, it) {
+			s.holdBack(h, s.resume)
+			return true
 		}
 	}
-	s.holdBack(h, s.resume)
-	return true
+	return false
 }
+
+// letsTransactionsEnd is an operator's pause: transactions that have begun come to their end.
+func letsTransactionsEnd(s *Session, _ *item) bool { return s.pin.tx != none }
+
+// letsRead is a pause of what writes.
+func letsRead(_ *Session, it *item) bool { return !mayWrite(it) }
+
+// letsNothing is a pause of all.
+func letsNothing(*Session, *item) bool { return false }
 
 func (s *Session) holdBack(h *hold, goOn func()) {
 	h.waiting[s] = goOn
@@ -128,9 +142,12 @@ func (s *Session) clientPause(it *item, args [][]byte) {
 	case len(args) == 4 && !equalFold(args[3], "write") && !equalFold(args[3], "all"):
 		s.refuse(it.id, badRequest, "ERR CLIENT PAUSE mode must be WRITE or ALL")
 	default:
-		writes := len(args) == 4 && equalFold(args[3], "write")
+		lets := letsNothing
+		if len(args) == 4 && equalFold(args[3], "write") {
+			lets = letsRead
+		}
 		s.onAllLoops(func(c *Core, instance string) {
-			c.holdUp(holdKey{instance, byClient}, time.Duration(ms)*time.Millisecond, writes)
+			c.holdUp(holdKey{instance, byClient}, time.Duration(ms)*time.Millisecond, lets)
 		})
 	}
 }

@@ -11,7 +11,7 @@ func TestHeldUpClientsThatLeaveAreForgotten(t *testing.T) {
 	st := fixed{}
 	key := st.grant("acme", "127.0.0.1:1", 0, "+@all")
 	d := newDesk(t, st)
-	d.core.holdUp(holdKey{"acme", byClient}, time.Hour, false)
+	d.core.holdUp(holdKey{"acme", byClient}, time.Hour, letsNothing)
 	for range 3 {
 		d.session = d.core.Open(d, Peer{})
 		d.send("AUTH " + key + "\r\nGET a\r\n")

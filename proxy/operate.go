@@ -261,7 +261,7 @@ func (s *Session) holdInstance(op *operation, more func(*Core)) {
 		}
 	})
 	c.everywhere(func(c *Core) {
-		c.holdUp(holdKey{op.in.id, byOperator}, op.pause, false)
+		c.holdUp(holdKey{op.in.id, byOperator}, op.pause, letsTransactionsEnd)
 		more(c)
 	}, func() {})
 }
@@ -270,7 +270,7 @@ func (s *Session) holdInstance(op *operation, more func(*Core)) {
 // deadline, with how much at least.
 func (s *Session) whenQuiet(instance string, deadline int64, then func(left int64)) {
 	var left atomic.Int64
-	s.core.everywhere(func(c *Core) { left.Add(int64(c.underWay(instance))) }, func() {
+	s.core.everywhere(func(c *Core) { left.Add(int64(c.UnderWay(instance))) }, func() {
 		switch {
 		case left.Load() == 0, s.closed, s.core.Clock.Nanos() >= deadline:
 			then(left.Load())
@@ -280,9 +280,9 @@ func (s *Session) whenQuiet(instance string, deadline int64, then func(left int6
 	})
 }
 
-// underWay is how many of an instance's commands and transactions have begun and not ended
+// UnderWay is how many of an instance's commands and transactions have begun and not ended
 // on the loop, at least: clients may have left theirs behind.
-func (c *Core) underWay(instance string) int {
+func (c *Core) UnderWay(instance string) int {
 	clients, links, transactions := 0, 0, 0
 	for s := range c.sessionsOf(instance) {
 		clients += int(s.owed()) //nolint:gosec // at most maxOwed

@@ -349,8 +349,8 @@ func TestProxyShow(t *testing.T) {
 		{"INSTANCES", "instance    server         paused  clients  health\n" +
 			"acme/cache  10.0.0.1:6379  27s     1        ok\n" +
 			"ops/cache   -              no      1        unknown\n"},
-		{"pools", "instance    kind    connected  dialing  broken  in_use  idle  limit  waiting  maxwait_ms  owed  breaker  last_error\n" +
-			"acme/cache  shared  1          0        0       1       0     64     0        0           1     open     timed out\n"},
+		{"pools", "instance    kind    connected  dialing  broken  in_use  idle  limit  waiting  maxwait_ms  owed  regions  breaker  last_error\n" +
+			"acme/cache  shared  1          0        0       1       0     64     0        0           1     -        open     timed out\n"},
 		{"CLIENTS", "id        addr         key           instance    name    age  idle  commands  cmd             db  state\n" +
 			"Zb3kQ9-1  127.0.0.1:1  " + ops + "  ops/cache   -       5    0     0         proxy|show      0   -\n" +
 			"Zb3kQ9-2  127.0.0.1:3  " + key + "  acme/cache  worker  5    5     1         get             0   -\n"},

@@ -180,7 +180,7 @@ func (s *Session) HungUp() {
 
 // endWait has the backend end a wait of a client that has left, or is to.
 func (s *Session) endWait() {
-	if (s.hungUp || s.closing || s.draining) && !s.closed && s.blocked() && !s.pin.asking {
+	if (s.hungUp || s.closing || s.draining || s.drainingForMove()) && !s.closed && s.blocked() && !s.pin.asking {
 		s.askToUnblock(nil, true, func([]byte) {})
 	}
 }

@@ -168,9 +168,9 @@ func (s *Session) showPools(command.ID) {
 			for _, n := range []int{p.Connected, p.Dialing, p.Broken, p.InUse, p.Idle(), p.Limit, p.Waiting, int(p.Longest / time.Millisecond), p.Owed} {
 				row = append(row, strconv.Itoa(n))
 			}
-			rows = append(rows, append(row, cmp.Or(trouble.State, "closed"), shownAs(cmp.Or(trouble.Cause, p.LastReason))))
+			rows = append(rows, append(row, shownAs(p.Regions), cmp.Or(trouble.State, "closed"), shownAs(cmp.Or(trouble.Cause, p.LastReason))))
 		}
-		s.sayTable("instance kind connected dialing broken in_use idle limit waiting maxwait_ms owed breaker last_error", rows, 0)
+		s.sayTable("instance kind connected dialing broken in_use idle limit waiting maxwait_ms owed regions breaker last_error", rows, 0)
 		s.resume()
 	})
 }

@@ -51,15 +51,15 @@ func (s *Store) EndSession(ctx context.Context, id string) error {
 func (s *Store) Changes(ctx context.Context, after int64) (c tenant.Changes, err error) {
 	err = s.read(ctx, "changes", func() error {
 		// One statement sees one state of the table.
-		rows, err := s.db.QueryContext(ctx, `SELECT c.seq, c.key_id, c.deleted, c.session, b.oldest, b.newest
-			FROM (SELECT coalesce(min(seq), 0) AS oldest, coalesce(max(seq), 0) AS newest FROM changes) b
+		rows, err := s.db.QueryContext(ctx, `SELECT c.seq, c.key_id, c.deleted, c.session, b.oldest, b.newest, b.moves
+			FROM (SELECT coalesce(min(seq), 0) AS oldest, coalesce(max(seq), 0) AS newest, (SELECT count(*) FROM moves) AS moves FROM changes) b
 			LEFT JOIN changes c ON c.seq > ? ORDER BY c.seq LIMIT ?`, after, changesAtOnce)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = rows.Close() }()
 		if c, err = scanChanges(rows, after); err == nil && s.watcher.suspect() {
-			c = tenant.Changes{Seq: c.Seq} // whatever has changed: all is suspect
+			c = tenant.Changes{Seq: c.Seq, Moves: c.Moves} // whatever has changed: all is suspect
 		}
 		return err
 	})
@@ -71,14 +71,14 @@ func scanChanges(rows *sql.Rows, after int64) (c tenant.Changes, err error) {
 		var seq sql.NullInt64
 		var key, deleted, session sql.NullString
 		var oldest, newest int64
-		if err := rows.Scan(&seq, &key, &deleted, &session, &oldest, &newest); err != nil {
+		if err := rows.Scan(&seq, &key, &deleted, &session, &oldest, &newest, &c.Moves); err != nil {
 			return c, err
 		}
 		switch {
 		case oldest > after+1: // some have been forgotten
-			return tenant.Changes{Seq: newest}, nil
+			return tenant.Changes{Seq: newest, Moves: c.Moves}, nil
 		case !seq.Valid:
-			return tenant.Changes{Seq: newest, Complete: true}, nil
+			return tenant.Changes{Seq: newest, Complete: true, Moves: c.Moves}, nil
 		}
 		c.Seq, c.Complete = seq.Int64, true
 		if key.Valid {

@@ -47,6 +47,9 @@ func contract(t *testing.T, open func(testing.TB, Observer) *Store) {
 		{"many events", testManyEvents},
 		{"usage", testUsage},
 		{"idempotency", testIdempotency},
+		{"moves", testMoves},
+		{"moves that end", testMoveEnds},
+		{"proxies", testProxies},
 		{"purge", testPurge},
 		{"purge in parts", testPurgeInParts},
 		{"text that no database takes", testOddText},
@@ -239,6 +242,14 @@ func testObserved(t *testing.T, s *Store, seen *queries) {
 	_, _ = s.KeyByCertificate(ctx, []string{"nosuch"})
 	_, _ = s.Keys(ctx, "", Page{})
 	_, _ = s.Key(ctx, "nosuch")
+	_, _ = s.ReportProxy(ctx, tenant.Proxy{ID: "nosuch", StartedAt: time.Now(), SeenAt: time.Now()}, nil)
+	_ = s.ForgetProxy(ctx, "nosuch")
+	_, _ = s.Proxies(ctx)
+	_, _, _ = s.BeginMove(ctx, "nosuch", "nosuch")
+	_, _ = s.WatchMove(ctx, "nosuch")
+	_ = s.HoldMove(ctx, "nosuch")
+	_, _ = s.FinishMove(ctx, "nosuch", 1, testURL)
+	_, _ = s.EndMove(ctx, "nosuch", 0)
 	no := errors.New("no") // is no failure of the store's
 	k := seed(t, s, "last", "0000000000zz", "cache")
 	if _, err := s.UpdateKey(ctx, k.ID, func(*tenant.Key) error { return no }); !errors.Is(err, no) {

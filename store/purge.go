@@ -12,12 +12,14 @@ type PurgeBefore struct {
 	Audit       time.Time
 	Idempotency time.Time // when requests were claimed
 	Tokens      time.Time // when they expired or were revoked
+	Proxies     time.Time // when they were last heard of
 }
 
 // Purged is how much was purged.
 type Purged struct {
 	Organizations, Instances, Keys int
 	Usage, Events, Answers, Tokens int
+	Proxies                        int
 }
 
 // purgedAtOnce is how many rows one transaction purges of what there are many of: others
@@ -43,6 +45,7 @@ func (s *Store) Purge(ctx context.Context, before PurgeBefore) (p Purged, err er
 		{before.Audit, &p.Events, "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < ?1 ORDER BY at LIMIT ?2)"},
 		{before.Idempotency, &p.Answers, "DELETE FROM idempotency WHERE (owner, key) IN (SELECT owner, key FROM idempotency WHERE created_at < ?1 LIMIT ?2)"},
 		{before.Tokens, &p.Tokens, "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE expires_at < ?1 OR revoked_at < ?1 LIMIT ?2)"},
+		{before.Proxies, &p.Proxies, "DELETE FROM proxies WHERE id IN (SELECT id FROM proxies WHERE seen_at < ?1 LIMIT ?2)"},
 	} {
 		if part.before.IsZero() {
 			continue

@@ -198,8 +198,8 @@ func testPurge(t *testing.T, s *Store) {
 	}{
 		{"nothing", PurgeBefore{}, Purged{}},
 		{"what was deleted before", PurgeBefore{Deleted: year}, Purged{}},
-		{"what is old", PurgeBefore{year, year, year, year, year}, Purged{Usage: 1, Events: 1, Answers: 1, Tokens: 1}},
-		{"again", PurgeBefore{year, year, year, year, year}, Purged{}},
+		{"what is old", PurgeBefore{year, year, year, year, year, year}, Purged{Usage: 1, Events: 1, Answers: 1, Tokens: 1}},
+		{"again", PurgeBefore{year, year, year, year, year, year}, Purged{}},
 		{"what is deleted", PurgeBefore{Deleted: now.Add(time.Minute)}, Purged{Organizations: 1, Instances: 3, Keys: 2, Usage: 1}},
 	} {
 		if got, err := s.Purge(ctx, step.before); err != nil || got != step.want {

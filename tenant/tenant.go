@@ -127,6 +127,7 @@ type Changes struct {
 	Keys     []string // ids of keys that changed themselves or by an instance they open
 	Deleted  []string // labels of instances that are gone
 	Sessions []string // ids of clients' sessions that are to end
+	Moves    int      // how many instances are on their way to another backend now
 	Complete bool     // false: history was cut short, everything cached is suspect
 }
 

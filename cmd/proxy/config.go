@@ -21,6 +21,7 @@ import (
 // A Config that loadConfig returned is valid.
 type Config struct {
 	Listen    string // host:port
+	Region    string // where the proxy is; "" is not told
 	ReusePort bool
 	Loops     int // 0: see EventLoops
 	TLS       TLSConfig

@@ -64,7 +64,7 @@ func newDataPlane(ctx context.Context, id string, tracer *tracing.Tracer, cfg Co
 		id:      id,
 		maxOpen: int64(has.files - has.spareFiles()), spareFiles: int64(has.spareFiles()),
 		account: loop.NewAccount(cfg.Limits.memoryBound(has.memory)), log: log, metrics: m,
-		dialer: pool.NewDialer(cfg.Pool.dial(), log, m),
+		dialer: pool.NewDialer(cfg.dial(), log, m),
 		slots:  pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax),
 	}
 	var err error
@@ -73,7 +73,7 @@ func newDataPlane(ctx context.Context, id string, tracer *tracing.Tracer, cfg Co
 	}
 	d.slots.Observe(m)
 	d.setLimits(cfg)
-	d.topologies = pool.NewTopologies(ctx, cfg.Pool.dial(), log, m, d.looked)
+	d.topologies = pool.NewTopologies(ctx, cfg.dial(), log, m, d.looked)
 	d.handshakes = loop.NewGate(max(1, runtime.GOMAXPROCS(0)/2), m.TLSHandshake)
 	ids, seats := new(atomic.Int64), newSeats(m, log)
 	for i := range cfg.EventLoops() {
@@ -130,6 +130,13 @@ func (c PoolConfig) dial() pool.DialConfig {
 	return pool.DialConfig{Attempts: c.DialAttempts, RetryDelay: c.DialRetryDelay, Timeout: c.DialTimeout}
 }
 
+// dial is how backends are found and dialled.
+func (c Config) dial() pool.DialConfig {
+	d := c.Pool.dial()
+	d.Region = c.Region
+	return d
+}
+
 func (c PoolConfig) links() pool.Config {
 	return pool.Config{Dial: c.dial(), IdleTimeout: c.IdleTimeout, StallTimeout: c.StallTimeout, PinnedWait: c.PinnedWait}
 }
@@ -144,8 +151,8 @@ func (d *dataPlane) start() {
 // reconfigure puts what can change while the proxy runs into effect.
 func (d *dataPlane) reconfigure(cfg Config) {
 	d.setLimits(cfg)
-	d.dialer.SetConfig(cfg.Pool.dial())
-	d.topologies.SetConfig(cfg.Pool.dial())
+	d.dialer.SetConfig(cfg.dial())
+	d.topologies.SetConfig(cfg.dial())
 	d.slots.SetMax(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax)
 	d.book.SetConfig(cfg.insight(d.id))
 	d.everywhere(func(l *lane) {

@@ -26,7 +26,7 @@ func (s *server) accept(ctx context.Context, data *dataPlane, stopHTTP func(), s
 		accepting.Go(func() { data.accept(ctx, s.listeners.tls, s.certs.config("tls")) })
 	}
 	s.log.Info("ready", "listen", s.listeners.resp.Addr().String(), "http", s.listeners.http.Addr().String(), "loops", len(data.lanes),
-		"memory_bytes", data.account.Bound(), "version", buildInfo().Version)
+		"memory_bytes", data.account.Bound(), "version", buildInfo().Version, "region", s.cfg.Region)
 	if started != nil {
 		started(s.listeners)
 	}

@@ -25,7 +25,7 @@ func (v instanceView) cells() []string {
 
 func (a *app) instanceCommand() *cobra.Command {
 	return group("instance", "Manage instances: the Redis servers that an organization's clients reach",
-		a.instanceCreate(), a.instanceList(), a.instanceShow(), a.instanceSet(), a.instanceDelete(), a.instanceRestore(), a.instanceTest())
+		a.instanceCreate(), a.instanceList(), a.instanceShow(), a.instanceSet(), a.instanceDelete(), a.instanceRestore(), a.instanceTest(), a.instanceMove())
 }
 
 const urlHelp = "`URL` of the Redis: redis://[user][:password]@host[:port][/db], unix://…, redis-sentinel://[user][:password]@host[:port],…/primary[/db] or redis-cluster://[user][:password]@host[:port],…; rediss instead of redis is over TLS (with ?ca_file=…&cert_file=…&key_file=…&server_name=… where needed), ?read_from=prefer_replica or nearest reads from replicas; '-' reads it from standard input and env:NAME from the environment, so that no password stands in the process list"

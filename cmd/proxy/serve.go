@@ -107,6 +107,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, from *origin, star
 	}
 	m.Bound(cfg.Metrics.MaxTenants, time.Now)
 	m.SetResources(has.memory, has.cpus)
+	m.SetRegion(cfg.Region)
 	m.Expect(auth.Reasons(), store.QueryNames(), admin.Paths())
 	m.ExpectSpans(tracing.Reasons(), tracing.DropReasons())
 	m.ExpectClientCertificates(auth.CertificateResults())
@@ -186,6 +187,8 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	pictures := picture.New(s.metrics, data.Proxy())
 	s.manage(st, data, events, pictures)
 	s.operate(st, data)
+	keeper := newKeeper(tenant.Proxy{ID: s.id, Region: s.cfg.Region, StartedAt: time.Now()}, st, data, service.Applied, service.Poll, s.log)
+	service.OnMoves(keeper.told)
 	if instances, err := st.Instances(ctx, "", store.Page{}); err == nil {
 		for _, in := range instances {
 			s.metrics.AddTenant(in.Label())
@@ -213,6 +216,10 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	}
 	data.start()
 	defer data.stop()
+	if !keeper.register(ctx) {
+		return nil
+	}
+	tasks.Go(func() { keeper.run(background) })
 	if !s.becomeReady(ctx) {
 		return nil // a predecessor serves on
 	}

@@ -61,15 +61,16 @@ func (o operator) want(want string, args ...string) {
 // one before has left, so that none is lost, and none runs twice.
 type countingClients struct {
 	t       *testing.T
+	names   string // what their keys' begin with
 	counted atomic.Int64
 	failed  atomic.Int64
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
 
-func startCounting(t *testing.T, addr, key string, n int) *countingClients {
+func startCounting(t *testing.T, addr, key, names string, n int) *countingClients {
 	t.Helper()
-	c := &countingClients{t: t}
+	c := &countingClients{t: t, names: names}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	t.Cleanup(func() { stop(); c.running.Wait() })
@@ -85,7 +86,7 @@ func startCounting(t *testing.T, addr, key string, n int) *countingClients {
 
 // count counts in pipelines, in transactions and while it blocks, in turn.
 func (c *countingClients) count(ctx context.Context, client *redis.Client, i int) {
-	key, list := fmt.Sprint("counter:", i), fmt.Sprint("list:", i)
+	key, list := fmt.Sprint("counter:", c.names, i), fmt.Sprint("list:", c.names, i)
 	bg := context.Background()
 	for n := int64(0); ctx.Err() == nil; {
 		var got []*redis.IntCmd
@@ -138,7 +139,7 @@ func TestOperationsUnderLoad(t *testing.T) {
 	control := server.Client()
 	key := r.tenant(t, "acme", server.Addr, nil)
 	op := newOperator(t, r, testbed.Redis(t).Addr)
-	load := startCounting(t, r.addr, key, 8)
+	load := startCounting(t, r.addr, key, "", 8)
 	load.goOn("clients count")
 	ran := func() string {
 		stats, err := control.Info(t.Context(), "commandstats").Result()
@@ -202,7 +203,7 @@ func TestOperationsOnAClusterUnderLoad(t *testing.T) {
 	r := startServe(t, testConfig(t))
 	key := r.tenantAt(t, "acme", tenant.Secret(cluster.URL()), nil)
 	op := newOperator(t, r, testbed.Redis(t).Addr)
-	load := startCounting(t, r.addr, key, 8)
+	load := startCounting(t, r.addr, key, "", 8)
 	load.goOn("clients count")
 	for range 5 {
 		op.want("OK", "PROXY", "PAUSE", "acme/cache", "60000")

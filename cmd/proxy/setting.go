@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/respgate/respgate/insight"
+	"github.com/respgate/respgate/pool"
 	"github.com/respgate/respgate/tenant"
 	"github.com/respgate/respgate/tracing"
 )
@@ -51,6 +52,7 @@ const (
 func (c *Config) settings() []setting {
 	return []setting{
 		text("listen", &c.Listen, "127.0.0.1:6380", address),
+		text("region", &c.Region, "", optional(pool.CheckRegion)),
 		flag("reuse_port", &c.ReusePort, false, linuxOnly),
 		integer("loops", &c.Loops, 0, 0, 1024),
 

@@ -16,6 +16,9 @@ const (
 	answersKept = 24 * time.Hour
 	// tokensKept is for how long tokens that let nobody in any more are listed.
 	tokensKept = 30 * 24 * time.Hour
+	// proxiesKept is for how long proxies are listed that are not heard of any more. One that
+	// lives has had no key in its cache for long by then, unless store.max_stale is 0.
+	proxiesKept = 7 * 24 * time.Hour
 )
 
 // sweep keeps the store from growing, until ctx ends.
@@ -34,14 +37,14 @@ func (s *server) sweep(ctx context.Context, st *store.Store) {
 			s.log.Warn("what is too old could not be deleted from the store", "error", err)
 		case purged != (store.Purged{}):
 			s.log.Info("deleted from the store for good", "organizations", purged.Organizations, "instances", purged.Instances, "keys", purged.Keys,
-				"usage", purged.Usage, "events", purged.Events, "answers", purged.Answers, "tokens", purged.Tokens)
+				"usage", purged.Usage, "events", purged.Events, "answers", purged.Answers, "tokens", purged.Tokens, "proxies", purged.Proxies)
 		}
 	}
 }
 
 // keptSince says from when on things are kept.
 func (c *Config) keptSince(now time.Time) store.PurgeBefore {
-	before := store.PurgeBefore{Deleted: now.Add(-c.Store.Grace), Idempotency: now.Add(-answersKept), Tokens: now.Add(-tokensKept)}
+	before := store.PurgeBefore{Deleted: now.Add(-c.Store.Grace), Idempotency: now.Add(-answersKept), Tokens: now.Add(-tokensKept), Proxies: now.Add(-max(proxiesKept, 2*c.Store.MaxStale))}
 	if c.Audit.Keep > 0 {
 		before.Audit = now.Add(-c.Audit.Keep)
 	}

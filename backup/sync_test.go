@@ -1,0 +1,97 @@
+package backup
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/respgate/respgate/internal/testbed"
+)
+
+// TestSync has one Redis follow another one that changes: what is new, other, expires at
+// another time or is gone is so there too, and what is the same is left alone.
+func TestSync(t *testing.T) {
+	ctx := t.Context()
+	from, to := one(t, testbed.Redis(t)), one(t, testbed.Redis(t))
+	n := fill(t, from, 0, 3)
+	sync := func(want Synced) {
+		t.Helper()
+		if got, err := Sync(ctx, from, to, Options{}); err != nil || got != want {
+			t.Errorf("synced %+v, %v, want %+v", got, err, want)
+		}
+		checkSame(t, from, to, want.Keys)
+	}
+	sync(Synced{Keys: n, Copied: n})
+	sync(Synced{Keys: n})
+	a, b := from.of(0), to.of(0)
+	for _, err := range []error{
+		a.Set(ctx, "new", "1", time.Hour).Err(), a.Set(ctx, "other", "1", 0).Err(), b.Set(ctx, "other", "2", 0).Err(),
+		a.Set(ctx, "later", "1", time.Hour).Err(), b.Set(ctx, "later", "1", 2*time.Hour).Err(),
+		b.Set(ctx, "gone", "1", 0).Err(), to.of(7).Set(ctx, "gone elsewhere", "1", 0).Err(),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	sync(Synced{Keys: n + 3, Copied: 3, Deleted: 2})
+	deleted, err := Clear(ctx, to, Options{Databases: []int{3}})
+	if err != nil || deleted == 0 {
+		t.Errorf("cleared %d, %v", deleted, err)
+	}
+	sync(Synced{Keys: n + 3, Copied: deleted})
+	if all, err := Clear(ctx, to, Options{}); err != nil || all != n+3 {
+		t.Errorf("cleared %d, %v, want %d", all, err, n+3)
+	}
+}
+
+// TestSyncClusters does so from a server to a cluster and back.
+func TestSyncClusters(t *testing.T) {
+	ctx := t.Context()
+	from, cluster, back := one(t, testbed.Redis(t)), several(t, testbed.NewCluster(t, 3, 0)), one(t, testbed.Redis(t))
+	n := fill(t, from, 0)
+	for range 2 {
+		for _, pair := range [][2]*Redis{{from, cluster}, {cluster, back}} {
+			if _, err := Sync(ctx, pair[0], pair[1], Options{}); err != nil {
+				t.Fatal(err)
+			}
+			checkSame(t, pair[0], pair[1], n)
+		}
+		if err := from.of(0).Del(ctx, "other").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestCopyFunctions: a library is there after it has been copied, and again.
+func TestCopyFunctions(t *testing.T) {
+	ctx := t.Context()
+	from := one(t, testbed.Redis(t))
+	const library = "#!lua name=mine\nredis.register_function('answer', function() return 42 end)"
+	if err := from.of(0).FunctionLoad(ctx, library).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]*Redis{"server": one(t, testbed.Redis(t)), "cluster": several(t, testbed.NewCluster(t, 3, 0))} {
+		for range 2 {
+			if err := CopyFunctions(ctx, from, to); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		nodes, _, err := to.survey(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range nodes {
+			if got, err := n.client(0).FCall(ctx, "answer", nil).Int(); err != nil || got != 42 {
+				t.Errorf("%s: answer() is %d, %v", name, got, err)
+			}
+		}
+	}
+	refused := Server(&redis.Options{Addr: testbed.Redis(t, "--rename-command", "FUNCTION", "").Addr})
+	defer func() { _ = refused.Close() }()
+	if err := CopyFunctions(context.WithoutCancel(ctx), refused, from); err == nil || !strings.Contains(err.Error(), "FUNCTION DUMP") {
+		t.Errorf("from a server without FUNCTION: %v", err)
+	}
+}

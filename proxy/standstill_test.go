@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// TestStandstill has an instance's move go through its phases: what goes on in each, and that
+// nothing does once the proxy has not heard from the store for too long.
+func TestStandstill(t *testing.T) {
+	const none = ""
+	for _, c := range []struct {
+		name          string
+		phase         MovePhase
+		over          bool
+		command, want string // +backend|: it is sent on; nothing: it waits
+	}{
+		{"a read when the move is announced", MoveAnnounced, false, "GET a", "+backend|"},
+		{"a write when the move is announced", MoveAnnounced, false, "SET a 1", "+backend|"},
+		{"a read when the lease is over", MoveAnnounced, true, "GET a", none},
+		{"a write when the lease is over", MoveAnnounced, true, "SET a 1", none},
+		{"a read while what is under way ends", MoveDraining, false, "GET a", none},
+		{"a write while what is under way ends", MoveDraining, false, "SET a 1", none},
+		{"a read in the standstill", MoveStill, false, "GET a", "+backend|"},
+		{"a PING in the standstill", MoveStill, false, "PING", "+backend|"},
+		{"a write in the standstill", MoveStill, false, "SET a 1", none},
+		{"a script in the standstill", MoveStill, false, "EVAL x 0", none},
+		{"a script that only reads in the standstill", MoveStill, false, "EVAL_RO x 0", none},
+		{"a message in the standstill", MoveStill, false, "PUBLISH a b", none},
+		{"an unknown command in the standstill", MoveStill, false, "FOO.SET a", none},
+		{"a transaction in the standstill", MoveStill, false, "MULTI", none},
+		{"a watch in the standstill", MoveStill, false, "WATCH a", none},
+		{"a command that blocks in the standstill", MoveStill, false, "BLPOP a 0", none},
+		{"a read in the standstill when the lease is over", MoveStill, true, "GET a", none},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newConsole(t)
+			lease := NewLease(b.core.Clock.Now())
+			lease.Renew(b.core.Clock.Now().Add(time.Second))
+			b.core.Standstill("acme", c.phase, lease)
+			if c.over {
+				lease.Renew(b.core.Clock.Now())
+			}
+			b.client.send(c.command + "\r\n")
+			b.client.reply()
+			wantTold(t, "while it lasts", b.client, c.want)
+			if held := len(b.core.holds[holdKey{"acme", byMove}].waiting) == 1; held != (c.want == none) {
+				t.Errorf("the client waits = %v", held)
+			}
+			b.send("GET other\r\n")
+			b.reply()
+			wantTold(t, "another instance's client", b.desk, "+backend|")
+		})
+	}
+}
+
+// TestStandstillGoesOn: who waits in one phase looks again in the next, and goes on when the
+// move is over.
+func TestStandstillGoesOn(t *testing.T) {
+	c := newConsole(t)
+	lease := NewLease(c.core.Clock.Now())
+	lease.Renew(c.core.Clock.Now().Add(time.Hour))
+	reader, writer := c.client, c.beside()
+	writer.send("AUTH " + c.key + "\r\n")
+	wantTold(t, "AUTH", writer, "+OK|")
+	reader.send("GET a\r\n")
+	c.core.Standstill("acme", MoveDraining, lease)
+	if n := c.core.UnderWay("acme"); n != 1 {
+		t.Errorf("%d commands are under way, want 1", n)
+	}
+	reader.reply()
+	wantTold(t, "what was under way", reader, "+backend|")
+	if n := c.core.UnderWay("acme"); n != 0 {
+		t.Errorf("%d commands are under way, want none", n)
+	}
+	reader.send("GET a\r\n")
+	writer.send("SET a 1\r\n")
+	c.core.Standstill("acme", MoveStill, lease)
+	reader.send("")
+	reader.reply()
+	wantTold(t, "the reader in the standstill", reader, "+backend|")
+	wantTold(t, "the writer in the standstill", writer, "")
+	c.core.Moved("acme")
+	writer.send("")
+	writer.reply()
+	wantTold(t, "the writer after it", writer, "+backend|")
+	if len(c.core.holds) != 0 {
+		t.Errorf("%d holds are left", len(c.core.holds))
+	}
+}
+
+// TestStandstillEndsTransactions: who is in a transaction and says nothing is disconnected.
+func TestStandstillEndsTransactions(t *testing.T) {
+	c := newConsole(t)
+	c.client.session.pin.tx = opened
+	c.core.EndTransactions("acme")
+	if !errors.Is(c.client.ended, errMoved) || c.ended != nil {
+		t.Errorf("the client's connection ended with %v, another instance's with %v", c.client.ended, c.ended)
+	}
+}
