@@ -18,7 +18,8 @@ const (
 	atSlow    = atIn + 3
 	atRetries = atIn + 4
 	atTallies = atRetries + int(numRetries)
-	numSums   = atTallies + int(numTallies)
+	atCache   = atTallies + int(numTallies)
+	numSums   = atCache + numCached
 )
 
 // sums is what has been counted of a tenant, or of several. The counters wrap around: what is
@@ -28,6 +29,9 @@ type sums struct {
 	errors   map[errorKey]uint64
 	gauges   [numTallies]int64
 	clients  int64
+
+	hasCache                 bool
+	cacheBytes, cacheEntries int64
 }
 
 func (s *sums) reset() {
@@ -81,6 +85,7 @@ func (s *sums) countShard(t *Tenant) {
 	s.counters[atLimited] += t.limited.Load()
 	s.counters[atSlow] += t.slow.Load()
 	s.clients += t.clients.Load()
+	s.countCache(t.cache.Load())
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, n := range t.retries {
@@ -98,6 +103,9 @@ func (s *sums) add(o *sums) {
 		s.gauge(i, n)
 	}
 	s.clients += o.clients
+	s.hasCache = s.hasCache || o.hasCache
+	s.cacheBytes += o.cacheBytes
+	s.cacheEntries += o.cacheEntries
 }
 
 // addCounters adds the counters of others, not the gauges.
