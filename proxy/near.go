@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -16,6 +17,10 @@ const (
 	// nearTrust is for how long what is kept is trusted after the last command was sent whose
 	// reply has come over the link: the most that a reply from the cache can be out of date.
 	nearTrust = time.Second
+	// nearSilence is for how long a link may owe replies and say nothing until it is asked nothing
+	// more: that is before what is kept is trusted no longer. nearGiveUp is when it is closed.
+	nearSilence = 500 * time.Millisecond
+	nearGiveUp  = 5 * time.Second
 	// nearAge is how long a reply is kept although nothing is known to have changed: Redis does not
 	// announce all changes (SWAPDB), and forgets which keys are in use when nobody reads them there.
 	nearAge = time.Minute
@@ -176,7 +181,7 @@ func (c *nearCache) sure(now int64) bool {
 
 // takes reports whether more can be asked over the link: it answers.
 func (c *nearCache) takes(now int64) bool {
-	return c.ready && (c.out == 0 || now-c.moved <= int64(nearTrust)) && !c.link.Full()
+	return c.ready && (c.out == 0 || now-c.moved <= int64(nearSilence)) && !c.link.Full()
 }
 
 // tick looks after the cache.
@@ -198,11 +203,15 @@ func (c *nearCache) tick() {
 		if c.out == 0 {
 			c.leave(0)
 		}
+	case c.out > 0 && now-c.moved > int64(nearGiveUp):
+		c.link.Abort(errSilent)
 	case c.ready && !c.asking:
 		c.ping(c.link)
 	}
 	c.timer = c.core.After(nearTick, c.tick)
 }
+
+var errSilent = errors.New("the backend has not answered for too long")
 
 // leave gives the link up, and with it all that is kept; another is had after that time.
 func (c *nearCache) leave(wait time.Duration) {
