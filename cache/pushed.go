@@ -2,7 +2,6 @@ package cache
 
 import (
 	"bytes"
-	"strconv"
 
 	"github.com/respgate/respgate/resp"
 )
@@ -16,8 +15,8 @@ func Invalidated(push []byte) (keys [][]byte, all bool) {
 		return nil, true
 	}
 	digits, rest, _ := bytes.Cut(rest, []byte("\r\n"))
-	n, err := strconv.Atoi(string(digits))
-	if err != nil || n < 0 {
+	n, ok := resp.ParseInt(digits)
+	if !ok || n < 0 {
 		return nil, true
 	}
 	for range n {
@@ -36,8 +35,8 @@ func cutString(b []byte) (text, rest []byte, ok bool) {
 	if len(header) < 2 || header[0] != '$' {
 		return nil, nil, false
 	}
-	n, err := strconv.Atoi(string(header[1:]))
-	if err != nil || n < 0 || n > len(rest)-2 {
+	n, ok := resp.ParseInt(header[1:])
+	if !ok || n < 0 || n > int64(len(rest))-2 || string(rest[n:n+2]) != "\r\n" {
 		return nil, nil, false
 	}
 	return rest[:n], rest[n+2:], true

@@ -89,6 +89,7 @@ func test(ctx context.Context, cfg Config, in tenant.Instance) probe {
 	if backend.Group == pool.Sentinel {
 		p.Mode = "sentinel"
 	}
+	group := backend.Group
 	backend = layout.Primaries[0]
 	secured, err := backend.TLS.Config()
 	if err != nil {
@@ -106,6 +107,9 @@ func test(ctx context.Context, cfg Config, in tenant.Instance) probe {
 		return p
 	}
 	p.Warnings = append(p.Warnings, warnings(ctx, client)...)
+	if in.CacheBytes > 0 {
+		p.Warnings = append(p.Warnings, cacheWarnings(ctx, group, client)...)
+	}
 	return p
 }
 
