@@ -36,6 +36,12 @@ func TestApplyTour(t *testing.T) {
 		`(?m)^nothing to do\n\[1/1\] delete key acme/by-hand$`, `(?m)^{"dry_run":false,"steps":\[\],"unchanged":4}$`)
 }
 
+// TestCachingTour runs those of the guide to near caches.
+func TestCachingTour(t *testing.T) {
+	wantAll(t, runBlocks(t, "docs/CACHING.md"),
+		`(?m)^reachable +true$`, `(?m)^cache_hits_total{tenant="acme/cache"} [1-9]`, `(?m)^cache_entries{tenant="acme/cache"} 1$`, `(?m)^cache_hit_age_seconds_count [1-9]`, `msg=stopped`)
+}
+
 // TestLoadTour runs those of the guide to loading a deployment.
 func TestLoadTour(t *testing.T) {
 	testbed.Binary(t, "redis-benchmark", "redis-tools")
