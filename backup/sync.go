@@ -76,7 +76,7 @@ func (m *mender) flush(ctx context.Context) error {
 			for _, e := range entries {
 				there[e.Key] = true
 			}
-			return m.w.write(ctx, entries)
+			return m.w.restore(ctx, entries)
 		})
 		if err != nil {
 			return err

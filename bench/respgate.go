@@ -26,7 +26,7 @@ func (l *lab) startRespgate(ctx context.Context, s serving, backends []string) (
 	}
 	name := filepath.Base(binary) + "-" + portOf(addr)
 	dsn := fmt.Sprintf("file:%s/%s.db", l.dir, name)
-	keys, err := seed(ctx, dsn, backends)
+	keys, err := seed(ctx, dsn, backends, s.cache)
 	if err != nil {
 		return target{}, nil, err
 	}
@@ -45,7 +45,7 @@ func (l *lab) startRespgate(ctx context.Context, s serving, backends []string) (
 
 // seed makes a store with an organization, an instance and a key for each backend, and
 // returns the keys. The command line would take 30 ms for each.
-func seed(ctx context.Context, dsn string, backends []string) (keys []string, err error) {
+func seed(ctx context.Context, dsn string, backends []string, cache int64) (keys []string, err error) {
 	st, err := store.Open(ctx, store.Config{Driver: "sqlite", DSN: dsn}, nil)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func seed(ctx context.Context, dsn string, backends []string) (keys []string, er
 		org := fmt.Sprintf("bench%04d", i)
 		made := auth.Generate()
 		_, err1 := st.CreateOrganization(ctx, tenant.Organization{Name: org})
-		_, err2 := st.CreateInstance(ctx, tenant.Instance{Org: org, Name: "cache", URL: tenant.Secret("redis://" + addr)})
+		_, err2 := st.CreateInstance(ctx, tenant.Instance{Org: org, Name: "cache", URL: tenant.Secret("redis://" + addr), CacheBytes: cache})
 		_, err3 := st.CreateKey(ctx, tenant.Key{
 			ID: made.ID, SecretHash: made.Hash, Org: org, Instances: []string{"cache"}, Name: "web",
 			Limits: tenant.Limits{Rate: &neverReached},

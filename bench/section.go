@@ -34,7 +34,7 @@ type bed struct {
 }
 
 // sections are all, in the order of the report.
-var sections = []section{benchmarkSection, latencySection, steadySection, tlsSection, idleSection, idleTLSSection, tenantsSection, neighboursSection, bareSection, watchingSection, bulkSection, growthSection}
+var sections = []section{benchmarkSection, latencySection, steadySection, tlsSection, idleSection, idleTLSSection, tenantsSection, neighboursSection, bareSection, watchingSection, cacheSection, bulkSection, growthSection}
 
 func names(all []section) (names []string) {
 	for _, s := range all {

@@ -41,6 +41,7 @@ type serving struct {
 	binary      string       // respgate
 	loops       int          // respgate's; 0: as it is shipped
 	config      string       // more of respgate's configuration
+	cache       int64        // bytes of its instances' near caches; 0: they have none
 }
 
 // serving is what every load but many clients' needs.

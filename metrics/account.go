@@ -22,6 +22,7 @@ const (
 	tallyShared tally = iota
 	tallyPinned
 	tallySubscriber
+	tallyTracker
 	tallyWaitingPinned
 	tallyWaitingSubscriber
 	tallyExhaustedPinned
@@ -64,6 +65,7 @@ var tallies = [numTallies]struct {
 	tallyShared:              {desc: descLinks, kind: prometheus.GaugeValue, value: "shared"},
 	tallyPinned:              {desc: descLinks, kind: prometheus.GaugeValue, value: "pinned"},
 	tallySubscriber:          {desc: descLinks, kind: prometheus.GaugeValue, value: "subscriber"},
+	tallyTracker:             {desc: descLinks, kind: prometheus.GaugeValue, value: "cache", seldom: true},
 	tallyWaitingPinned:       {desc: descWaiting, kind: prometheus.GaugeValue, value: "pinned"},
 	tallyWaitingSubscriber:   {desc: descWaiting, kind: prometheus.GaugeValue, value: "subscriber"},
 	tallyExhaustedPinned:     {desc: descExhausted, kind: prometheus.CounterValue, value: "pinned"},

@@ -30,7 +30,8 @@ type tenantMetrics Metrics
 
 // Describe implements prometheus.Collector.
 func (m *tenantMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descSlow, descLimited, descHeldUp, descDryRun} {
+	for _, d := range []*prometheus.Desc{descCommands, descErrors, descDuration, descPhases, descClients, descBytes, descRetries, descSlow, descLimited, descHeldUp, descDryRun,
+		descCacheHits, descCacheMisses, descCacheInvalidations, descCacheDrops, descCacheEvictions, descCacheBytes, descCacheEntries, descCacheAge} {
 		ch <- d
 	}
 	for _, t := range tallies {
@@ -41,6 +42,7 @@ func (m *tenantMetrics) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (m *tenantMetrics) Collect(ch chan<- prometheus.Metric) {
 	(*Metrics)(m).collectTenants(ch)
+	(*Metrics)(m).collectCacheAge(ch)
 	for id := range command.NumTop {
 		var sum [numDuration]uint64
 		used := id == command.Other
@@ -144,6 +146,7 @@ func (s *sums) collect(ch chan<- prometheus.Metric, label string) {
 	counter(descHeldUp, s.counters[atDelayed], label)
 	counter(descDryRun, s.counters[atDryRun], label)
 	counter(descSlow, s.counters[atSlow], label)
+	s.collectCache(ch, label)
 	for i, t := range tallies {
 		v := float64(s.gauges[i])
 		if t.kind == prometheus.CounterValue {

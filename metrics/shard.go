@@ -30,6 +30,7 @@ type Loop struct {
 	index     int
 	durations [command.NumTop]atomic.Pointer[histogram]
 	exemplars [command.NumTop]atomic.Pointer[exemplars]
+	cacheAge  histogram
 }
 
 // Tenant is what one loop counts for one tenant. Its methods are called on that
@@ -45,6 +46,7 @@ type Tenant struct {
 	delayed  atomic.Uint64
 	dryRun   atomic.Uint64
 	slow     atomic.Uint64
+	cache    atomic.Pointer[cached] // nil: it has had none
 
 	mu      sync.Mutex
 	errors  map[errorKey]uint64

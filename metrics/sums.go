@@ -20,7 +20,8 @@ const (
 	atSlow    = atIn + 5
 	atRetries = atIn + 6
 	atTallies = atRetries + int(numRetries)
-	numSums   = atTallies + int(numTallies)
+	atCache   = atTallies + int(numTallies)
+	numSums   = atCache + numCached
 )
 
 // sums is what has been counted of a tenant, or of several. The counters wrap around: what is
@@ -30,6 +31,9 @@ type sums struct {
 	errors   map[errorKey]uint64
 	gauges   [numTallies]int64
 	clients  int64
+
+	hasCache                 bool
+	cacheBytes, cacheEntries int64
 }
 
 func (s *sums) reset() {
@@ -85,6 +89,7 @@ func (s *sums) countShard(t *Tenant) {
 	s.counters[atDryRun] += t.dryRun.Load()
 	s.counters[atSlow] += t.slow.Load()
 	s.clients += t.clients.Load()
+	s.countCache(t.cache.Load())
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, n := range t.retries {
@@ -102,6 +107,9 @@ func (s *sums) add(o *sums) {
 		s.gauge(i, n)
 	}
 	s.clients += o.clients
+	s.hasCache = s.hasCache || o.hasCache
+	s.cacheBytes += o.cacheBytes
+	s.cacheEntries += o.cacheEntries
 }
 
 // addCounters adds the counters of others, not the gauges.

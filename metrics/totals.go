@@ -9,6 +9,8 @@ type Totals struct {
 	Errors   uint64                 // commands answered with an error, refused ones too
 	Limited  uint64                 // of these, the ones refused by a limit
 	Slow     uint64                 // commands put into the slow log
+	Hits     uint64                 // commands answered from the near cache
+	Misses   uint64                 // commands that it could have answered, and did not
 	In, Out  uint64                 // bytes from and to clients
 	Phases   [numPhases]Durations
 	Clients  int64 // that there are now, as links
@@ -36,6 +38,7 @@ func (m *Metrics) Totals(label string, t *Totals) {
 		t.Errors += n
 	}
 	t.Limited, t.In, t.Out, t.Slow = s.counters[atLimited], s.counters[atIn], s.counters[atOut], s.counters[atSlow]
+	t.Hits, t.Misses = s.counters[atCache+cacheHits], s.counters[atCache+cacheMisses]
 	for p := range numPhases {
 		t.Phases[p] = durationsOf(s.phase(p))
 	}

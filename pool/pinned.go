@@ -209,6 +209,10 @@ func (b *borrow) fail(err *Error) {
 	}
 }
 
+// Worn reports whether the link is to be given back as soon as it owes nothing, so that a new
+// connection takes its place.
+func (l *Link) Worn() bool { return l.pin.worn }
+
 // Hold makes h the link's holder, until it gives the link back.
 func (l *Link) Hold(h Holder) { l.pin.holder = h }
 
@@ -268,7 +272,7 @@ func (p *Pool) keep(l *Link) {
 	if l.state != up {
 		return
 	}
-	if l.pin.slot.kind == Subscriber || l.pin.worn {
+	if l.pin.slot.kind != Pinned || l.pin.worn {
 		l.conn.Close(errGivenBack)
 		return
 	}

@@ -19,5 +19,5 @@ func (t *Topologies) SetConfig(cfg DialConfig) { t.dial.Store(&cfg) }
 func (s *Slots) SetMax(pinned, subscribers int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.max = [kinds]int{pinned, subscribers}
+	s.max = [kinds]int{pinned, subscribers, maxTrackers}
 }

@@ -13,11 +13,12 @@ type Kind uint8
 const (
 	Pinned     Kind = iota // a transaction, a blocking command: for a while
 	Subscriber             // as long as the client listens
+	Tracker                // the proxy's own: a loop's reads whose replies it keeps, and what has become of them
 	kinds
 )
 
 // String returns the kind's label in metrics.
-func (k Kind) String() string { return [...]string{"pinned", "subscriber"}[k] }
+func (k Kind) String() string { return [...]string{"pinned", "subscriber", "cache"}[k] }
 
 // Slots bound how many links of each kind there are to one instance, over all
 // loops: those in use and those kept for later. It is safe for concurrent use.
@@ -46,9 +47,13 @@ type place struct {
 	given func() // runs on the pool's loop; the slot is the borrower's
 }
 
+// maxTrackers bounds the links of kind Tracker to an instance. Each loop has one, or two while it
+// is to another server than before: the bound is for what nobody has thought of.
+const maxTrackers = 4096
+
 // NewSlots returns the bounds for pinned links and for subscribers.
 func NewSlots(pinned, subscribers int) *Slots {
-	return &Slots{max: [kinds]int{pinned, subscribers}, obs: unobserved{}, used: map[slot]int{}, queue: map[slot][]*place{}}
+	return &Slots{max: [kinds]int{pinned, subscribers, maxTrackers}, obs: unobserved{}, used: map[slot]int{}, queue: map[slot][]*place{}}
 }
 
 // WaitObserver counts those who wait for a link of their own.

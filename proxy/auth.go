@@ -173,6 +173,7 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
 	s.handle, s.principal, s.known = h, p, true
 	s.meter.follow(s.core, &p.Route)
 	s.countFor(p)
+	s.followCache()
 	s.buckets = bucketsOf(s.core.Limiters, p)
 	s.framer.SetLimits(s.core.limitsAfter())
 	stop(&s.authTimer)

@@ -69,7 +69,15 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 	waited := buckets.waited()
 	s.waited = waited
 	for ; served < len(items) && !stop; served++ {
-		if n := s.relayRun(items[served:], tokens); n > 0 {
+		n := 0
+		if s.near.on {
+			n = s.relayNear(items[served:], tokens)
+			stop = n > 0 && (s.wait != nothing || s.closing)
+		}
+		if n == 0 {
+			n = s.relayRun(items[served:], tokens)
+		}
+		if n > 0 {
 			if audited != nil {
 				s.audit(principal, items[served:served+n], tenant.Done, "")
 			}
@@ -99,6 +107,9 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 		}
 		s.current = it.id
 		s.count(it)
+		if s.near.on && !over && (it.verdict == free || it.verdict == relayed) {
+			s.noteSent(items[served : served+1])
+		}
 		if audited != nil {
 			s.auditOne(principal, it, over, s.refusals != refusals)
 		}

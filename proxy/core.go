@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/cache"
 	"github.com/respgate/respgate/command"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
@@ -69,8 +70,9 @@ type Core struct {
 	IDs        *atomic.Int64 // the last client's id
 	Left       func()        // a client is gone, and its descriptor is closed
 	Limits     Limits
-	Memory     Memory  // nil: without bound
-	Auditor    Auditor // nil: nothing is noted
+	Memory     Memory       // nil: without bound
+	Cache      *cache.Space // of near caches; nil: there are none
+	Auditor    Auditor      // nil: nothing is noted
 	Observers  []Observer
 	Proxy      string      // what the ids of this proxy's sessions begin with, before the '-'
 	Upkeep     Upkeep      // of Links
@@ -99,6 +101,8 @@ type Core struct {
 	args      [][]byte
 	keys      []int
 	seen      tenant.Observed // the last one
+	near      map[nearKey]*nearCache
+	asked     uint64 // commands that have gone over the links of near caches
 }
 
 // limitsBefore are the limits before a session has authenticated.
@@ -123,6 +127,8 @@ type meter struct {
 	retries float64 // that the tenant's calls may still cause
 	watch   tenant.Watch
 	route   tenant.Route // by which it was chosen
+
+	uncached bool // it is known in the log that its instance can have no near cache
 }
 
 // Meter returns where the instance called label is counted. It is the pool's
@@ -142,7 +148,10 @@ func (c *Core) meter(label string) *meter {
 }
 
 // Forget drops what is kept for an instance that is gone.
-func (c *Core) Forget(label string) { delete(c.meters, label) }
+func (c *Core) Forget(label string) {
+	c.forgetNear(label)
+	delete(c.meters, label)
+}
 
 // Answered implements pool.Meter.
 func (m *meter) Answered(id command.ID, nanos int64, n int) {

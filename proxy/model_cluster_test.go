@@ -146,7 +146,7 @@ var clustered = language{
 	func(line string) bool {
 		return !slices.Contains(lines(noSlot, oneSlot, bound), line)
 	},
-	nil,
+	nil, false,
 }
 
 func lines(of ...string) []string {

@@ -116,11 +116,12 @@ type language struct {
 	words [][]string             // a program is made of one of these
 	apart func(line string) bool // which of them are not said inside a transaction
 	ahead func(worker int)       // called before each program of a worker, who has keys of its own; nil is nothing
+	slow  bool                   // all programs wait for replies, not one in four
 }
 
 // ordinary is the language of programs for one server. Subscriptions inside a transaction
 // are refused here, since Redis answers them with a broken array.
-var ordinary = language{[][]string{vocabulary}, func(line string) bool { return strings.Contains(line, "SUBSCRIBE") }, nil}
+var ordinary = language{[][]string{vocabulary}, func(line string) bool { return strings.Contains(line, "SUBSCRIBE") }, nil, false}
 
 // newProgram makes a program of its own keys from a seed.
 func (l language) newProgram(seed uint64, prefix string) program {
@@ -147,7 +148,7 @@ func (l language) newProgram(seed uint64, prefix string) program {
 		}
 		p.lines = append(p.lines, line)
 	}
-	if p.slow = r.IntN(4) == 0; p.slow {
+	if p.slow = r.IntN(4) == 0 || l.slow; p.slow {
 		at := 0
 		for _, line := range p.lines {
 			at += len(resp.AppendCommand(nil, line...))

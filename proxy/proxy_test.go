@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/cache"
 	"github.com/respgate/respgate/insight"
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/loop"
@@ -83,8 +84,9 @@ func startProxy(t *testing.T, st fixed) string {
 	return startProxyWith(t, st, newBook(t))
 }
 
-// startProxyWith is startProxy with a book that what stands out is noted in.
-func startProxyWith(t *testing.T, st fixed, book *insight.Book) string {
+// startProxyWith is startProxy with a book that what stands out is noted in, and what else is
+// to be done with its core before it serves.
+func startProxyWith(t *testing.T, st fixed, book *insight.Book, prepare ...func(*Core, *loop.Loop)) string {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	l, err := loop.New(log)
@@ -106,11 +108,15 @@ func startProxyWith(t *testing.T, st fixed, book *insight.Book) string {
 		},
 	}
 	core.Observers = []Observer{book.AddLoop(l, func(string) {})}
+	core.Cache = cache.NewSpace(cache.Limits{Bytes: 64 << 20, EntryBytes: 64 << 10}, 1)
 	links := pool.New(t.Context(), cfg, l, pool.NewSlots(8, 100), pool.NewDialer(cfg.Dial, log, m), m, core.Meter, log)
 	core.Links = links
 	core.Topologies = pool.NewTopologies(t.Context(), cfg.Dial, log, m, func(of *pool.Topology, gone []pool.Backend) {
 		l.Post(func() { links.Leave(of, gone); core.Looked(of) })
 	})
+	for _, fn := range prepare {
+		fn(core, l)
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,9 @@ func (s *Session) relayRun(items []item, most int) int {
 	if l == nil || s.owed() > 0 && l != s.link || l.Full() {
 		return 0
 	}
+	if s.near.on {
+		items = beforeKept(items)
+	}
 	most = min(most, len(items), maxOwed-int(s.owed())) //nolint:gosec // at most maxOwed
 	if most <= 0 {
 		return 0
@@ -46,6 +49,9 @@ func (s *Session) relayRun(items []item, most int) int {
 	s.current = parts[n-1].ID
 	s.muteNow = false
 	s.countRun(parts, l.Connected())
+	if s.near.on {
+		s.noteSent(items[:n])
+	}
 	return n
 }
 

@@ -102,6 +102,7 @@ type Session struct {
 	links     [2]*pool.Link // by lane, acquired
 
 	pin      pinned
+	near     near
 	group    group
 	kept     int      // bytes of replies that wait, of calls and of names: see keep
 	redirect redirect // where its invalidations go

@@ -68,15 +68,16 @@ func SlowlogThreshold(us *int64) *time.Duration {
 	return new(max(time.Duration(*us)*time.Microsecond, SlowlogOff))
 }
 
-// SameWay reports whether commands go the same way by both: how they are watched on it may
-// differ.
+// SameWay reports whether commands go the same way by both: how they are watched on it, and how
+// much of their replies is kept, may differ.
 func (r Route) SameWay(other Route) bool {
 	r.SlowlogThreshold, other.SlowlogThreshold = nil, nil
+	r.CacheBytes, other.CacheBytes = 0, 0
 	return r == other
 }
 
 // Same reports whether two routes are the same in everything.
 func (r Route) Same(other Route) bool {
 	a, b := r.SlowlogThreshold, other.SlowlogThreshold
-	return r.SameWay(other) && (a == b || a != nil && b != nil && *a == *b)
+	return r.SameWay(other) && r.CacheBytes == other.CacheBytes && (a == b || a != nil && b != nil && *a == *b)
 }

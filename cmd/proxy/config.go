@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/viper"
 
+	"github.com/respgate/respgate/cache"
 	"github.com/respgate/respgate/insight"
 	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/tenant"
@@ -37,6 +38,7 @@ type Config struct {
 	Metrics   MetricsConfig
 	SlowLog   SlowLogConfig
 	Insight   InsightConfig
+	Cache     CacheConfig
 	Tracing   TracingConfig
 	SecretKey tenant.Secret // RESPGATE_SECRET_KEY; "" or at least 32 bytes
 
@@ -183,6 +185,16 @@ type SlowLogConfig struct {
 type InsightConfig struct {
 	Sample   int  // one command in so many is looked at, besides the big ones; 0: none at all
 	HashKeys bool // keys and arguments are told as keyed hashes only
+}
+
+// CacheConfig bounds the near caches of all instances that have one.
+type CacheConfig struct {
+	MaxBytes      int64 // of all of them together
+	MaxEntryBytes int64 // of one reply
+}
+
+func (c CacheConfig) limits() cache.Limits {
+	return cache.Limits{Bytes: c.MaxBytes, EntryBytes: c.MaxEntryBytes}
 }
 
 // insight is what a proxy with that id keeps of what stands out.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/respgate/respgate/auth"
+	"github.com/respgate/respgate/cache"
 	"github.com/respgate/respgate/insight"
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
@@ -92,6 +93,7 @@ func newDataPlane(ctx context.Context, id string, tracer *tracing.Tracer, cfg Co
 			},
 			Left: func() { d.clients.Add(-1) },
 		}
+		core.Cache = cache.NewSpace(cfg.Cache.limits(), cfg.EventLoops())
 		core.Observers = []proxy.Observer{d.book.AddLoop(l, func(label string) { core.Metrics.Tenant(label).SlowLogged() })}
 		links := pool.New(ctx, cfg.Pool.links(), l, d.slots, d.dialer, linkCounter{m, &d.links}, core.Meter, log)
 		core.Links, core.Upkeep, core.Proxy = links, links, d.id
@@ -157,6 +159,7 @@ func (d *dataPlane) reconfigure(cfg Config) {
 	d.book.SetConfig(cfg.insight(d.id))
 	d.everywhere(func(l *lane) {
 		l.core.SetLimits(cfg.Limits.client())
+		l.core.Cache.SetLimits(cfg.Cache.limits())
 		l.pool.SetConfig(cfg.Pool.links())
 		l.core.Rewatch()
 		l.core.Relimit()

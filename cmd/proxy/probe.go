@@ -89,7 +89,9 @@ func test(ctx context.Context, cfg Config, in tenant.Instance) probe {
 	if backend.Group == pool.Sentinel {
 		p.Mode = "sentinel"
 	}
-	opts, err := clientOptions(cfg, layout.Primaries[0])
+	group := backend.Group
+	backend = layout.Primaries[0]
+	opts, err := clientOptions(cfg, backend)
 	if err != nil {
 		p.Error = err.Error()
 		return p
@@ -102,6 +104,9 @@ func test(ctx context.Context, cfg Config, in tenant.Instance) probe {
 		return p
 	}
 	p.Warnings = append(p.Warnings, warnings(ctx, client)...)
+	if in.CacheBytes > 0 {
+		p.Warnings = append(p.Warnings, cacheWarnings(ctx, group, client)...)
+	}
 	return p
 }
 

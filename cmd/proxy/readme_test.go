@@ -52,6 +52,12 @@ func TestBackupTour(t *testing.T) {
 		`(?m)^2 keys in \d+ bytes$`, `(?m)^OK\nfile +-\nkeys +2$`, `(?m)^hello$`)
 }
 
+// TestCachingTour runs those of the guide to near caches.
+func TestCachingTour(t *testing.T) {
+	wantAll(t, runBlocks(t, "docs/CACHING.md"),
+		`(?m)^reachable +true$`, `(?m)^cache_hits_total{tenant="acme/cache"} [1-9]`, `(?m)^cache_entries{tenant="acme/cache"} 1$`, `(?m)^cache_hit_age_seconds_count [1-9]`, `msg=stopped`)
+}
+
 // TestLoadTour runs those of the guide to loading a deployment.
 func TestLoadTour(t *testing.T) {
 	testbed.Binary(t, "redis-benchmark", "redis-tools")

@@ -118,6 +118,9 @@ func (c *Config) settings() []setting {
 		live(integer("insight.sample", &c.Insight.Sample, 32, 0, maxSample)),
 		flag("insight.hash_keys", &c.Insight.HashKeys, false, nil),
 
+		live(size("cache.max_bytes", &c.Cache.MaxBytes, "256MiB", 0)),
+		live(size("cache.max_entry_bytes", &c.Cache.MaxEntryBytes, "64KiB", 1)),
+
 		text("tracing.endpoint", &c.Tracing.Endpoint, "", optional(func(s string) error { return tracing.CheckEndpoint(s, "") })),
 		text("tracing.protocol", &c.Tracing.Protocol, "grpc", oneOf([]string{"grpc", "http"})),
 		live(ratio("tracing.sample_ratio", &c.Tracing.SampleRatio, 0.01)),
