@@ -53,7 +53,7 @@ func Blocks(tb testing.TB, page string, languages ...string) []Block {
 	tb.Helper()
 	name, _, _ := strings.Cut(tb.Name(), "/")
 	var own []Block
-	for _, b := range read(tb, page).blocks {
+	for _, b := range Read(tb, page) {
 		if wanted := slices.Contains(languages, b.Lang) || len(languages) == 0 && b.Executable(); wanted && b.ownedBy(name) {
 			own = append(own, b)
 		}
@@ -62,6 +62,12 @@ func Blocks(tb testing.TB, page string, languages ...string) []Block {
 		tb.Fatalf("%s has nothing that %s runs: see pages.Tours", page, name)
 	}
 	return own
+}
+
+// Read returns all of a page's blocks.
+func Read(tb testing.TB, page string) []Block {
+	tb.Helper()
+	return read(tb, page).blocks
 }
 
 // Own returns the pages that have blocks of which the running test is the tour.

@@ -22,6 +22,11 @@ var Tours = []Tour{
 	{"docs/PERFORMANCE.md", "cmd/proxy", "TestLoadTour"},
 	{"docs/PROXY-COMMAND.md", "cmd/proxy", "TestOperatorsTour"},
 	{"docs/TLS.md", "cmd/proxy", "TestTLSTour"},
+	{"docs/quickstart/go.md", "conformance", "TestQuickStarts"},
+	{"docs/quickstart/javascript.md", "conformance", "TestQuickStarts"},
+	{"docs/quickstart/php.md", "conformance", "TestQuickStarts"},
+	{"docs/quickstart/python.md", "conformance", "TestQuickStarts"},
+	{"docs/quickstart/ruby.md", "conformance", "TestQuickStarts"},
 	{"docs/runbooks/*.md", "cmd/proxy", "TestOperatorsTour"},
 }
 
