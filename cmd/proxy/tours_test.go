@@ -21,11 +21,18 @@ import (
 // operatorsSee is what the commands of each page print that an operator types beside a
 // running proxy.
 var operatorsSee = map[string][]string{
-	"README.md":                                 {`(?m)^from +10.0.0.0/8,2001:db8::/32$`, `(?m)^connections +50$`, `(?m)^state +until `, `(?m)^connections +500$`},
-	"docs/API.md":                               {`"name":"globex"`},
-	"docs/CLI.md":                               {`(?m)^ID `},
-	"docs/LOGS.md":                              {`debug`},
-	"docs/PROXY-COMMAND.md":                     {`acme/cache`},
+	"README.md":              {`(?m)^from +10.0.0.0/8,2001:db8::/32$`, `(?m)^connections +50$`, `(?m)^state +until `, `(?m)^connections +500$`},
+	"docs/API.md":            {`"name":"globex"`},
+	"docs/CLI.md":            {`(?m)^ID `},
+	"docs/LOGS.md":           {`debug`},
+	"docs/PROXY-COMMAND.md":  {`acme/cache`},
+	"docs/SECURITY-GUIDE.md": {`(?m)^reachable +true$`, `(?m)^QUEUED$(?s:.*)^hello$`, `The user executing the script can't run this command`, `(?m)^NOPERM this key `, `key.create .*key reports`},
+	"docs/SIZING.md":         {`(?m)^2000 commands/s wanted, `, `(?m)^CPU for a command: [1-9]`, `(?m)^memory: \d+ MiB$`, `(?m)^connections to its Redis: [1-9]`},
+	"docs/TROUBLESHOOTING.md": {`(?m)^NOAUTH `, `(?m)^PONG$`, `WRONGPASS `, `(?m)^api_key_auth_failures_total{reason="unknown"} [1-9]`, `"database":{"status":"healthy"`, `NOPERM this key `,
+		`RATELIMIT 1 commands/s exceeded for this key, retry after \d+ ms`, `(?m)^rate_limited_commands_total{tenant="acme/cache"} [1-9]`, `(?m)^respgate_clients_refused_total`,
+		`ERR backend unavailable: `, `acme/gone cannot be reached: connection refused`, `(?m)^redis_connection_attempts_total{.*acme/gone.*} [1-9]`, `-ERR Protocol error: invalid bulk length`, `uptime_in_seconds`,
+		`acme/cache`, `(?m)^notAfter=`, `respgate_config_last_reload_successful 1`},
+	"docs/UPGRADING.md":                         {`(?m)^respgate_build_info`, `ready`, `key.create`},
 	"docs/runbooks/AuditEventsLost.md":          {`(?m)^audit +\+@admin$`},
 	"docs/runbooks/BreakerOpen.md":              {`(?m)^reachable +true$`, `(?m)^PONG$`, `(?m)^url +redis://`},
 	"docs/runbooks/CertificateExpiresSoon.md":   {`(?m)^notAfter=.*(?s:.*)^notAfter=`},
@@ -122,7 +129,7 @@ func newOperatorsShell(t *testing.T) *operatorsShell {
 		dir: dir,
 		env: append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "RESPGATE_CONFIG="+p.config, "RESPGATE_TOKEN="+operatorsToken,
 			"BACKEND=redis://"+backend.Addr, "NEW_BACKEND=redis://"+backend.Addr, "DSN="+dsn, "KEY="+key, "ID="+keyID(p.key("acme"))),
-		local: strings.NewReplacer("127.0.0.1:6379", backend.Addr, "127.0.0.1:6380", p.addr, "-p 6380", "-p "+port, "127.0.0.1:6390", tls, "127.0.0.1:3000", p.http,
+		local: strings.NewReplacer("go run ./bench/", "go run -C "+pages.Root(t)+" ./bench/", "127.0.0.1:6379", backend.Addr, "127.0.0.1:6380", p.addr, "-p 6380", "-p "+port, "127.0.0.1:6390", tls, "127.0.0.1:3000", p.http,
 			"127.0.0.1:9090", strings.TrimPrefix(prometheus.URL, "http://"), "/etc/respgate/tls.pem", cert, "/etc/respgate/respgate.yaml", p.config,
 			"/etc/prometheus/prometheus.yml", file("prometheus.yml", []byte(scrape)), "a1B2c3D4e5F6", keyID(key), "x1fXtbGkHSGR", spare.ID),
 	}
