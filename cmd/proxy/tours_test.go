@@ -25,6 +25,7 @@ var operatorsSee = map[string][]string{
 	"docs/API.md":            {`"name":"globex"`},
 	"docs/CLI.md":            {`(?m)^ID `},
 	"docs/LOGS.md":           {`debug`},
+	"docs/OPERATING.md":      {`(?m)^config ok$`, `(?m)^status ready$`, `"status":"healthy"`, `acme/cache`, `key.create`, `(?m)^old secret +until `},
 	"docs/PROXY-COMMAND.md":  {`acme/cache`},
 	"docs/SECURITY-GUIDE.md": {`(?m)^reachable +true$`, `(?m)^QUEUED$(?s:.*)^hello$`, `The user executing the script can't run this command`, `(?m)^NOPERM this key `, `key.create .*key reports`},
 	"docs/SIZING.md":         {`(?m)^2000 commands/s wanted, `, `(?m)^CPU for a command: [1-9]`, `(?m)^memory: \d+ MiB$`, `(?m)^connections to its Redis: [1-9]`},
@@ -60,6 +61,7 @@ var operatorsSee = map[string][]string{
 
 // TestOperatorsTour runs what the pages have an operator type beside a running proxy.
 func TestOperatorsTour(t *testing.T) {
+	t.Parallel()
 	o := newOperatorsShell(t)
 	for _, page := range pages.Own(t) {
 		t.Run(page, func(t *testing.T) {
@@ -88,14 +90,13 @@ func newOperatorsShell(t *testing.T) *operatorsShell {
 	t.Helper()
 	backend, database, tls := testbed.Redis(t), testbed.Postgres(t), testbed.FreeAddr(t)
 	dsn := database.Database()
-	t.Setenv("RESPGATE_STORE_DRIVER", "postgres")
-	t.Setenv("RESPGATE_STORE_DSN", dsn)
-	t.Setenv("RESPGATE_SECRET_KEY", strings.Repeat("a secret for this test ", 2))
+	store := []string{"RESPGATE_STORE_DRIVER=postgres", "RESPGATE_STORE_DSN=" + dsn, "RESPGATE_SECRET_KEY=" + strings.Repeat("a-secret-for-this-test", 2)}
 	dir := t.TempDir()
 	file := filesIn(t, dir)
 	certPEM, keyPEM := newAuthority(t).pair()
 	cert := file("cert.pem", certPEM)
-	p := startProcess(t, fmt.Sprintf("export RESPGATE_HTTP_PPROF=true RESPGATE_HTTP_ADMIN_TOKEN=%q; ", operatorsToken), fmt.Sprintf("tls: {listen: %q, cert_file: %q, key_file: %q}\n", tls, cert, file("key.pem", keyPEM)))
+	p := startProcess(t, fmt.Sprintf("export RESPGATE_HTTP_PPROF=true RESPGATE_HTTP_ADMIN_TOKEN=%q '%s'; ", operatorsToken, strings.Join(store, "' '")), fmt.Sprintf("tls: {listen: %q, cert_file: %q, key_file: %q}\n", tls, cert, file("key.pem", keyPEM)))
+	p.env = store
 	key := p.tenant("acme", backend.Addr)
 	client := redis.NewClient(&redis.Options{Addr: p.addr, Username: "cache", Password: key, DisableIdentity: true})
 	t.Cleanup(func() { _ = client.Close() })
@@ -127,7 +128,7 @@ func newOperatorsShell(t *testing.T) *operatorsShell {
 	}
 	return &operatorsShell{
 		dir: dir,
-		env: append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "RESPGATE_CONFIG="+p.config, "RESPGATE_TOKEN="+operatorsToken,
+		env: append(append(os.Environ(), store...), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "RESPGATE_CONFIG="+p.config, "RESPGATE_TOKEN="+operatorsToken,
 			"BACKEND=redis://"+backend.Addr, "NEW_BACKEND=redis://"+backend.Addr, "DSN="+dsn, "KEY="+key, "ID="+keyID(p.key("acme"))),
 		local: strings.NewReplacer("go run ./bench/", "go run -C "+pages.Root(t)+" ./bench/", "127.0.0.1:6379", backend.Addr, "127.0.0.1:6380", p.addr, "-p 6380", "-p "+port, "127.0.0.1:6390", tls, "127.0.0.1:3000", p.http,
 			"127.0.0.1:9090", strings.TrimPrefix(prometheus.URL, "http://"), "/etc/respgate/tls.pem", cert, "/etc/respgate/respgate.yaml", p.config,

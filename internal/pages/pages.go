@@ -8,6 +8,7 @@
 package pages
 
 import (
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -208,7 +209,7 @@ func all(tb testing.TB) (names []string) {
 
 func read(tb testing.TB, name string) page {
 	tb.Helper()
-	source, err := os.ReadFile(filepath.Join(Root(tb), name))
+	source, err := fs.ReadFile(os.DirFS(Root(tb)), name)
 	if err != nil {
 		tb.Fatal(err)
 	}

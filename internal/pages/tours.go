@@ -19,6 +19,7 @@ var Tours = []Tour{
 	{"docs/CLI.md", "cmd/proxy", "TestOperatorsTour"},
 	{"docs/LOGS.md", "cmd/proxy", "TestOperatorsTour"},
 	{"docs/OBSERVABILITY.md", "cmd/proxy", "TestIncident"},
+	{"docs/OPERATING.md", "cmd/proxy", "TestOperatorsTour"},
 	{"docs/PERFORMANCE.md", "cmd/proxy", "TestLoadTour"},
 	{"docs/PROXY-COMMAND.md", "cmd/proxy", "TestOperatorsTour"},
 	{"docs/SECURITY-GUIDE.md", "cmd/proxy", "TestOperatorsTour"},
