@@ -22,7 +22,7 @@ test: ## install what this machine lacks, then run every test with -race
 	$(GO) test -race -timeout 18m ./...
 
 conformance: build ## have the clients that people use, and those of the API, do what they do through respgate
-	@scripts/need redis-server redis-cli gcc libhiredis-dev node npm python3-redis python3-rq ruby ruby-redis sidekiq mypy
+	@scripts/need redis-server redis-cli gcc libhiredis-dev node npm python3-redis python3-rq ruby ruby-redis sidekiq mypy php php-redis php-predis java openssl
 	$(GO) test -count=1 -tags conformance -v ./conformance
 
 chaos: ## have all that can break around the proxy break CHAOSRUNS (5) times, and check what clients were told

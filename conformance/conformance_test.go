@@ -218,16 +218,23 @@ func (p proxy) tenant(t *testing.T, backend string) []string {
 	t.Helper()
 	output(t, "", p.binary, "org", "create", "--name", "acme")
 	output(t, "", p.binary, "instance", "create", "--org", "acme", "--name", "cache", "--url", "redis://"+backend+"/0")
-	var key struct{ Key string }
-	made := output(t, "", p.binary, "key", "create", "--org", "acme", "--instance", "cache", "--name", "web", "--rate", "0", "--json")
-	if err := json.Unmarshal([]byte(made), &key); err != nil {
-		t.Fatal(err)
-	}
+	key := p.key(t, "--rate", "0")
 	host, port, err := net.SplitHostPort(p.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []string{"REDIS_URL=redis://cache:" + key.Key + "@" + p.addr + "/0", "REDIS_HOST=" + host, "REDIS_PORT=" + port, "REDIS_KEY=" + key.Key}
+	return []string{"REDIS_URL=redis://cache:" + key + "@" + p.addr + "/0", "REDIS_HOST=" + host, "REDIS_PORT=" + port, "REDIS_KEY=" + key}
+}
+
+// key makes one for the tenant.
+func (p proxy) key(t *testing.T, flags ...string) string {
+	t.Helper()
+	var key struct{ Key string }
+	made := output(t, "", p.binary, append([]string{"key", "create", "--org", "acme", "--instance", "cache", "--name", "web", "--json"}, flags...)...)
+	if err := json.Unmarshal([]byte(made), &key); err != nil {
+		t.Fatal(err)
+	}
+	return key.Key
 }
 
 // nodeFolder installs the Node programs' libraries in a folder of the test's.

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -229,50 +227,4 @@ func selectors(t *testing.T, expr string) (all []*metricsql.MetricExpr) {
 		}
 	})
 	return all
-}
-
-var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
-
-// TestRunbooksNameCommands: what the runbooks have one type is a command of ours, with flags
-// that it has.
-func TestRunbooksNameCommands(t *testing.T) {
-	pages, err := filepath.Glob("../../docs/runbooks/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	typed := 0
-	for _, page := range pages {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, block := range shellBlock.FindAllStringSubmatch(string(text), -1) {
-			for line := range strings.Lines(block[1]) {
-				words := strings.Fields(strings.ReplaceAll(line, "'", ""))
-				if len(words) == 0 || words[0] != "respgate" {
-					continue
-				}
-				typed++
-				found, rest, err := (&app{}).root().Find(words[1:])
-				if err == nil {
-					err = found.ParseFlags(rest)
-				}
-				if err == nil {
-					err = found.ValidateArgs(found.Flags().Args())
-				}
-				if err == nil {
-					err = found.ValidateRequiredFlags()
-				}
-				if err == nil && found.HasSubCommands() {
-					err = errors.New("it wants a subcommand")
-				}
-				if err != nil {
-					t.Errorf("%s: %s: %v", page, strings.TrimSpace(line), err)
-				}
-			}
-		}
-	}
-	if typed == 0 {
-		t.Error("no command found")
-	}
 }

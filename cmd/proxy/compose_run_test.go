@@ -15,6 +15,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
 
+	"github.com/respgate/respgate/internal/pages"
 	"github.com/respgate/respgate/internal/testbed"
 )
 
@@ -22,9 +23,12 @@ import (
 // run by the same programs without it: they become healthy, each by its own check, the two
 // tenants' clients are served, and Prometheus sees it.
 func TestComposeRuns(t *testing.T) {
-	blocks := composeBlocks(t)
+	blocks := pages.Blocks(t, "README.md") // the one that makes .env, the others
+	if len(blocks) != 2 {
+		t.Fatalf("the README has %d blocks with Docker", len(blocks))
+	}
 	dir := t.TempDir()
-	if out, err := exec.Command("bash", "-ec", "cd "+dir+"\n"+blocks[0]).CombinedOutput(); err != nil {
+	if out, err := exec.Command("bash", "-ec", "cd "+dir+"\n"+blocks[0].Text).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	env, err := dotenv.Read(filepath.Join(dir, ".env"))
@@ -40,25 +44,8 @@ func TestComposeRuns(t *testing.T) {
 	s.start()
 	s.checkGrafana()
 
-	s.checkTour(dir, blocks[1])
+	s.checkTour(dir, blocks[1].Text)
 	s.checkPrometheus()
-}
-
-// composeBlocks are the README's commands with Docker: the one that makes .env, the others.
-func composeBlocks(t *testing.T) []string {
-	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	parts := strings.Split(string(readme), "```bash\n")[1:]
-	if len(parts) != 2 {
-		t.Fatalf("the README has %d blocks with Docker", len(parts))
-	}
-	for i, part := range parts {
-		parts[i], _, _ = strings.Cut(part, "```")
-	}
-	return parts
 }
 
 // checkHealthchecksFail: no health check is content with a service that is not there.

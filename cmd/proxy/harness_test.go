@@ -189,6 +189,7 @@ type process struct {
 	cmd        *exec.Cmd
 	binary     string
 	config     string
+	env        []string // of the command line beside it, besides the tests' own
 	addr, http string
 	log        *testbed.Buffer
 	ended      chan struct{}
@@ -256,7 +257,7 @@ func (p *process) run(args ...string) string {
 	p.t.Helper()
 	var stderr bytes.Buffer
 	cmd := exec.Command(p.binary, append(args, "--config", p.config)...)
-	cmd.Stderr = &stderr
+	cmd.Env, cmd.Stderr = append(os.Environ(), p.env...), &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		p.t.Fatalf("respgate %s: %v: %s", strings.Join(args, " "), err, &stderr)

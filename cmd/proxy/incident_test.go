@@ -18,6 +18,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/respgate/respgate/internal/pages"
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/internal/testbed/dashboards"
 )
@@ -31,14 +32,14 @@ func TestIncident(t *testing.T) {
 	i.reports()
 	i.alerted("the shop's alert fires", true)
 	i.goOn("the others go on", 30)
-	page := readPage(t, "../../docs/OBSERVABILITY.md")
-	for _, query := range page.blocks("promql") {
+	for _, block := range pages.Blocks(t, "docs/OBSERVABILITY.md", "promql") {
+		query := block.Text
 		if worst := i.worst(query).Labels; worst["phase"] != "backend" && worst["tenant"] != "shop/cache" {
 			t.Errorf("the most is of %v, not of what the page says, in the answer to\n%s", worst, query)
 		}
 	}
-	for _, block := range page.blocks("console") {
-		for _, command := range commandLine.FindAllStringSubmatch(block, -1) {
+	for _, block := range pages.Blocks(t, "docs/OBSERVABILITY.md", "console") {
+		for _, command := range commandLine.FindAllStringSubmatch(block.Text, -1) {
 			out := i.respgate(command[1])
 			for _, word := range words(command[1]) {
 				if !strings.Contains(out, word) {
@@ -227,29 +228,4 @@ func (i *incident) respgate(line string) string {
 	}
 	i.t.Logf("$ respgate %s\n%s", line, out)
 	return string(out)
-}
-
-// page is a page of the documentation.
-type page string
-
-func readPage(t *testing.T, path string) page {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return page(text)
-}
-
-// blocks are its code blocks in a language.
-func (p page) blocks(language string) (all []string) {
-	rest := string(p)
-	for {
-		_, after, ok := strings.Cut(rest, "\n```"+language+"\n")
-		if !ok {
-			return all
-		}
-		block, left, _ := strings.Cut(after, "\n```")
-		all, rest = append(all, block), left
-	}
 }

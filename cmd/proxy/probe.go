@@ -134,13 +134,24 @@ var adminCommands = [][]any{
 	{"LATENCY", "LATEST"}, {"CLUSTER", "COUNT-FAILURE-REPORTS", strings.Repeat("0", 40)}, {"DEBUG", "HELP"},
 }
 
+// mayNot says whether the backend would not run a command at all. Redis 7 looks whether
+// DEBUG is allowed to anybody before it looks at the user.
+func mayNot(err error) bool {
+	for _, begin := range []string{"NOPERM", "ERR unknown", "ERR DEBUG command not allowed"} {
+		if strings.HasPrefix(err.Error(), begin) {
+			return true
+		}
+	}
+	return false
+}
+
 // warnings tell what the backend's user may do that no tenant should: scripts can call
 // what their key may not, so that the backend's own ACL is the outer wall. Only reading
 // commands are tried; whatever is not refused for want of permission may be run.
 func warnings(ctx context.Context, client *redis.Client) (all []string) {
 	var may []string
 	for _, args := range adminCommands {
-		if err := client.Do(ctx, args...).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") && !strings.HasPrefix(err.Error(), "ERR unknown") {
+		if err := client.Do(ctx, args...).Err(); err == nil || !mayNot(err) {
 			may = append(may, fmt.Sprint(args[0]))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/respgate/respgate/internal/pages"
 	"github.com/respgate/respgate/internal/testbed"
 )
 
@@ -68,14 +69,11 @@ func TestLoadTour(t *testing.T) {
 		`(?m)^Type: cpu$`, `internal/runtime/syscall`, `(?m)^Type: inuse_space$`, `msg=stopped`)
 }
 
-// runBlocks runs a document's shell blocks as they stand, but for the ports, in a folder
+// runBlocks runs those of a document's shell blocks of which the test is the tour (pages.Tours), as they stand, but for the ports, in a folder
 // that looks like the project's after `make build`, and returns what they print.
 func runBlocks(t *testing.T, document string) []byte {
 	t.Helper()
-	readme, err := os.ReadFile(filepath.Join("../..", document))
-	if err != nil {
-		t.Fatal(err)
-	}
+	script := pages.Script(t, document)
 	binary, err := builtBinary()
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +97,7 @@ func runBlocks(t *testing.T, document string) []byte {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"configs/respgate.yaml": local.Replace(string(config)),
-		"tour.sh":               "set -m\n" + own + local.Replace(blocks(t, string(readme))),
+		"tour.sh":               "set -m\n" + own + local.Replace(script),
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -135,19 +133,4 @@ func wantAll(t *testing.T, out []byte, expressions ...string) {
 	if t.Failed() {
 		t.Logf("%s", out)
 	}
-}
-
-// blocks returns what stands in the ```sh blocks.
-func blocks(t *testing.T, readme string) string {
-	t.Helper()
-	parts := strings.Split(readme, "```sh\n")
-	if len(parts) < 5 {
-		t.Fatalf("the README has %d shell blocks, want the tour's", len(parts)-1)
-	}
-	var script strings.Builder
-	for _, part := range parts[1:] {
-		block, _, _ := strings.Cut(part, "```")
-		script.WriteString(block)
-	}
-	return script.String()
 }

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/respgate/respgate/internal/testbed"
+)
+
+// TestWarnings: a backend's user that may run what no tenant should is warned of, and one that
+// may not is not, whatever else Redis refuses.
+func TestWarnings(t *testing.T) {
+	server := testbed.Redis(t)
+	if err := server.Client().Do(t.Context(), "ACL", "SETUSER", "guarded", "on", ">secret", "~*", "&*", "+@all", "-@admin", "-@dangerous").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ user, password, want string }{
+		{"", "", "its user may run @admin commands (CONFIG, ACL, CLIENT, SLOWLOG, MODULE, LATENCY, CLUSTER): give respgate a user without them (ACL SETUSER … -@admin)"},
+		{"guarded", "secret", ""},
+	} {
+		client := redis.NewClient(&redis.Options{Addr: server.Addr, Username: c.user, Password: c.password, DisableIdentity: true})
+		if got := strings.Join(warnings(t.Context(), client), "; "); got != c.want {
+			t.Errorf("the user %q: %q, want %q", c.user, got, c.want)
+		}
+		_ = client.Close()
+	}
+}
