@@ -12,6 +12,6 @@ func QueryNames() []string {
 		"set_member", "remove_member", "members", "memberships", "membership",
 		"create_token", "token", "tokens", "revoke_token", "touch",
 		"append_events", "events", "add_usage", "usage",
-		"claim", "answer", "release", "end_session", "purge",
+		"claim", "answer", "release", "end_session", "purge", "export", "import",
 	}
 }
