@@ -34,6 +34,14 @@ func contents() []content {
 	}
 }
 
+// Tables returns the names of an archive's tables, in its order.
+func Tables() (names []string) {
+	for _, c := range contents() {
+		names = append(names, c.table)
+	}
+	return names
+}
+
 // unexported are the tables that stay behind: what proxies follow, which is told anew, and what
 // belongs to one database.
 func unexported() []string { return []string{"settings", "changes"} }

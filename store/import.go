@@ -201,6 +201,7 @@ func (im *importer) run(ctx context.Context) error {
 // begin compares the next table's columns with the store's.
 func (im *importer) begin(ctx context.Context) error {
 	im.section = im.archive.section
+	im.rows[im.section.Table] = 0
 	im.content = contents()[slices.IndexFunc(contents(), func(c content) bool { return c.table == im.section.Table })]
 	rows, err := im.tx.QueryContext(ctx, "SELECT * FROM "+im.section.Table+" WHERE 1 = 0")
 	if err != nil {
