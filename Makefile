@@ -9,7 +9,7 @@ COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: run build test conformance chaos soak screenshots dashboards dashboard-pictures clients clients-go clients-ts clients-python lint vulncheck bench bench-smoke microbench fuzz clean help
+.PHONY: run build test conformance chaos soak screenshots dashboards dashboard-pictures clients clients-go clients-ts clients-python lint release-check vulncheck bench bench-smoke microbench fuzz clean help
 
 run: build ## build, then run everything embedded: prints a key and a redis-cli line to paste
 	./bin/respgate dev
@@ -18,7 +18,8 @@ build: ## build bin/respgate
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/respgate ./cmd/proxy
 
 test: ## install what this machine lacks, then run every test with -race
-	@scripts/need redis-server redis-cli redis-benchmark promtool prometheus-alertmanager busybox curl openssl gcc prlimit libnss-wrapper postgresql chromium
+	@scripts/need redis-server redis-cli redis-benchmark promtool prometheus-alertmanager busybox curl openssl gcc prlimit libnss-wrapper postgresql chromium dpkg-deb rpm systemd-analyze groff
+	cd deploy/check && $(GO) test -count=1 ./...
 	$(GO) test -race -timeout 18m ./...
 
 conformance: build ## have the clients that people use, and those of the API, do what they do through respgate
@@ -58,6 +59,9 @@ clients-python:
 
 lint: ## vet, format and the rules of .golangci.yml
 	@scripts/lint
+
+release-check: ## have goreleaser check .goreleaser.yaml and make all of a release of HEAD that needs no Docker, in dist/
+	@scripts/release-check
 
 vulncheck: ## look the dependencies up in Go's vulnerability database, which needs a way to vuln.go.dev
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -52,6 +54,10 @@ func contract(t *testing.T, open func(testing.TB, Observer) *Store) {
 		{"proxies", testProxies},
 		{"purge", testPurge},
 		{"purge in parts", testPurgeInParts},
+		{"archive", testArchive},
+		{"parts of an archive", testArchiveParts},
+		{"what an archive covers", testArchiveCovers},
+		{"bad archives", testBadArchives},
 		{"text that no database takes", testOddText},
 		{"connections", testStats},
 		{"bad values", testBadValues},
@@ -238,6 +244,8 @@ func testObserved(t *testing.T, s *Store, seen *queries) {
 	testIdempotency(t, s)
 	_, _ = s.Purge(ctx, PurgeBefore{Deleted: time.Now()})
 	_ = s.Ping(ctx)
+	_, _ = s.Export(ctx, io.Discard, ExportOptions{})
+	_, _ = s.Import(ctx, bytes.NewReader(export(t, s, ExportOptions{})), ImportOptions{})
 	_, _ = s.Grant(ctx, "nosuch")
 	_, _ = s.KeyByCertificate(ctx, []string{"nosuch"})
 	_, _ = s.Keys(ctx, "", Page{})

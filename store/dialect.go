@@ -20,6 +20,9 @@ type dialect struct {
 	isolation  sql.IsolationLevel        // of transactions that write
 	begin      string                    // runs first in each of these; "" is nothing
 	changed    string                    // tells other processes of a change; "" where nothing can
+	snapshot   sql.TxOptions             // of a transaction that reads all tables as they are at one moment
+	overriding string                    // has an INSERT set what the database counts itself
+	restart    string                    // has {table}'s seq count on from the rows that there are; "" where it does by itself
 }
 
 // statements runs statements on a database or in a transaction.

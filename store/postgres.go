@@ -65,7 +65,10 @@ func openPostgres(ctx context.Context, cfg Config) (*database, error) {
 		isolation: sql.LevelReadCommitted, // a statement sees what was written while the lock was waited for
 		begin: fmt.Sprintf("SELECT set_config('idle_in_transaction_session_timeout', '%d', true), pg_advisory_xact_lock(%d)",
 			frozenFor.Milliseconds(), int64(writerLock)),
-		changed: "SELECT pg_notify('" + channel + "', '')",
+		changed:    "SELECT pg_notify('" + channel + "', '')",
+		snapshot:   sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+		overriding: "OVERRIDING SYSTEM VALUE",
+		restart:    "SELECT setval(pg_get_serial_sequence('{table}', 'seq'), max(seq)) FROM {table}",
 	}}
 	db.db = db.dialect.on(raw)
 	watch := &postgres{pool: pool}

@@ -13,6 +13,6 @@ func QueryNames() []string {
 		"create_token", "token", "tokens", "revoke_token", "touch",
 		"append_events", "events", "add_usage", "usage",
 		"report_proxy", "forget_proxy", "proxies", "begin_move", "watch_move", "hold_move", "finish_move", "end_move",
-		"claim", "answer", "release", "end_session", "purge",
+		"claim", "answer", "release", "end_session", "purge", "export", "import",
 	}
 }

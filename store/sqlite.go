@@ -61,7 +61,7 @@ func openSQLite(ctx context.Context, cfg Config) (*database, error) {
 	}
 	raw.SetMaxOpenConns(maxConns)
 	raw.SetMaxIdleConns(maxConns)
-	db := &database{raw: raw, conns: maxConns, db: raw, dialect: dialect{goose: goose.DialectSQLite3, migrations: "sqlite"}, seal: seal, stats: func() tenant.Connections {
+	db := &database{raw: raw, conns: maxConns, db: raw, dialect: dialect{goose: goose.DialectSQLite3, migrations: "sqlite", snapshot: sql.TxOptions{ReadOnly: true}}, seal: seal, stats: func() tenant.Connections {
 		now := raw.Stats()
 		return tenant.Connections{InUse: now.InUse, Idle: now.Idle, Waits: now.WaitCount, Waited: now.WaitDuration}
 	}}

@@ -49,6 +49,7 @@ type Store struct {
 type database struct {
 	raw     *sql.DB
 	conns   int        // that there may be at once
+	schema  int64      // the version of its tables
 	db      statements // raw's
 	dialect dialect
 	seal    sealer
@@ -126,23 +127,26 @@ func (d *database) migrate(ctx context.Context) error {
 	case current > target:
 		return invalid("it was made by a newer respgate (version %d of its tables, this one knows %d)", current, target)
 	}
+	d.schema = target
 	_, err = p.Up(ctx)
 	return err
 }
 
+// sealCheck is the setting whose sealed value tells a wrong secret.
+const sealCheck = "seal_check"
+
 // checkSecret finds a wrong secret at once, not when the first URL is needed. Of several
 // processes that are the first, one's counts.
 func (d *database) checkSecret(ctx context.Context) error {
-	const name = "seal_check"
-	_, err := d.db.ExecContext(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", name, d.seal.seal(name, name))
+	_, err := d.db.ExecContext(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", sealCheck, d.seal.seal(sealCheck, sealCheck))
 	if err != nil {
 		return err
 	}
 	var sealed []byte
-	if err := d.db.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = ?", name).Scan(&sealed); err != nil {
+	if err := d.db.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = ?", sealCheck).Scan(&sealed); err != nil {
 		return err
 	}
-	if _, err := d.seal.open(sealed, name); err != nil {
+	if _, err := d.seal.open(sealed, sealCheck); err != nil {
 		return invalid("%v", err)
 	}
 	return nil

@@ -68,10 +68,10 @@ var (
 	actions = []string{
 		"command.audited", "command.denied", "instance.backup", "instance.compare_url", "instance.create", "instance.delete", "instance.load", "instance.restore", "instance.test", "instance.update",
 		"key.bad", "key.create", "key.delete", "key.reset_limit", "key.revoke", "key.rotate", "key.update", "log.level", "member.remove", "member.set",
-		"organization.create", "organization.delete", "organization.restore", "organization.update", "proxy.kill", "proxy.pause", "proxy.reconnect", "proxy.resume", "session.kill", "session.sign_in", "session.sign_out", "slowlog.reset",
+		"organization.create", "organization.delete", "organization.restore", "organization.update", "proxy.kill", "proxy.pause", "proxy.reconnect", "proxy.resume", "session.kill", "session.sign_in", "session.sign_out", "slowlog.reset", "store.export", "store.import",
 		"token.create", "token.revoke", "user.create", "user.delete", "user.set_password", "user.update",
 	}
-	targets = []string{"command", "instance", "key", "log", "member", "organization", "session", "token", "user"}
+	targets = []string{"command", "instance", "key", "log", "member", "organization", "session", "store", "token", "user"}
 )
 
 // auditPage is events, the newest first.

@@ -42,7 +42,7 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.stderr)
 	root.PersistentFlags().StringVar(&a.configFile, "config", "", "configuration `FILE` (default: $RESPGATE_CONFIG, else defaults and environment)")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")
-	root.AddCommand(a.serveCommand(), a.devCommand(), a.checkConfigCommand(), a.healthcheckCommand(), a.versionCommand())
+	root.AddCommand(a.serveCommand(), a.devCommand(), a.checkConfigCommand(), a.healthcheckCommand(), a.storeCommand(), a.manCommand(), a.versionCommand())
 	for _, c := range []*cobra.Command{
 		a.orgCommand(), a.instanceCommand(), a.keyCommand(), a.userCommand(), a.memberCommand(), a.tokenCommand(),
 		a.auditCommand(), a.usageCommand(), a.sessionCommand(), a.slowlogCommand(), a.topCommand(), a.logCommand(), a.applyCommand(), a.backupCommand(), a.restoreCommand(),

@@ -251,13 +251,7 @@ func TestComposeNetworks(t *testing.T) {
 // TestComposeStop: clients can finish before the process is killed.
 func TestComposeStop(t *testing.T) {
 	service := mustLoadCompose(t).Services["respgate"]
-	cfg := new(Config)
-	for _, s := range cfg.settings() {
-		if err := s.set(s.fallback); err != nil {
-			t.Fatal(err)
-		}
-	}
-	least := cfg.Shutdown.Delay + cfg.Shutdown.DrainTimeout + time.Second + httpStopTimeout // as docs/OPERATING.md has it
+	least := stopsWithin(t)
 	if grace := service.StopGracePeriod; grace == nil || time.Duration(*grace) < least {
 		t.Errorf("stop_grace_period is %v, want at least %v", grace, least)
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"github.com/respgate/respgate/health"
 )
 
@@ -27,6 +29,7 @@ func (s *server) accept(ctx context.Context, data *dataPlane, stopHTTP func(), s
 	}
 	s.log.Info("ready", "listen", s.listeners.resp.Addr().String(), "http", s.listeners.http.Addr().String(), "loops", len(data.lanes),
 		"memory_bytes", data.account.Bound(), "version", buildInfo().Version, "region", s.cfg.Region)
+	s.tellSupervisor(daemon.SdNotifyReady)
 	if started != nil {
 		started(s.listeners)
 	}
@@ -47,6 +50,7 @@ func (s *server) stopAccepting(ctx context.Context, stopHTTP func()) {
 	if errors.Is(context.Cause(ctx), errSucceeded) {
 		stopHTTP()
 	}
+	s.tellSupervisor(daemon.SdNotifyStopping)
 	s.health.SetState(health.Draining)
 	s.metrics.Draining(time.Now())
 	if delay := s.config.Load().Shutdown.Delay; delay > 0 && !errors.Is(context.Cause(ctx), errSucceeded) {
