@@ -7,6 +7,7 @@ package helm
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -104,7 +105,7 @@ func render(c *chart.Chart, v map[string]any) (release, error) {
 	if err != nil {
 		return release{}, err
 	}
-	rendered, err := engine.Engine{Strict: true}.Render(c, top)
+	rendered, err := engine.Engine{Strict: true}.RenderWithContext(context.Background(), c, top)
 	if err != nil {
 		return release{}, err
 	}
@@ -138,11 +139,11 @@ func split(content string) (documents []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		var any map[string]any
-		if err := kyaml.Unmarshal(document, &any); err != nil {
+		var content map[string]any
+		if err := kyaml.Unmarshal(document, &content); err != nil {
 			return nil, err
 		}
-		if len(any) > 0 {
+		if len(content) > 0 {
 			documents = append(documents, string(bytes.TrimSpace(document)))
 		}
 	}

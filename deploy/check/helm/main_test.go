@@ -1,7 +1,6 @@
 package helm
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -33,10 +32,10 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(binaryDir, "respgate")
-	build := exec.Command("go", "build", "-o", path, "./cmd/proxy") //nolint:noctx // bounded by the tests' own timeout
+	build := exec.Command("go", "build", "-o", path, "./cmd/proxy")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", errors.Join(fmt.Errorf("go build: %w: %s", err, out))
+		return "", fmt.Errorf("go build: %w: %s", err, out)
 	}
 	return path, nil
 })

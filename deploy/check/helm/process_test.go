@@ -48,7 +48,7 @@ var secrets = map[string]string{
 	"RESPGATE_STORE_DSN": "postgres://respgate:secret@127.0.0.1:1/respgate?connect_timeout=1",
 }
 
-// start has a pod's volumes in a folder, and its container's ports where nothing listens.
+// newPod has a pod's volumes in a folder, and its container's ports where nothing listens.
 func newPod(t *testing.T, r release) pod {
 	t.Helper()
 	spec := one[*apps.Deployment](t, r).Spec.Template.Spec
@@ -88,7 +88,7 @@ func newPod(t *testing.T, r release) pod {
 
 // command is the program with the pod's environment, and nothing of this process's.
 func (p pod) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(p.path, args...) //nolint:noctx,gosec // ended by its test; our own binary
+	cmd := exec.Command(p.path, args...)
 	cmd.Env = []string{}
 	for name, value := range p.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
@@ -98,7 +98,7 @@ func (p pod) command(args ...string) *exec.Cmd {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,13 +155,13 @@ func TestConfigIsTaken(t *testing.T) {
 
 // TestWrongConfigIsRefused shows that the check above can fail.
 func TestWrongConfigIsRefused(t *testing.T) {
-	r, err := render(load(t, chartDir), values(t, "config: {limits: {max_cleints: 5}}"))
+	r, err := render(load(t, chartDir), values(t, "config: {limits: {max_client: 5}}"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	out, err := newPod(t, r).command("check-config").CombinedOutput()
-	if err == nil || !strings.Contains(string(out), `unknown key "limits.max_cleints"`) {
-		t.Errorf("got %v, %s, want a word about limits.max_cleints", err, out)
+	if err == nil || !strings.Contains(string(out), `unknown key "limits.max_client"`) {
+		t.Errorf("got %v, %s, want a word about limits.max_client", err, out)
 	}
 }
 
@@ -188,7 +188,7 @@ func variables(t *testing.T) map[string]bool {
 // probe asks as the kubelet does: over TLS it believes any certificate.
 func probe(p core.Probe, addr string) int {
 	client := &http.Client{Timeout: time.Duration(p.TimeoutSeconds) * time.Second,
-		Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // as the kubelet does
+		Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, strings.ToLower(string(p.HTTPGet.Scheme))+"://"+addr+p.HTTPGet.Path, nil)
 	if err != nil {
 		return 0
