@@ -7,7 +7,6 @@ package helm
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,14 +18,12 @@ import (
 	"strings"
 	"testing"
 
-	"helm.sh/helm/v4/pkg/chart/common"
-	"helm.sh/helm/v4/pkg/chart/common/util"
-	chart "helm.sh/helm/v4/pkg/chart/v2"
-	"helm.sh/helm/v4/pkg/chart/v2/lint"
-	"helm.sh/helm/v4/pkg/chart/v2/lint/support"
-	"helm.sh/helm/v4/pkg/chart/v2/loader"
-	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
-	"helm.sh/helm/v4/pkg/engine"
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"helm.sh/helm/v3/pkg/lint"
+	"helm.sh/helm/v3/pkg/lint/support"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	kyaml "sigs.k8s.io/yaml"
 )
@@ -101,11 +98,11 @@ type release struct {
 }
 
 func render(c *chart.Chart, v map[string]any) (release, error) {
-	top, err := util.ToRenderValues(c, v, common.ReleaseOptions{Name: "respgate", Namespace: namespace, Revision: 1, IsInstall: true}, nil)
+	top, err := chartutil.ToRenderValues(c, v, chartutil.ReleaseOptions{Name: "respgate", Namespace: namespace, Revision: 1, IsInstall: true}, nil)
 	if err != nil {
 		return release{}, err
 	}
-	rendered, err := engine.Engine{Strict: true}.RenderWithContext(context.Background(), c, top)
+	rendered, err := engine.Engine{Strict: true}.Render(c, top)
 	if err != nil {
 		return release{}, err
 	}
@@ -152,7 +149,7 @@ func split(content string) (documents []string, err error) {
 func TestLint(t *testing.T) {
 	for name, v := range sets(t) {
 		t.Run(name, func(t *testing.T) {
-			for _, m := range lint.RunAll(chartDir, v, namespace).Messages {
+			for _, m := range lint.AllWithKubeVersion(chartDir, v, namespace, &chartutil.KubeVersion{Version: "v1.30.0", Major: "1", Minor: "30"}).Messages {
 				if m.Severity > support.InfoSev {
 					t.Error(m)
 				}
@@ -232,7 +229,7 @@ func TestPackage(t *testing.T) {
 		}
 	}
 	for file, from := range linked {
-		i := slices.IndexFunc(packed.Files, func(f *common.File) bool { return f.Name == file })
+		i := slices.IndexFunc(packed.Files, func(f *chart.File) bool { return f.Name == file })
 		if i < 0 || !bytes.Equal(packed.Files[i].Data, read(t, from)) {
 			t.Errorf("the packaged chart's %s is not %s", file, from)
 		}
