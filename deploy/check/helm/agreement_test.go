@@ -318,3 +318,27 @@ func TestPodsAreConfined(t *testing.T) {
 		}
 	})
 }
+
+// TestImage has the chart agree with the image: which program runs as whom, and that nothing
+// which the image has in its environment wins over what the chart says.
+func TestImage(t *testing.T) {
+	dockerfile := string(read(t, root+"/deploy/Dockerfile"))
+	_, last, _ := strings.Cut(dockerfile[strings.LastIndex(dockerfile, "\nFROM "):], "\n")
+	for _, line := range []string{`ENTRYPOINT ["/respgate"]`, `CMD ["serve"]`, "USER 65532:65532"} {
+		if !strings.Contains(last, line) {
+			t.Errorf("deploy/Dockerfile has no %s, which the chart counts on", line)
+		}
+	}
+	set := regexp.MustCompile(`(RESPGATE_[A-Z_]+)=`).FindAllStringSubmatch(last, -1)
+	eachSet(t, func(t *testing.T, _ string, r release) {
+		container := one[*apps.Deployment](t, r).Spec.Template.Spec.Containers[0]
+		if !slices.Equal(container.Command, []string{"/respgate"}) || !slices.Equal(container.Args, []string{"serve"}) {
+			t.Errorf("the container runs %v %v, want what the image does", container.Command, container.Args)
+		}
+		for _, name := range set {
+			if _, there := environment(container)[name[1]]; !there {
+				t.Errorf("the image sets %s, which would win over respgate.yaml: the chart has to set it too", name[1])
+			}
+		}
+	})
+}
