@@ -9,7 +9,7 @@ COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: run build test conformance chaos soak screenshots dashboards dashboard-pictures clients clients-go clients-ts clients-python lint release-check vulncheck bench bench-smoke microbench fuzz clean help
+.PHONY: run build test chart chart-update conformance chaos soak screenshots dashboards dashboard-pictures clients clients-go clients-ts clients-python lint release-check vulncheck bench bench-smoke microbench fuzz clean help
 
 run: build ## build, then run everything embedded: prints a key and a redis-cli line to paste
 	./bin/respgate dev
@@ -21,6 +21,15 @@ test: ## install what this machine lacks, then run every test with -race
 	@scripts/need redis-server redis-cli redis-benchmark promtool prometheus-alertmanager busybox curl openssl gcc prlimit libnss-wrapper postgresql chromium dpkg-deb rpm systemd-analyze groff
 	cd deploy/check && $(GO) test -count=1 ./...
 	$(GO) test -race -timeout 18m ./...
+
+# Before the others in test, and without -race: its tests have no goroutines but those of the
+# servers they start, and Helm and Kubernetes's types would have to be compiled once more.
+chart: ## render the Helm chart for several sets of values, and check what comes of it
+	@scripts/need promtool
+	cd deploy/check && $(GO) test -count=1 ./helm
+
+chart-update: ## write the chart's golden renders and its README's table of values anew
+	cd deploy/check && $(GO) test -count=1 ./helm -update
 
 conformance: build ## have the clients that people use, and those of the API, do what they do through respgate
 	@scripts/need redis-server redis-cli gcc libhiredis-dev node npm python3-redis python3-rq ruby ruby-redis sidekiq mypy php php-redis php-predis java openssl
