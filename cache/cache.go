@@ -3,7 +3,11 @@
 // one event loop's and is used on its goroutine only.
 package cache
 
-import "github.com/respgate/respgate/command"
+import (
+	"encoding/binary"
+
+	"github.com/respgate/respgate/command"
+)
 
 // Reason is why a reply is kept no longer although nothing is known to have changed.
 type Reason uint8
@@ -126,7 +130,7 @@ func (c *Cache) Close() {
 // AppendRequest appends to dst what a request is known by: the command, and its arguments as
 // they are encoded in RESP.
 func AppendRequest(dst []byte, id command.ID, args []byte) []byte {
-	return append(append(dst, byte(id>>8), byte(id)), args...)
+	return append(binary.BigEndian.AppendUint16(dst, uint16(id)), args...)
 }
 
 // Get returns the entry of a request, perhaps a pending one; nil: there is none. now is in

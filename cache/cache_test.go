@@ -230,7 +230,7 @@ func TestGetAllocatesNothing(t *testing.T) {
 // TestRules: a command that has a rule only reads, has its key first, and has no other keys
 // unless its rule knows; one that may change data is never taken for one that does not.
 func TestRules(t *testing.T) {
-	for id := range command.ID(command.Num) {
+	for id := range command.Num {
 		info := id.Info()
 		rule := RuleOf(id)
 		if rule != Never && (Changes(id) || len(info.Keys) != 1 || info.Keys[0].Pos != 1 || info.Keys[0].Last != 0 && rule != Single && rule != Many) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/respgate/respgate/cache"
 	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/pool"
 )
@@ -265,7 +266,7 @@ func (c *nearCache) Pushed(b []byte, partial bool) {
 	if !c.overlong {
 		keys, all = cache.Invalidated(b)
 	}
-	c.push, c.overlong = c.push[:0], false
+	c.push, c.overlong = nil, false
 	if all {
 		c.clear()
 		return
@@ -279,7 +280,13 @@ func (c *nearCache) Pushed(b []byte, partial bool) {
 
 // Lost implements pool.Holder.
 func (c *nearCache) Lost(err error) {
-	c.core.Log.Info("near cache dropped: its connection was lost", "tenant", c.key.label, "reason", pool.Reason(err))
+	reason := pool.Reason(err)
+	if errors.Is(err, errSilent) {
+		reason = err.Error()
+	}
+	if !errors.Is(err, loop.ErrStopped) {
+		c.core.Log.Info("near cache dropped: its connection was lost", "tenant", c.key.label, "reason", reason)
+	}
 	c.lost(pool.Jitter(nearRetry))
 }
 

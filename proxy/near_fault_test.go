@@ -292,4 +292,24 @@ func TestCacheIsReplaced(t *testing.T) {
 		return left == 0 && p.core.Cache.Used() == 0
 	})
 	p.hot(c, "GET", "k")
+	adopt := func(bytes int64) (near int) {
+		done := make(chan struct{})
+		p.loop.Post(func() {
+			defer close(done)
+			for s := range p.core.sessions {
+				changed := *s.principal
+				changed.Route.CacheBytes = bytes
+				if err := s.adopt(s.handle, &changed); err != nil {
+					t.Error(err)
+				}
+			}
+			near = len(p.core.near)
+		})
+		<-done
+		return near
+	}
+	if left := adopt(0); left > 0 || p.core.Cache.Used() > 0 {
+		t.Errorf("without bytes for it there are %d caches", left)
+	}
+	p.hot(c, "GET", "k") // the key's principal has not changed, and is followed again
 }

@@ -85,7 +85,7 @@ func (p *nearProxy) waiting(n int) {
 		owed := 0
 		p.on(func(*nearCache) {
 			for s := range p.core.sessions {
-				owed += int(s.owed()) + len(s.later.items) //nolint:gosec // few
+				owed += int(s.owed()) + len(s.later.items)
 			}
 		})
 		return owed == n

@@ -31,6 +31,7 @@ const (
 	// may have at most for it.
 	maxNearCommand = 4 << 10
 	maxNearKeys    = 64
+	maxNearBuffer  = 256 << 10
 )
 
 var getID, mgetID = command.Lookup([]byte("get")), command.Lookup([]byte("mget"))
@@ -147,7 +148,7 @@ func (s *Session) serveKept(c *nearCache, it *item, rule cache.Rule, now int64) 
 	if s.proto == 2 && !cache.SameInRESP2(reply) {
 		var to2 cache.ToRESP2
 		reply = to2.Append(c.scratch[:0], reply)
-		c.scratch = reply[:0]
+		c.scratch = reused(reply)
 	}
 	c.meter.tenant.CacheHit(s.core.Metrics, since(s.core.Clock, c.heardAt))
 	c.meter.Answered(it.id, 0, 1)
@@ -169,8 +170,16 @@ func (c *nearCache) join(s *Session, it *item, now int64) []byte {
 		}
 		b = append(b, e.Reply()...)
 	}
-	c.joined = b[:0]
+	c.joined = reused(b)
 	return b
+}
+
+// reused returns b as a buffer for the next, unless it is too large to be kept.
+func reused(b []byte) []byte {
+	if cap(b) > maxNearBuffer {
+		return nil
+	}
+	return b[:0]
 }
 
 // requestOf returns what a command is known by in the cache, valid until the next call.

@@ -46,9 +46,7 @@ func (r *nearRead) Replies(b []byte, done int, partial bool) {
 	}
 	if r.proto == 2 {
 		b = r.to2.Append(r.c.scratch[:0], b)
-		if cap(b) <= maxPush {
-			r.c.scratch = b[:0]
-		}
+		r.c.scratch = reused(b)
 	}
 	if len(b) > 0 || done > 0 {
 		r.s.Replies(b, done, partial)
