@@ -57,7 +57,8 @@ func (l limiter) take(ctx context.Context, n int) error {
 // runs. The order in which clients write to from is not kept: to is as from at the end only
 // where nothing was written meanwhile. What to has and from has not stays.
 //
-// Its error is a *[TooLargeError] or an *[ExistsError] when all other keys are copied.
+// Its error is a *[TooLargeError] or an *[ExistsError] when all other keys are copied. With
+// [Refuse] a key that SCAN brings twice is one that is there.
 func Copy(ctx context.Context, from, to *Redis, o Options) (Result, error) {
 	source, err := from.Info(ctx)
 	if err != nil {

@@ -69,22 +69,22 @@ func (w *writer) restore(ctx context.Context, entries []Entry) error {
 		answers[i] = pipe.Do(ctx, args...)
 	}
 	_, execErr := pipe.Exec(ctx)
-	for i, answer := range answers {
-		err := answer.Err()
+	for i, e := range entries {
+		err := answers[i].Err()
 		switch {
 		case err == nil:
 			w.written++
 		case !isReply(err):
 			return fmt.Errorf("RESTORE: %w", err)
 		case strings.HasPrefix(err.Error(), "BUSYKEY"):
-			w.busy.add(entries[i].Key)
+			w.busy.add(e.Key)
 			if w.was != nil {
-				w.was(entries[i])
+				w.was(e)
 			}
 		case strings.Contains(err.Error(), "DUMP payload version or checksum"), strings.Contains(err.Error(), "Bad data format"):
-			return &UnreadableError{Key: entries[i].Key, Version: w.version}
+			return &UnreadableError{Key: e.Key, Version: w.version}
 		default:
-			return fmt.Errorf("RESTORE of key %.100q: %w", entries[i].Key, err)
+			return fmt.Errorf("RESTORE of key %.100q: %w", e.Key, err)
 		}
 	}
 	if execErr != nil && !isReply(execErr) {

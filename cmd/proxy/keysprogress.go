@@ -20,7 +20,8 @@ type keysProgress struct {
 	quiet bool
 	verb  string
 	began time.Time
-	first int64 // keys that were done when it began
+	first int64     // keys that were done when it was told of some for the first time,
+	moved time.Time // and when that was
 	bar   *progressbar.ProgressBar
 	last  time.Time
 }
@@ -34,7 +35,7 @@ func (a *app) progress(quiet bool, verb string) *keysProgress {
 // show says how far it is.
 func (p *keysProgress) show(at backup.Progress) {
 	if p.first < 0 {
-		p.first = at.Keys
+		p.first, p.moved = at.Keys, time.Now()
 		p.open(at.Total)
 	}
 	switch {
@@ -68,7 +69,7 @@ func (p *keysProgress) open(total int64) {
 
 // line is how far it is, with the rate and about how much longer it takes.
 func (p *keysProgress) line(at backup.Progress) string {
-	rate := float64(at.Keys-p.first) / max(p.seconds(), 0.001)
+	rate := float64(at.Keys-p.first) / max(time.Since(p.moved).Seconds(), 0.001)
 	text := fmt.Sprintf("%d keys %s, %.0f keys/s", at.Keys, p.verb, rate)
 	if at.Total > 0 && rate > 0 {
 		left := time.Duration(float64(max(0, at.Total-at.Keys)) / rate * float64(time.Second))

@@ -50,7 +50,7 @@ func TestBackupTour(t *testing.T) {
 	wantAll(t, runBlocks(t, "docs/BACKUP.md"),
 		`(?m)^file +acme.backup\nkeys +2$`, `(?m)^of +acme/cache$`, `(?m)^compared +2 keys, 0 differ$`, `(?m)^respgate: 1 of 2 keys differ: "jobs" \(database 0, value\)$`,
 		`(?m)^respgate: nothing is written: the target has 2 of the keys: `, `(?m)^skipped +0$`, `(?m)^one\ntwo\nthree$`,
-		`(?m)^2 keys in \d+ bytes$`, `(?m)^OK\nfile +-\nkeys +2$`, `(?m)^hello$`)
+		`(?m)^2 keys in \d+ bytes$`, `(?m)^file +-\nkeys +2$`, `(?m)^hello$`)
 }
 
 // TestCachingTour runs those of the guide to near caches.
