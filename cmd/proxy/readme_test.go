@@ -36,6 +36,18 @@ func TestApplyTour(t *testing.T) {
 		`(?m)^nothing to do\n\[1/1\] delete key acme/by-hand$`, `(?m)^{"dry_run":false,"steps":\[\],"unchanged":4}$`)
 }
 
+// TestInstallTour runs those of the guide to installing that need no release.
+func TestInstallTour(t *testing.T) {
+	t.Parallel()
+	wantAll(t, runBlocks(t, "docs/INSTALL.md"), `(?m)^version +\S+$`, `(?m)^written man$`, `(?m)^respgate-store-export.1$`, `(?m)^{"version":"`, `(?m)^\tpath\tgithub.com/respgate/respgate/cmd/proxy$`)
+}
+
+// TestOperatingTour runs those of the guide to operating: about moving a store.
+func TestOperatingTour(t *testing.T) {
+	t.Parallel()
+	wantAll(t, runBlocks(t, "docs/OPERATING.md"), `(?m)^file +store.jsonl$`, `(?m)^audit +2$`, `(?m)^reachable +true$`, `(?m)^replaced organizations +1$`)
+}
+
 // TestLoadTour runs those of the guide to loading a deployment.
 func TestLoadTour(t *testing.T) {
 	testbed.Binary(t, "redis-benchmark", "redis-tools")
