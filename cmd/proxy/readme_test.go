@@ -59,6 +59,18 @@ func TestCachingTour(t *testing.T) {
 		`(?m)^reachable +true$`, `(?m)^cache_hits_total{tenant="acme/cache"} [1-9]`, `(?m)^cache_entries{tenant="acme/cache"} 1$`, `(?m)^cache_hit_age_seconds_count [1-9]`, `msg=stopped`)
 }
 
+// TestInstallTour runs those of the guide to installing that need no release.
+func TestInstallTour(t *testing.T) {
+	t.Parallel()
+	wantAll(t, runBlocks(t, "docs/INSTALL.md"), `(?m)^version +\S+$`, `(?m)^written man$`, `(?m)^respgate-store-export.1$`, `(?m)^{"version":"`, `(?m)^\tpath\tgithub.com/respgate/respgate/cmd/proxy$`)
+}
+
+// TestOperatingTour runs those of the guide to operating: about moving a store.
+func TestOperatingTour(t *testing.T) {
+	t.Parallel()
+	wantAll(t, runBlocks(t, "docs/OPERATING.md"), `(?m)^file +store.jsonl$`, `(?m)^audit +2$`, `(?m)^reachable +true$`, `(?m)^replaced organizations +1$`)
+}
+
 // TestLoadTour runs those of the guide to loading a deployment.
 func TestLoadTour(t *testing.T) {
 	testbed.Binary(t, "redis-benchmark", "redis-tools")

@@ -222,7 +222,7 @@ func checkRPM(t *testing.T, rpm, binary string) {
 func checkScripts(t *testing.T) {
 	words := t.TempDir()
 	for _, name := range []string{"groupadd", "useradd", "systemctl"} {
-		if err := os.WriteFile(filepath.Join(words, name), []byte("#!/bin/sh\necho "+name+" \"$@\"\n"), 0o755); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(filepath.Join(words, name), []byte("#!/bin/sh\necho "+name+" \"$@\"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -242,7 +242,7 @@ func checkScripts(t *testing.T) {
 		{"gone", "postremove.sh", "remove", true, []string{"systemctl daemon-reload"}},
 	} {
 		status := map[bool]string{true: "0", false: "2"}[c.there]
-		if err := os.WriteFile(getent, []byte("#!/bin/sh\nexit "+status+"\n"), 0o755); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(getent, []byte("#!/bin/sh\nexit "+status+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		text, err := os.ReadFile(filepath.Join(project, "deploy/packages", c.script))
