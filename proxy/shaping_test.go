@@ -58,7 +58,7 @@ func TestStricterDecides(t *testing.T) {
 		b.org.Take(now, 2-c.orgHas)
 		x.bytes[ofKey].Debit(now, 1000+c.keyBytes)
 		x.bytes[ofOrg].Debit(now, 1000+c.orgBytes)
-		granted, short := b.ask(now, 2, false)
+		granted, short := x.ask(now, 2, false)
 		then := ""
 		if granted < 2 && short.mode == delay {
 			wait, failed := x.reserve(now, 1, 10)
