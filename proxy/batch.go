@@ -84,7 +84,7 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 		}
 		it := &items[served]
 		r := roleOf(it)
-		done := true
+		var done bool
 		skipped := s.beginCommand()
 		over, refusals := it.verdict.costs() && tokens == 0, s.refusals
 		switch {

@@ -59,7 +59,9 @@ func (r *Registry) SetDefaults(d Defaults) {
 func (r *Registry) Defaults() Defaults { return *r.defaults.Load() }
 
 // ModeOf returns what happens beyond a limit with the mode m.
-func (d Defaults) ModeOf(m tenant.LimitMode) tenant.LimitMode { return cmp.Or(m, d.Mode, tenant.LimitReject) }
+func (d Defaults) ModeOf(m tenant.LimitMode) tenant.LimitMode {
+	return cmp.Or(m, d.Mode, tenant.LimitReject)
+}
 
 // Bucket returns the bucket of the key, with limits l from now on. A new bucket
 // is full; one that exists keeps its tokens when its limits change, and is
