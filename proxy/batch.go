@@ -38,11 +38,14 @@ func (s *Session) runBatch(b []byte) (consumed int, more bool) {
 		}
 	}
 	tokens, short := cost, shortage{}
-	if cost > 0 && !bare.On {
-		if s.overdrawn() {
-			return s.stopBefore(items, 0), false
-		}
-		tokens, short = s.buckets.ask(s.core.Clock.Now(), cost, s.owed() > 0)
+	switch {
+	case cost == 0 || bare.On:
+	case s.buckets.more == nil:
+		tokens, short = s.buckets.take(s.core.Clock.Now(), cost)
+	case s.overdrawn():
+		return s.stopBefore(items, 0), false
+	default:
+		tokens, short = s.buckets.more.ask(s.core.Clock.Now(), cost, s.owed() > 0)
 	}
 	served, stop := s.serve(items, tokens, short)
 	if stop {
@@ -66,8 +69,9 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 	principal, buckets, meter := s.principal, s.buckets, s.meter // AUTH and RESET change them
 	audited := s.core.audited(principal)
 	limited, asked := 0, tokens
-	waited := buckets.waited()
-	s.waited = waited
+	if buckets.more != nil {
+		s.waited = buckets.more.spent()
+	}
 	for ; served < len(items) && !stop; served++ {
 		n := 0
 		if s.near.on {
@@ -88,7 +92,7 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 		}
 		it := &items[served]
 		r := roleOf(it)
-		done := true
+		var done bool
 		skipped := s.beginCommand()
 		over, refusals := it.verdict.costs() && tokens == 0, s.refusals
 		switch {
@@ -123,12 +127,11 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 		s.settlePinned() // it may have been got for a command that was refused then
 	}
 	if limited > 0 {
-		meter.tenant.Phase(metrics.PhaseLimit, waited, limited)
+		meter.tenant.Phase(metrics.PhaseLimit, s.waited, limited)
 	}
-	switch {
-	case buckets.more != nil:
+	if buckets.more != nil {
 		s.settleShaped(buckets.more, meter, items[:served], asked, asked-tokens)
-	case tokens > 0 && !bare.On:
+	} else if tokens > 0 && !bare.On {
 		buckets.give(tokens)
 	}
 	return served, stop

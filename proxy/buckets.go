@@ -29,22 +29,6 @@ type shortage struct {
 	mode  tenant.LimitMode // LimitDelay: they wait; else they are refused
 }
 
-// ask asks for n commands' tokens, and grants as many as may be served.
-func (b *buckets) ask(now time.Time, n int, owing bool) (granted int, short shortage) {
-	if b.more != nil {
-		return b.more.ask(now, n, owing)
-	}
-	return b.take(now, n)
-}
-
-// waited is how long the commands have waited that ask has granted tokens for.
-func (b *buckets) waited() time.Duration {
-	if b.more == nil || !b.more.spends {
-		return 0
-	}
-	return b.more.waited
-}
-
 // take asks for n tokens of each, and grants as many as there are of both.
 func (b *buckets) take(now time.Time, n int) (granted int, short shortage) {
 	granted, retry := b.key.Take(now, n)

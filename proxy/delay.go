@@ -101,8 +101,9 @@ func (s *Session) settleShaped(x *shaping, m *meter, served []item, asked, used 
 		s.core.dryRuns.Interval = time.Second
 		s.core.dryRuns.Do(func() { s.core.Log.Info("a limit would refuse commands: it is in dry run", s.about("commands", n)...) })
 	}
-	if x.waited > 0 {
+	if s.waited > 0 {
 		m.tenant.RateDelayed(used)
+		s.waited = 0
 	}
 	if !x.measured {
 		return
@@ -120,11 +121,26 @@ func (s *Session) settleShaped(x *shaping, m *meter, served []item, asked, used 
 	x.debit(s.core.Clock.Now(), size)
 }
 
+// debit counts n bytes that a backend has sent.
+func (s *Session) debit(n int) {
+	if s.buckets.more.measured {
+		s.buckets.more.debit(s.core.Clock.Now(), n)
+	}
+}
+
+// push gives the client what a backend has sent unasked.
+func (s *Session) push(b []byte) {
+	if s.buckets.more != nil {
+		s.debit(len(b))
+	}
+	s.write(b, 0)
+}
+
 // overdrawn reports whether the session must get replies first, since their bytes count: a
 // bucket would give too many on trust. It waits then.
 func (s *Session) overdrawn() bool {
 	x := s.buckets.more
-	if x == nil || !x.bytes[ofKey].enforced() && !x.bytes[ofOrg].enforced() || s.owed() < batchSize {
+	if !x.bytes[ofKey].enforced() && !x.bytes[ofOrg].enforced() || s.owed() < batchSize {
 		return false
 	}
 	s.pause(idleness)

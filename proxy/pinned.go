@@ -317,7 +317,7 @@ func (s *Session) Pushed(b []byte, partial bool) {
 	if s.closed {
 		return
 	}
-	s.relayedBack(b, 0)
+	s.push(b)
 	if !partial {
 		s.flushCalls()
 		s.answered()

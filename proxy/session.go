@@ -270,14 +270,6 @@ func (s *Session) write(b []byte, n int) {
 	}
 }
 
-// relayedBack is write for what a backend has sent, which counts for limits of bytes.
-func (s *Session) relayedBack(b []byte, n int) {
-	if x := s.buckets.more; x != nil && x.measured {
-		x.debit(s.core.Clock.Now(), len(b))
-	}
-	s.write(b, n)
-}
-
 // Replies implements pool.Owner.
 func (s *Session) Replies(b []byte, done int, partial bool) {
 	mute := len(s.mutes) > 0 && s.mutedReply()
@@ -287,7 +279,10 @@ func (s *Session) Replies(b []byte, done int, partial bool) {
 		return
 	}
 	if !mute {
-		s.relayedBack(b, done)
+		if s.buckets.more != nil {
+			s.debit(len(b))
+		}
+		s.write(b, done)
 	}
 	s.answered()
 	s.endWait()

@@ -61,8 +61,9 @@ func shapingOf(r *ratelimit.Registry, p *tenant.Principal, b buckets) *shaping {
 	}
 }
 
-// ask is buckets.ask. What was reserved is spent first; what follows it is to be asked for
-// again, which a shortage of no bucket says. owing is that replies are to come yet.
+// ask asks for n commands' tokens, and grants as many as may be served. What was reserved is spent
+// first; what follows it is to be asked for again, which a shortage of no bucket says. owing
+// is that replies are to come yet.
 func (x *shaping) ask(now time.Time, n int, owing bool) (granted int, short shortage) {
 	x.got, x.lenient, x.spends = [2]int{}, n, x.paid > 0
 	if x.spends {
@@ -100,6 +101,14 @@ func (x *shaping) ask(now time.Time, n int, owing bool) (granted int, short shor
 		}
 	}
 	return granted, short
+}
+
+// spent is how long the commands have waited that ask has granted tokens for.
+func (x *shaping) spent() time.Duration {
+	if !x.spends {
+		return 0
+	}
+	return x.waited
 }
 
 // owes returns which bucket of bytes has given more than it had, if one has: the strictest.

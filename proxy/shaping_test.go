@@ -58,7 +58,7 @@ func TestStricterDecides(t *testing.T) {
 		b.org.Take(now, 2-c.orgHas)
 		x.bytes[ofKey].Debit(now, 1000+c.keyBytes)
 		x.bytes[ofOrg].Debit(now, 1000+c.orgBytes)
-		granted, short := b.ask(now, 2, false)
+		granted, short := x.ask(now, 2, false)
 		then := ""
 		if granted < 2 && short.mode == delay {
 			wait, failed := x.reserve(now, 1, 10)
@@ -304,7 +304,8 @@ func TestDelayIsFair(t *testing.T) {
 				total, least, most = total+len(got), min(least, len(got)), max(most, len(got))
 			}
 			want := c.burst + int(int64(c.rate)*int64(d.passed)/int64(time.Second))
-			if slack := max(2, want*2/100); total > want+1 || total < want-slack-c.clients {
+			// Never more; fewer where a loop is late and a small burst does not hold what came meanwhile.
+			if slack := max(2, want*5/100); total > want+1 || total < want-slack-c.clients {
 				t.Errorf("seed %d: %d commands are served, want %d", seed, total, want)
 			}
 			if total > 20*c.clients && least < total/c.clients/4 {

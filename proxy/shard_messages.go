@@ -39,7 +39,7 @@ func (sh *shard) Pushed(b []byte, partial bool) {
 		s.group.pushed = append(s.group.pushed, message...)
 		return
 	}
-	s.relayedBack(message, 0)
+	s.push(message)
 }
 
 // aboutChannel reads a message on a channel, or that the server has ended a subscription.
@@ -91,5 +91,5 @@ func (s *Session) flushPushed() {
 	pushed := s.group.pushed
 	s.group.pushed = nil
 	s.keep(-len(pushed))
-	s.relayedBack(pushed, 0)
+	s.push(pushed)
 }
