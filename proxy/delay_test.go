@@ -19,7 +19,12 @@ import (
 
 // limited adds a key with limits and its organization's quota to the store.
 func (f fixed) limited(org string, l tenant.Limits, q tenant.Quota) string {
-	key := f.grant(org, "127.0.0.1:1", 0, "+@all")
+	return f.limitedAt(org, "redis://127.0.0.1:1", l, q)
+}
+
+// limitedAt is limited for a backend's URL.
+func (f fixed) limitedAt(org string, url tenant.Secret, l tenant.Limits, q tenant.Quota) string {
+	key := f.grantAt(org, url, 0, "+@all")
 	g := f[key[3:15]]
 	g.Key.Limits, g.Quota, g.Seats.OrgID = l, q, org+"-id"
 	f[key[3:15]] = g
@@ -296,6 +301,8 @@ func TestWhatEndsIsNotDelayed(t *testing.T) {
 	d.send(getA)
 	d.reply()
 	d.out = nil
+	d.send("CLIENT GETNAME\r\n")
+	d.expect("what costs nothing", "$-1|")
 	d.send("UNWATCH\r\nEXEC\r\nDISCARD\r\nUNSUBSCRIBE a\r\nCLIENT GETNAME\r\n" + getA)
 	d.expect("without a token", "+OK|-ERR EXEC without MULTI|-ERR DISCARD without MULTI|*3|$11|unsubscribe|$1|a|:0|$-1|")
 	d.send("UNWATCH\r\n")

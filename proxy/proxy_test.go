@@ -97,7 +97,7 @@ func startProxyWith(t *testing.T, st fixed, book *insight.Book) string {
 		IdleTimeout: time.Minute, StallTimeout: time.Minute, PinnedWait: time.Second,
 	}
 	core := &Core{
-		Ctx: t.Context(), Clock: l, Auth: service, Limiters: ratelimit.New(ratelimit.Defaults{RPS: 100}), Metrics: m.Loop(0), SlowLog: book,
+		Ctx: t.Context(), Clock: l, Auth: service, Limiters: ratelimit.New(ratelimit.Defaults{RPS: 100, MaxDelay: time.Hour}), Metrics: m.Loop(0), SlowLog: book,
 		IDs: new(atomic.Int64), Log: log,
 		Left: func() {}, Limits: Limits{MaxCommand: 64 << 20, MaxOutput: 64 << 20, AuthTimeout: 10 * time.Second},
 		After: func(d time.Duration, fn func()) Timer { return l.After(d, fn) },

@@ -137,7 +137,7 @@ func (x *shaping) settle(asked, used int, still bool) (dryRuns int) {
 		x.givePaid(asked - used)
 	}
 	dryRuns = max(0, used-x.lenient) + x.dryRuns
-	x.dryRuns = 0
+	x.got, x.spends, x.dryRuns = [2]int{}, false, 0 // the next batch may ask for nothing
 	return dryRuns
 }
 

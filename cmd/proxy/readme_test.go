@@ -36,6 +36,14 @@ func TestApplyTour(t *testing.T) {
 		`(?m)^nothing to do\n\[1/1\] delete key acme/by-hand$`, `(?m)^{"dry_run":false,"steps":\[\],"unchanged":4}$`)
 }
 
+// TestLimitsTour runs those of the guide to limits.
+func TestLimitsTour(t *testing.T) {
+	wantAll(t, runBlocks(t, "docs/LIMITS.md"),
+		`(?m)^ +50 hello$`, `(?m)^rate_limit_dry_run_commands_total{tenant="acme/cache"} [1-9]`, `(?m)^rate_limited_commands_total{tenant="acme/cache"} 0$`,
+		`RATELIMIT 20 commands/s exceeded for this key, retry after \d+ ms`, `(?m)^rate_limit_delayed_commands_total{tenant="acme/cache"} [1-9]`,
+		`RATELIMIT 10240 bytes/s exceeded for this key, retry after \d+ ms`, `msg=stopped`)
+}
+
 // TestLoadTour runs those of the guide to loading a deployment.
 func TestLoadTour(t *testing.T) {
 	testbed.Binary(t, "redis-benchmark", "redis-tools")
