@@ -31,9 +31,9 @@ const liveKeys = `api_keys k JOIN organizations o ON o.id = k.org_id AND o.delet
 	JOIN key_instances own ON own.key_id = k.id AND own.position = 0
 	JOIN instances owned ON owned.id = own.instance_id AND owned.deleted_at IS NULL`
 
-const selectGrant = `SELECT k.id, k.secret_hash, o.name, k.name, k.rate, k.burst, k.resets, k.commands, k.allow_from, k.max_connections,
+const selectGrant = `SELECT k.id, k.secret_hash, o.name, k.name, k.rate, k.burst, k.byte_rate, k.limit_mode, k.resets, k.commands, k.allow_from, k.max_connections,
 	k.created_at, k.expires_at, k.revoked_at, k.previous_hash, k.previous_until, k.audit, k.last_used_at, k.version,
-	o.id, i.id, i.name, i.url, i.slowlog_threshold_us, coalesce(k.certificate_name, ''), ` + quotaColumns + `
+	o.id, i.id, i.name, i.url, i.slowlog_threshold_us, i.cache_bytes, coalesce(k.certificate_name, ''), ` + quotaColumns + `
 	FROM ` + liveKeys + ` JOIN key_instances ki ON ki.key_id = k.id JOIN instances i ON i.id = ki.instance_id AND i.deleted_at IS NULL`
 
 // grants reads keys with their instances, a row for each instance.
@@ -69,9 +69,9 @@ func (s *Store) scanGrant(row scanner) (g tenant.Grant, err error) {
 	var r tenant.Route
 	k := &g.Key
 	if err := row.Scan(append([]any{
-		&k.ID, &hash, &k.Org, &k.Name, &k.Limits.Rate, &k.Limits.Burst, &k.Limits.Reset, &k.Commands, &allowFrom, &k.MaxConnections,
+		&k.ID, &hash, &k.Org, &k.Name, &k.Limits.Rate, &k.Limits.Burst, &k.Limits.ByteRate, limitMode{&k.Limits.Mode}, &k.Limits.Reset, &k.Commands, &allowFrom, &k.MaxConnections,
 		&created, &expires, &revoked, &previous, &previousUntil, &k.Audit, &used, &k.Version,
-		&g.Seats.OrgID, &r.InstanceID, &r.Instance, &sealed, &threshold, &k.CertificateName,
+		&g.Seats.OrgID, &r.InstanceID, &r.Instance, &sealed, &threshold, &r.CacheBytes, &k.CertificateName,
 	}, quotaTo(&g.Quota)...)...); err != nil {
 		return g, err
 	}

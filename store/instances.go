@@ -22,6 +22,8 @@ func checkInstance(in *tenant.Instance) error {
 	switch {
 	case in.URL == "", len(in.URL) > MaxURL:
 		return invalid("instance URL of %d bytes: want 1 to %d", len(in.URL), MaxURL)
+	case in.CacheBytes < 0, in.CacheBytes > tenant.MaxBytes:
+		return invalid("cache of %d bytes: want 0 to %d", in.CacheBytes, int64(tenant.MaxBytes))
 	case !tenant.ValidSlowlogThreshold(in.SlowlogThreshold):
 		return invalid("slow log's threshold of %v: want whole microseconds, and at most %v", *in.SlowlogThreshold, tenant.MaxSlowlogThreshold)
 	}
@@ -30,7 +32,7 @@ func checkInstance(in *tenant.Instance) error {
 }
 
 // CreateInstance makes an instance of an organization's name, a name, a URL, whose form is
-// the caller's to check, and a slow log's threshold. ErrQuota when the organization has no
+// the caller's to check, a slow log's threshold and a near cache's size. ErrQuota when the organization has no
 // room for it.
 func (s *Store) CreateInstance(ctx context.Context, in tenant.Instance) (tenant.Instance, error) {
 	if err := checkInstance(&in); err != nil {
@@ -52,8 +54,8 @@ func (s *Store) CreateInstance(ctx context.Context, in tenant.Instance) (tenant.
 			return err
 		}
 		in.ID, in.Version, in.CreatedAt, in.DeletedAt = id, 1, now(), time.Time{}
-		_, err = tx.ExecContext(ctx, "INSERT INTO instances (id, org_id, name, url, slowlog_threshold_us, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-			in.ID, o.ID, in.Name, s.seal.seal(in.URL.Reveal(), in.ID), tenant.SlowlogMicroseconds(in.SlowlogThreshold), millis(in.CreatedAt))
+		_, err = tx.ExecContext(ctx, "INSERT INTO instances (id, org_id, name, url, slowlog_threshold_us, cache_bytes, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			in.ID, o.ID, in.Name, s.seal.seal(in.URL.Reveal(), in.ID), tenant.SlowlogMicroseconds(in.SlowlogThreshold), in.CacheBytes, millis(in.CreatedAt))
 		return err
 	})
 	if err != nil {
@@ -101,7 +103,7 @@ func (s *Store) Instance(ctx context.Context, org, name string) (in tenant.Insta
 	return in, err
 }
 
-// UpdateInstance has change alter an instance: where it is and its slow log's threshold, which
+// UpdateInstance has change alter an instance: where it is, its slow log's threshold and its near cache's size, which
 // its clients follow at once, and its name, and so its label. ErrConflict when the new name is taken; an error
 // of change's leaves it as it was.
 func (s *Store) UpdateInstance(ctx context.Context, org, name string, change func(*tenant.Instance) error) (in tenant.Instance, err error) {
@@ -128,8 +130,8 @@ func (s *Store) UpdateInstance(ctx context.Context, org, name string, change fun
 			return err
 		}
 		in.Version++
-		_, err := tx.ExecContext(ctx, "UPDATE instances SET name = ?, url = ?, slowlog_threshold_us = ?, version = ? WHERE id = ?",
-			in.Name, s.seal.seal(in.URL.Reveal(), in.ID), tenant.SlowlogMicroseconds(in.SlowlogThreshold), in.Version, in.ID)
+		_, err := tx.ExecContext(ctx, "UPDATE instances SET name = ?, url = ?, slowlog_threshold_us = ?, cache_bytes = ?, version = ? WHERE id = ?",
+			in.Name, s.seal.seal(in.URL.Reveal(), in.ID), tenant.SlowlogMicroseconds(in.SlowlogThreshold), in.CacheBytes, in.Version, in.ID)
 		return err
 	})
 	return in, err
@@ -169,7 +171,7 @@ const (
 )
 
 const (
-	selectInstance = "SELECT i.id, o.name, coalesce(i.deleted_name, i.name), i.url, i.slowlog_threshold_us, i.version, i.created_at, i.deleted_at FROM instances i JOIN organizations o ON o.id = i.org_id"
+	selectInstance = "SELECT i.id, o.name, coalesce(i.deleted_name, i.name), i.url, i.slowlog_threshold_us, i.cache_bytes, i.version, i.created_at, i.deleted_at FROM instances i JOIN organizations o ON o.id = i.org_id"
 	liveInstance   = " WHERE i.deleted_at IS NULL AND o.deleted_at IS NULL"
 )
 
@@ -188,7 +190,7 @@ func (s *Store) scanInstance(row scanner) (in tenant.Instance, err error) {
 	var sealed []byte
 	var created, deleted sql.NullInt64
 	var threshold *int64
-	if err := row.Scan(&in.ID, &in.Org, &in.Name, &sealed, &threshold, &in.Version, &created, &deleted); err != nil {
+	if err := row.Scan(&in.ID, &in.Org, &in.Name, &sealed, &threshold, &in.CacheBytes, &in.Version, &created, &deleted); err != nil {
 		return in, err
 	}
 	url, err := s.seal.open(sealed, in.ID)

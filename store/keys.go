@@ -49,7 +49,20 @@ func checkKey(k tenant.Key) error {
 			return invalid("%s of %d: want 0 to %d", what, *n, MaxRate)
 		}
 	}
+	if n := k.Limits.ByteRate; n != nil && (*n < 0 || *n > tenant.MaxBytes) {
+		return invalid("rate of %d bytes per second: want 0 to %d", *n, int64(tenant.MaxBytes))
+	}
+	if err := checkMode(k.Limits.Mode); err != nil {
+		return err
+	}
 	return checkConnections(k.MaxConnections)
+}
+
+func checkMode(m tenant.LimitMode) error {
+	if _, err := tenant.ParseLimitMode(m.String()); err != nil {
+		return invalid("%v", err)
+	}
+	return nil
 }
 
 func checkConnections(n int) error {
@@ -78,9 +91,9 @@ func (s *Store) CreateKey(ctx context.Context, k tenant.Key) (tenant.Key, error)
 				return err
 			}
 		}
-		n, err := affected(ctx, tx, `INSERT INTO api_keys (id, org_id, name, secret_hash, rate, burst, resets, commands, allow_from, max_connections, created_at, expires_at, revoked_at, audit)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
-			k.ID, o.ID, k.Name, k.SecretHash[:], k.Limits.Rate, k.Limits.Burst, k.Limits.Reset, k.Commands,
+		n, err := affected(ctx, tx, `INSERT INTO api_keys (id, org_id, name, secret_hash, rate, burst, byte_rate, limit_mode, resets, commands, allow_from, max_connections, created_at, expires_at, revoked_at, audit)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+			k.ID, o.ID, k.Name, k.SecretHash[:], k.Limits.Rate, k.Limits.Burst, k.Limits.ByteRate, k.Limits.Mode.String(), k.Limits.Reset, k.Commands,
 			k.AllowFrom.String(), k.MaxConnections, millis(k.CreatedAt), millis(k.ExpiresAt), millis(k.RevokedAt), k.Audit)
 		if err != nil {
 			return err
@@ -166,7 +179,7 @@ func (s *Store) updateKey(ctx context.Context, name, id string, change func(*ten
 		}
 		was := k
 		k.Instances, k.AllowFrom = slices.Clone(k.Instances), slices.Clone(k.AllowFrom)
-		k.Limits.Rate, k.Limits.Burst = copied(k.Limits.Rate), copied(k.Limits.Burst)
+		k.Limits.Rate, k.Limits.Burst, k.Limits.ByteRate = copied(k.Limits.Rate), copied(k.Limits.Burst), copied(k.Limits.ByteRate)
 		if err := change(&k); err != nil {
 			return err
 		}
@@ -179,9 +192,9 @@ func (s *Store) updateKey(ctx context.Context, name, id string, change func(*ten
 		if !k.PreviousUntil.IsZero() {
 			previous = k.PreviousHash[:]
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE api_keys SET name = ?, secret_hash = ?, rate = ?, burst = ?, resets = ?, commands = ?, allow_from = ?, max_connections = ?,
+		if _, err := tx.ExecContext(ctx, `UPDATE api_keys SET name = ?, secret_hash = ?, rate = ?, burst = ?, byte_rate = ?, limit_mode = ?, resets = ?, commands = ?, allow_from = ?, max_connections = ?,
 			expires_at = ?, revoked_at = ?, previous_hash = ?, previous_until = ?, audit = ?, version = ? WHERE id = ?`,
-			k.Name, k.SecretHash[:], k.Limits.Rate, k.Limits.Burst, k.Limits.Reset, k.Commands, k.AllowFrom.String(), k.MaxConnections,
+			k.Name, k.SecretHash[:], k.Limits.Rate, k.Limits.Burst, k.Limits.ByteRate, k.Limits.Mode.String(), k.Limits.Reset, k.Commands, k.AllowFrom.String(), k.MaxConnections,
 			millis(k.ExpiresAt), millis(k.RevokedAt), previous, millis(k.PreviousUntil), k.Audit, k.Version, k.ID); err != nil {
 			return err
 		}

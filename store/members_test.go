@@ -150,7 +150,7 @@ func testMembers(t *testing.T, s *Store) {
 // testQuotas: an organization has no more than it may have, and may have less than it has.
 func testQuotas(t *testing.T, s *Store) {
 	ctx := t.Context()
-	quota := tenant.Quota{MaxInstances: 2, MaxKeys: 2, MaxMembers: 1, MaxConnections: 3, Rate: 4, Burst: 5}
+	quota := tenant.Quota{MaxInstances: 2, MaxKeys: 2, MaxMembers: 1, MaxConnections: 3, Rate: 4, Burst: 5, ByteRate: 6, LimitMode: tenant.LimitDelay}
 	o, err := s.CreateOrganization(ctx, tenant.Organization{Name: "acme", Quota: quota})
 	if err != nil || o.Quota != quota {
 		t.Fatalf("created %+v, %v", o, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"github.com/respgate/respgate/tenant"
 )
@@ -26,8 +27,8 @@ func (s *Store) CreateOrganization(ctx context.Context, o tenant.Organization) (
 			return err
 		}
 		o = tenant.Organization{ID: id, Name: o.Name, Quota: o.Quota, Version: 1, CreatedAt: now()}
-		_, err = tx.ExecContext(ctx, `INSERT INTO organizations (id, name, created_at, max_instances, max_keys, max_members, max_connections, rate, burst)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, append([]any{o.ID, o.Name, millis(o.CreatedAt)}, quotaValues(o.Quota)...)...)
+		_, err = tx.ExecContext(ctx, `INSERT INTO organizations (id, name, created_at, max_instances, max_keys, max_members, max_connections, rate, burst, byte_rate, limit_mode)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, append([]any{o.ID, o.Name, millis(o.CreatedAt)}, quotaValues(o.Quota)...)...)
 		return err
 	})
 	return o, err
@@ -50,6 +51,12 @@ func checkOrganization(o tenant.Organization) error {
 		if c.n < 0 || c.n > c.atMost {
 			return invalid("%d %s: want 0 to %d", c.n, c.what, c.atMost)
 		}
+	}
+	if o.ByteRate < 0 || o.ByteRate > tenant.MaxBytes {
+		return invalid("%d bytes per second: want 0 to %d", o.ByteRate, int64(tenant.MaxBytes))
+	}
+	if err := checkMode(o.LimitMode); err != nil {
+		return err
 	}
 	return checkConnections(o.MaxConnections)
 }
@@ -120,7 +127,7 @@ func (s *Store) UpdateOrganization(ctx context.Context, name string, change func
 			return err
 		}
 		o.Version++
-		_, err = tx.ExecContext(ctx, `UPDATE organizations SET name = ?, version = ?, max_instances = ?, max_keys = ?, max_members = ?, max_connections = ?, rate = ?, burst = ?
+		_, err = tx.ExecContext(ctx, `UPDATE organizations SET name = ?, version = ?, max_instances = ?, max_keys = ?, max_members = ?, max_connections = ?, rate = ?, burst = ?, byte_rate = ?, limit_mode = ?
 			WHERE id = ?`, append(append([]any{o.Name, o.Version}, quotaValues(o.Quota)...), o.ID)...)
 		return err
 	})
@@ -172,18 +179,27 @@ func (d *database) organizationChanged(ctx context.Context, tx statements, o ten
 }
 
 const (
-	quotaColumns       = "o.max_instances, o.max_keys, o.max_members, o.max_connections, o.rate, o.burst"
+	quotaColumns       = "o.max_instances, o.max_keys, o.max_members, o.max_connections, o.rate, o.burst, o.byte_rate, o.limit_mode"
 	selectOrganization = "SELECT o.id, coalesce(o.deleted_name, o.name), o.version, o.created_at, o.deleted_at, " + quotaColumns + " FROM organizations o"
 )
 
 // quotaValues are the values of quotaColumns.
 func quotaValues(q tenant.Quota) []any {
-	return []any{q.MaxInstances, q.MaxKeys, q.MaxMembers, q.MaxConnections, q.Rate, q.Burst}
+	return []any{q.MaxInstances, q.MaxKeys, q.MaxMembers, q.MaxConnections, q.Rate, q.Burst, q.ByteRate, q.LimitMode.String()}
 }
 
 // quotaTo is where quotaColumns go.
 func quotaTo(q *tenant.Quota) []any {
-	return []any{&q.MaxInstances, &q.MaxKeys, &q.MaxMembers, &q.MaxConnections, &q.Rate, &q.Burst}
+	return []any{&q.MaxInstances, &q.MaxKeys, &q.MaxMembers, &q.MaxConnections, &q.Rate, &q.Burst, &q.ByteRate, limitMode{&q.LimitMode}}
+}
+
+// limitMode reads a column with the name of a mode.
+type limitMode struct{ to *tenant.LimitMode }
+
+// Scan implements sql.Scanner.
+func (m limitMode) Scan(value any) (err error) {
+	*m.to, err = tenant.ParseLimitMode(fmt.Sprint(value))
+	return err
 }
 
 func organization(ctx context.Context, q statements, name string) (tenant.Organization, error) {

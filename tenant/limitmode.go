@@ -26,11 +26,20 @@ func (m LimitMode) String() string {
 	return fmt.Sprintf("LimitMode(%d)", uint8(m))
 }
 
+// MarshalText implements encoding.TextMarshaler.
+func (m LimitMode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *LimitMode) UnmarshalText(text []byte) (err error) {
+	*m, err = ParseLimitMode(string(text))
+	return err
+}
+
 // ParseLimitMode is the inverse of String. Its error names what is wanted.
 func ParseLimitMode(name string) (LimitMode, error) {
 	for m, known := range limitModes {
 		if name == known {
-			return LimitMode(m), nil //nolint:gosec // one of four
+			return LimitMode(m), nil
 		}
 	}
 	return LimitDefault, fmt.Errorf("limit mode %q: want reject, delay or dry_run", name)

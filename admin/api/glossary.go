@@ -84,6 +84,12 @@ func wordsOfAll() map[string]word {
 		"Instance.url":        {doc: "where it is, without the password", example: "redis://app:xxxxx@10.0.0.5:6379/0"},                                                                                     //nolint:gosec // an example
 		"url":                 {doc: "redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password", example: "redis://app:secret@10.0.0.5:6379/0"}, //nolint:gosec // an example
 
+		"Organization.byte_rate":       {doc: "bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited", example: 10485760},
+		"OrganizationCreate.byte_rate": {doc: "bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited", example: 10485760},
+		"OrganizationPatch.byte_rate":  {doc: "bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited", example: 10485760},
+		"limit_mode":                   {doc: "what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting", example: "reject", enum: limitModes()},
+
+		"cache_bytes":          {doc: "how much of it each proxy may keep in a near cache, in bytes; 0 is no cache", example: 67108864},
 		"slowlog_threshold_us": {doc: "the slow log keeps commands whose time is so many microseconds or more, as Redis's slowlog-log-slower-than: 0 is every command, -1 none; null follows the proxy's setting", example: 10000},
 
 		"same": {doc: "whether it is that one", example: true},
@@ -111,10 +117,19 @@ func wordsOfAll() map[string]word {
 	}
 }
 
+func limitModes() []any {
+	modes := []any{""}
+	for _, name := range tenant.LimitModes() {
+		modes = append(modes, name)
+	}
+	return modes
+}
+
 func wordsOfKeys() map[string]word {
 	return map[string]word{
 		"instances":          {doc: "names of the instances that it opens; the first is its own", example: []string{"cache"}},
 		"rate":               {doc: "commands per second; null follows the proxy's default, 0 is unlimited", example: 100},
+		"byte_rate":          {doc: "bytes of commands and replies per second; null follows the proxy's default, 0 is unlimited", example: 1048576},
 		"burst":              {doc: "commands at once; null is as many as rate", example: 200},
 		"commands":           {doc: "what it may run, as Redis ACL rules", example: "+@all -@dangerous"},
 		"KeyCreate.commands": {doc: "what it may run, as Redis ACL rules; left out: the default", example: "+@all -@dangerous"},

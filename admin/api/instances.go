@@ -11,16 +11,18 @@ import (
 
 // InstanceCreate is an instance that is to be.
 type InstanceCreate struct {
-	Name    string `json:"name"`
-	URL     string `json:"url"`
-	Slowlog *int64 `json:"slowlog_threshold_us,omitempty" nullable:"true" minimum:"-1" maximum:"86400000000"`
+	Name       string `json:"name"`
+	URL        string `json:"url"`
+	Slowlog    *int64 `json:"slowlog_threshold_us,omitempty" nullable:"true" minimum:"-1" maximum:"86400000000"`
+	CacheBytes int64  `json:"cache_bytes,omitempty" minimum:"0" maximum:"1099511627776"`
 }
 
 // InstancePatch is what is to change of an instance.
 type InstancePatch struct {
-	Name    Optional[string] `json:"name,omitempty"`
-	URL     Optional[string] `json:"url,omitempty"`
-	Slowlog Optional[*int64] `json:"slowlog_threshold_us,omitempty" nullable:"true" minimum:"-1" maximum:"86400000000"`
+	Name       Optional[string] `json:"name,omitempty"`
+	URL        Optional[string] `json:"url,omitempty"`
+	Slowlog    Optional[*int64] `json:"slowlog_threshold_us,omitempty" nullable:"true" minimum:"-1" maximum:"86400000000"`
+	CacheBytes Optional[int64]  `json:"cache_bytes,omitempty" minimum:"0" maximum:"1099511627776"`
 }
 
 // URLGuess is what an instance's URL may be.
@@ -41,6 +43,7 @@ func (p *InstancePatch) apply(in *tenant.Instance) error {
 	if p.Slowlog.Sent {
 		in.SlowlogThreshold = tenant.SlowlogThreshold(p.Slowlog.Value)
 	}
+	p.CacheBytes.to(&in.CacheBytes)
 	return nil
 }
 
@@ -108,7 +111,8 @@ func instances(b *builder) {
 	register(b, operation{method: http.MethodPost, path: "/organizations/{org}/instances", id: "createInstance", tag: tag, summary: "Create an instance", status: http.StatusCreated,
 		description: "For admins. Sockets, and files of this machine, are for operators."},
 		func(ctx context.Context, actor control.Actor, in *instanceCreate) (*made[control.InstanceView], error) {
-			i, err := b.control.CreateInstance(ctx, actor, tenant.Instance{Org: in.Org, Name: in.Body.Name, URL: tenant.Secret(in.Body.URL), SlowlogThreshold: tenant.SlowlogThreshold(in.Body.Slowlog)})
+			i, err := b.control.CreateInstance(ctx, actor, tenant.Instance{Org: in.Org, Name: in.Body.Name, URL: tenant.Secret(in.Body.URL),
+				SlowlogThreshold: tenant.SlowlogThreshold(in.Body.Slowlog), CacheBytes: in.Body.CacheBytes})
 			return &made[control.InstanceView]{at("organizations", i.Org, "instances", i.Name), etag(i.Version), control.ViewInstance(i)}, err
 		})
 	register(b, operation{method: http.MethodGet, path: "/organizations/{org}/instances/{instance}", id: "getInstance", tag: tag, summary: "Show an instance", versioned: true},

@@ -12,36 +12,40 @@ import (
 
 // KeyCreate is a key that is to be.
 type KeyCreate struct {
-	Name            string     `json:"name"`
-	Instances       []string   `json:"instances" minItems:"1" maxItems:"64"`
-	Rate            *int       `json:"rate,omitempty" nullable:"true" minimum:"0"`
-	Burst           *int       `json:"burst,omitempty" nullable:"true" minimum:"0"`
-	Commands        string     `json:"commands,omitempty"`
-	AllowFrom       []string   `json:"allow_from,omitempty" maxItems:"64"`
-	MaxConnections  int        `json:"max_connections,omitempty" minimum:"0"`
-	CertificateName string     `json:"certificate_name,omitempty"`
-	Audit           string     `json:"audit,omitempty"`
-	ExpiresAt       *time.Time `json:"expires_at,omitempty" nullable:"true"`
+	Name            string           `json:"name"`
+	Instances       []string         `json:"instances" minItems:"1" maxItems:"64"`
+	Rate            *int             `json:"rate,omitempty" nullable:"true" minimum:"0"`
+	Burst           *int             `json:"burst,omitempty" nullable:"true" minimum:"0"`
+	ByteRate        *int64           `json:"byte_rate,omitempty" nullable:"true" minimum:"0" maximum:"1099511627776"`
+	LimitMode       tenant.LimitMode `json:"limit_mode,omitempty"`
+	Commands        string           `json:"commands,omitempty"`
+	AllowFrom       []string         `json:"allow_from,omitempty" maxItems:"64"`
+	MaxConnections  int              `json:"max_connections,omitempty" minimum:"0"`
+	CertificateName string           `json:"certificate_name,omitempty"`
+	Audit           string           `json:"audit,omitempty"`
+	ExpiresAt       *time.Time       `json:"expires_at,omitempty" nullable:"true"`
 }
 
 func (k KeyCreate) key(org string) (tenant.Key, error) {
 	networks, err := networksOf(k.AllowFrom)
-	return tenant.Key{Org: org, Name: k.Name, Instances: k.Instances, Limits: tenant.Limits{Rate: k.Rate, Burst: k.Burst}, Commands: k.Commands, AllowFrom: networks,
+	return tenant.Key{Org: org, Name: k.Name, Instances: k.Instances, Limits: tenant.Limits{Rate: k.Rate, Burst: k.Burst, ByteRate: k.ByteRate, Mode: k.LimitMode}, Commands: k.Commands, AllowFrom: networks,
 		MaxConnections: k.MaxConnections, CertificateName: k.CertificateName, Audit: k.Audit, ExpiresAt: timeOf(k.ExpiresAt)}, err
 }
 
 // KeyPatch is what is to change of a key.
 type KeyPatch struct {
-	Name            Optional[string]     `json:"name,omitempty"`
-	Instances       Optional[[]string]   `json:"instances,omitempty" minItems:"1" maxItems:"64"`
-	Rate            Optional[*int]       `json:"rate,omitempty" nullable:"true" minimum:"0"`
-	Burst           Optional[*int]       `json:"burst,omitempty" nullable:"true" minimum:"0"`
-	Commands        Optional[string]     `json:"commands,omitempty" nullable:"true"`
-	AllowFrom       Optional[[]string]   `json:"allow_from,omitempty" maxItems:"64"`
-	MaxConnections  Optional[int]        `json:"max_connections,omitempty" minimum:"0"`
-	CertificateName Optional[string]     `json:"certificate_name,omitempty" nullable:"true"`
-	Audit           Optional[string]     `json:"audit,omitempty" nullable:"true"`
-	ExpiresAt       Optional[*time.Time] `json:"expires_at,omitempty" nullable:"true"`
+	Name            Optional[string]           `json:"name,omitempty"`
+	Instances       Optional[[]string]         `json:"instances,omitempty" minItems:"1" maxItems:"64"`
+	Rate            Optional[*int]             `json:"rate,omitempty" nullable:"true" minimum:"0"`
+	Burst           Optional[*int]             `json:"burst,omitempty" nullable:"true" minimum:"0"`
+	ByteRate        Optional[*int64]           `json:"byte_rate,omitempty" nullable:"true" minimum:"0" maximum:"1099511627776"`
+	LimitMode       Optional[tenant.LimitMode] `json:"limit_mode,omitempty"`
+	Commands        Optional[string]           `json:"commands,omitempty" nullable:"true"`
+	AllowFrom       Optional[[]string]         `json:"allow_from,omitempty" maxItems:"64"`
+	MaxConnections  Optional[int]              `json:"max_connections,omitempty" minimum:"0"`
+	CertificateName Optional[string]           `json:"certificate_name,omitempty" nullable:"true"`
+	Audit           Optional[string]           `json:"audit,omitempty" nullable:"true"`
+	ExpiresAt       Optional[*time.Time]       `json:"expires_at,omitempty" nullable:"true"`
 }
 
 // change returns what applies the patch.
@@ -52,6 +56,8 @@ func (p *KeyPatch) change() (func(*tenant.Key) error, error) {
 		p.Instances.to(&k.Instances)
 		p.Rate.to(&k.Limits.Rate)
 		p.Burst.to(&k.Limits.Burst)
+		p.ByteRate.to(&k.Limits.ByteRate)
+		p.LimitMode.to(&k.Limits.Mode)
 		p.Commands.to(&k.Commands)
 		p.MaxConnections.to(&k.MaxConnections)
 		p.CertificateName.to(&k.CertificateName)

@@ -16,12 +16,14 @@ type OrgPath struct {
 
 // QuotaBody is an organization's quota as it is set.
 type QuotaBody struct {
-	MaxInstances   int `json:"max_instances,omitempty" minimum:"0"`
-	MaxKeys        int `json:"max_keys,omitempty" minimum:"0"`
-	MaxMembers     int `json:"max_members,omitempty" minimum:"0"`
-	MaxConnections int `json:"max_connections,omitempty" minimum:"0"`
-	Rate           int `json:"rate,omitempty" minimum:"0"`
-	Burst          int `json:"burst,omitempty" minimum:"0"`
+	MaxInstances   int              `json:"max_instances,omitempty" minimum:"0"`
+	MaxKeys        int              `json:"max_keys,omitempty" minimum:"0"`
+	MaxMembers     int              `json:"max_members,omitempty" minimum:"0"`
+	MaxConnections int              `json:"max_connections,omitempty" minimum:"0"`
+	Rate           int              `json:"rate,omitempty" minimum:"0"`
+	Burst          int              `json:"burst,omitempty" minimum:"0"`
+	ByteRate       int64            `json:"byte_rate,omitempty" minimum:"0" maximum:"1099511627776"`
+	LimitMode      tenant.LimitMode `json:"limit_mode,omitempty"`
 }
 
 // OrganizationCreate is an organization that is to be.
@@ -32,13 +34,15 @@ type OrganizationCreate struct {
 
 // OrganizationPatch is what is to change of an organization.
 type OrganizationPatch struct {
-	Name           Optional[string] `json:"name,omitempty"`
-	MaxInstances   Optional[int]    `json:"max_instances,omitempty" minimum:"0"`
-	MaxKeys        Optional[int]    `json:"max_keys,omitempty" minimum:"0"`
-	MaxMembers     Optional[int]    `json:"max_members,omitempty" minimum:"0"`
-	MaxConnections Optional[int]    `json:"max_connections,omitempty" minimum:"0"`
-	Rate           Optional[int]    `json:"rate,omitempty" minimum:"0"`
-	Burst          Optional[int]    `json:"burst,omitempty" minimum:"0"`
+	Name           Optional[string]           `json:"name,omitempty"`
+	MaxInstances   Optional[int]              `json:"max_instances,omitempty" minimum:"0"`
+	MaxKeys        Optional[int]              `json:"max_keys,omitempty" minimum:"0"`
+	MaxMembers     Optional[int]              `json:"max_members,omitempty" minimum:"0"`
+	MaxConnections Optional[int]              `json:"max_connections,omitempty" minimum:"0"`
+	Rate           Optional[int]              `json:"rate,omitempty" minimum:"0"`
+	Burst          Optional[int]              `json:"burst,omitempty" minimum:"0"`
+	ByteRate       Optional[int64]            `json:"byte_rate,omitempty" minimum:"0" maximum:"1099511627776"`
+	LimitMode      Optional[tenant.LimitMode] `json:"limit_mode,omitempty"`
 }
 
 func (p *OrganizationPatch) apply(o *tenant.Organization) error {
@@ -49,6 +53,8 @@ func (p *OrganizationPatch) apply(o *tenant.Organization) error {
 	p.MaxConnections.to(&o.MaxConnections)
 	p.Rate.to(&o.Rate)
 	p.Burst.to(&o.Burst)
+	p.ByteRate.to(&o.ByteRate)
+	p.LimitMode.to(&o.LimitMode)
 	return nil
 }
 
@@ -77,10 +83,6 @@ type (
 	}
 )
 
-func (q QuotaBody) quota() tenant.Quota {
-	return tenant.Quota{MaxInstances: q.MaxInstances, MaxKeys: q.MaxKeys, MaxMembers: q.MaxMembers, MaxConnections: q.MaxConnections, Rate: q.Rate, Burst: q.Burst}
-}
-
 func organizations(b *builder) {
 	const tag = "organizations"
 	byName := func(o tenant.Organization) string { return o.Name }
@@ -98,7 +100,7 @@ func organizations(b *builder) {
 		description: "For operators."},
 		func(ctx context.Context, actor control.Actor, in *orgCreate) (*made[control.OrganizationView], error) {
 			q := in.Body.QuotaBody
-			o, err := b.control.CreateOrganization(ctx, actor, tenant.Organization{Name: in.Body.Name, Quota: q.quota()})
+			o, err := b.control.CreateOrganization(ctx, actor, tenant.Organization{Name: in.Body.Name, Quota: tenant.Quota(q)})
 			return &made[control.OrganizationView]{at("organizations", o.Name), etag(o.Version), control.ViewOrganization(o)}, err
 		})
 	register(b, operation{method: http.MethodGet, path: "/organizations/{org}", id: "getOrganization", tag: tag, summary: "Show an organization", versioned: true},

@@ -30,9 +30,10 @@ type Instance struct {
 	Name string
 	// URL is that which is wanted. Of an instance that there is it is the same where that
 	// is so, else the one without its passwords.
-	URL     tenant.Secret
-	Slowlog *time.Duration // its slow log's threshold: see tenant.Instance
-	Version int64          // of one that there is
+	URL        tenant.Secret
+	Slowlog    *time.Duration // its slow log's threshold: see tenant.Instance
+	CacheBytes int64          // its near cache's size
+	Version    int64          // of one that there is
 }
 
 // Key is one of an organization's: its name, Instances, Limits, Commands, AllowFrom,

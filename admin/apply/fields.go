@@ -58,6 +58,8 @@ func quotaFields() []field[tenant.Quota] {
 		numberField("max_connections", unlimited, store.MaxConnections, func(q *quota) *int { return &q.MaxConnections }),
 		numberField("rate", unlimited, store.MaxRate, func(q *quota) *int { return &q.Rate }),
 		numberField("burst", asRate, store.MaxRate, func(q *quota) *int { return &q.Burst }),
+		sizeField("byte_rate", "", unlimited, func(q *quota) *int64 { return &q.ByteRate }),
+		modeField(func(q *quota) *tenant.LimitMode { return &q.LimitMode }),
 	}
 }
 
@@ -71,6 +73,7 @@ func instanceFields() []field[Instance] {
 			}
 			return threshold(*in.Slowlog)
 		}, read: func(r *reader, n *yaml.Node, at string, in *Instance) { slowlogThreshold(r, n, at, &in.Slowlog) }},
+		sizeField("cache", "cache_bytes", nothing, func(in *Instance) *int64 { return &in.CacheBytes }),
 	}
 }
 
@@ -80,6 +83,18 @@ func keyFields() []field[Key] {
 		{name: "instances", initial: nothing, needed: true, value: func(k *Key) any { return append([]string{}, k.Instances...) }, read: readInstances},
 		limitField("rate", byDefault, func(k *Key) **int { return &k.Limits.Rate }),
 		limitField("burst", asRate, func(k *Key) **int { return &k.Limits.Burst }),
+		{name: "byte_rate", initial: byDefault, value: func(k *Key) any {
+			if k.Limits.ByteRate == nil {
+				return nil
+			}
+			return size(*k.Limits.ByteRate)
+		}, read: func(r *reader, n *yaml.Node, at string, k *Key) {
+			var limit int64
+			if sized(r, n, at, &limit) {
+				k.Limits.ByteRate = &limit
+			}
+		}},
+		modeField(func(k *Key) *tenant.LimitMode { return &k.Limits.Mode }),
 		rulesField("commands", auth.DefaultRules, byDefault, func(k *Key) *string { return &k.Commands }, func(rules string) error {
 			_, err := auth.ParseRules(rules)
 			return err
@@ -113,6 +128,29 @@ func nameField[T any](what string, of func(*T) *string) field[T] {
 func numberField[T any](name, initial string, most int, of func(*T) *int) field[T] {
 	return field[T]{name: name, initial: initial, value: func(v *T) any { return *of(v) },
 		read: func(r *reader, n *yaml.Node, at string, v *T) { whole(r, n, at, most, of(v)) }}
+}
+
+// sizeField is a number of bytes, which the API calls api, or "" for the same name.
+func sizeField[T any](name, api, initial string, of func(*T) *int64) field[T] {
+	return field[T]{name: name, api: api, initial: initial, value: func(v *T) any { return size(*of(v)) },
+		read: func(r *reader, n *yaml.Node, at string, v *T) { sized(r, n, at, of(v)) }}
+}
+
+// modeField says what happens beyond limits.
+func modeField[T any](of func(*T) *tenant.LimitMode) field[T] {
+	return field[T]{name: "limit_mode", initial: byDefault, value: func(v *T) any { return *of(v) },
+		read: func(r *reader, n *yaml.Node, at string, v *T) {
+			var name string
+			if !text(r, n, at, &name) {
+				return
+			}
+			mode, err := tenant.ParseLimitMode(name)
+			if err != nil {
+				r.wrong(n, at, "%v", err)
+				return
+			}
+			*of(v) = mode
+		}}
 }
 
 // limitField is one that follows a default of the proxies.

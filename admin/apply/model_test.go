@@ -74,7 +74,7 @@ func (m *model) do(s Step) error {
 			o = &m.all[len(m.all)-1]
 		}
 		return settle(s, &o.Version, body, map[string]any{"name": &o.Name, "max_instances": &o.Quota.MaxInstances, "max_keys": &o.Quota.MaxKeys, "max_members": &o.Quota.MaxMembers,
-			"max_connections": &o.Quota.MaxConnections, "rate": &o.Quota.Rate, "burst": &o.Quota.Burst})
+			"max_connections": &o.Quota.MaxConnections, "rate": &o.Quota.Rate, "burst": &o.Quota.Burst, "byte_rate": &o.Quota.ByteRate, "limit_mode": &o.Quota.LimitMode})
 	}
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func (m *model) doInstance(o *Organization, s Step, body map[string]json.RawMess
 	}
 	in := &o.Instances[i]
 	url, us := in.URL.Reveal(), tenant.SlowlogMicroseconds(in.Slowlog)
-	err := settle(s, &in.Version, body, map[string]any{"name": &in.Name, "url": &url, "slowlog_threshold_us": &us})
+	err := settle(s, &in.Version, body, map[string]any{"name": &in.Name, "url": &url, "slowlog_threshold_us": &us, "cache_bytes": &in.CacheBytes})
 	in.URL, in.Slowlog = tenant.Secret(url), tenant.SlowlogThreshold(us)
 	return err
 }
@@ -159,7 +159,7 @@ func (m *model) doKey(o *Organization, s Step, body map[string]json.RawMessage) 
 	if was := k.ExpiresAt; !was.IsZero() {
 		expires = &was
 	}
-	if err := settle(s, &k.Version, body, map[string]any{"name": &k.Name, "instances": &k.Instances, "rate": &k.Limits.Rate, "burst": &k.Limits.Burst, "commands": &k.Commands, "allow_from": &networks,
+	if err := settle(s, &k.Version, body, map[string]any{"name": &k.Name, "instances": &k.Instances, "rate": &k.Limits.Rate, "burst": &k.Limits.Burst, "byte_rate": &k.Limits.ByteRate, "limit_mode": &k.Limits.Mode, "commands": &k.Commands, "allow_from": &networks,
 		"max_connections": &k.MaxConnections, "expires_at": &expires, "certificate_name": &k.CertificateName, "audit": &k.Audit}); err != nil {
 		return err
 	}

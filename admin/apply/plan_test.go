@@ -63,6 +63,10 @@ organizations:
 - name: acme
   instances: [{name: cache, url: env:CACHE_URL, slowlog_threshold: 2.5ms}, {name: queue, url: redis://10.0.0.6:6379, slowlog_threshold: off}, {name: jobs, url: redis://h, slowlog_threshold: 0}]`,
 			want: []string{"update instance acme/cache: slowlog_threshold default → 2.5ms", "update instance acme/queue: slowlog_threshold default → off", "create instance acme/jobs: url redis://h, slowlog_threshold 0"}},
+		{name: "bytes, modes and caches", text: `
+organizations: [{name: acme, quotas: {byte_rate: 1GiB, limit_mode: delay}, instances: [{name: cache, url: env:CACHE_URL, cache: 64MiB}], keys: [{name: bytes, instances: [cache], byte_rate: 0, limit_mode: dry_run}]}]`,
+			want: []string{"update organization acme: max_keys 3 → unlimited, byte_rate unlimited → 1GiB, limit_mode default → delay",
+				"update instance acme/cache: cache none → 64MiB", "create key acme/bytes: instances cache, byte_rate 0, limit_mode dry_run"}},
 		{name: "the same slow logs", unchanged: 2, change: func(m *model) { m.all[0].Instances[0].Slowlog = new(1500 * time.Microsecond) }, text: `
 organizations: [{name: acme, instances: [{name: cache, url: env:CACHE_URL, slowlog_threshold: 1500us}]}]`},
 		{name: "a slow log as the proxies have it", unchanged: 1, change: func(m *model) { m.all[0].Instances[0].Slowlog = new(tenant.SlowlogOff) }, text: `

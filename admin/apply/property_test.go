@@ -94,19 +94,19 @@ func draw(r *rand.Rand) (all []Organization) {
 	for _, name := range some(r, "acme", "globex") {
 		o := Organization{Name: name, HasQuota: r.IntN(2) == 0}
 		if o.HasQuota {
-			o.Quota = tenant.Quota{MaxMembers: r.IntN(3), Rate: r.IntN(2) * 100, Burst: r.IntN(2)}
+			o.Quota = tenant.Quota{MaxMembers: r.IntN(3), Rate: r.IntN(2) * 100, Burst: r.IntN(2), ByteRate: int64(r.IntN(2)) << 20, LimitMode: tenant.LimitMode(r.IntN(4))}
 		}
 		names := some(r, "cache", "queue", "store", "jobs")
 		for _, name := range names {
 			o.Instances = append(o.Instances, Instance{Name: name, URL: pick(r, tenant.Secret("redis://:one@h"), "redis://:two@h", "redis://h", "redis://user@h:1/2", "redis-sentinel://h/m?sentinel_password=three"),
-				Slowlog: pick(r, nil, new(tenant.SlowlogOff), new(time.Duration(0)), new(time.Second))})
+				Slowlog: pick(r, nil, new(tenant.SlowlogOff), new(time.Duration(0)), new(time.Second)), CacheBytes: int64(r.IntN(2)) << 20})
 		}
 		shared := r.IntN(4)
 		for i, name := range some(r, "web", "api", "batch", "admin") {
 			if len(names) == 0 {
 				break
 			}
-			k := Key{Key: tenant.Key{Name: name, Limits: tenant.Limits{Rate: pick(r, nil, number(0), number(5)), Burst: pick(r, nil, number(0), number(9))},
+			k := Key{Key: tenant.Key{Name: name, Limits: tenant.Limits{Rate: pick(r, nil, number(0), number(5)), Burst: pick(r, nil, number(0), number(9)), ByteRate: pick(r, nil, new(int64(0)), new(int64(7))), Mode: tenant.LimitMode(r.IntN(4))},
 				Commands: pick(r, "", "+@read", "+@all  -@dangerous"), Audit: pick(r, "", "+@write"), MaxConnections: r.IntN(2), ExpiresAt: pick(r, time.Time{}, time.Unix(1e9, 5e6).UTC())}}
 			k.Instances = slices.Clone(names)
 			r.Shuffle(len(names), func(i, j int) { k.Instances[i], k.Instances[j] = k.Instances[j], k.Instances[i] })

@@ -44,12 +44,12 @@ func TestRead(t *testing.T) {
 	}
 	const url = "redis://app:" + hidden + "@10.0.0.5:6379/0"
 	want := []Organization{
-		{Name: "acme", HasQuota: true, Quota: tenant.Quota{MaxInstances: 3, MaxKeys: 20, MaxMembers: 5, MaxConnections: 1000, Rate: 5000, Burst: 10000},
-			Instances: []Instance{{Name: "cache", URL: url, Slowlog: new(5 * time.Millisecond)}, {Name: "queue", URL: url}, {Name: "local", URL: "redis://app@127.0.0.1:6379/1"}},
+		{Name: "acme", HasQuota: true, Quota: tenant.Quota{MaxInstances: 3, MaxKeys: 20, MaxMembers: 5, MaxConnections: 1000, Rate: 5000, Burst: 10000, ByteRate: 1 << 30, LimitMode: tenant.LimitDelay},
+			Instances: []Instance{{Name: "cache", URL: url, Slowlog: new(5 * time.Millisecond), CacheBytes: 64 << 20}, {Name: "queue", URL: url}, {Name: "local", URL: "redis://app@127.0.0.1:6379/1"}},
 			Keys: []Key{
-				{Key: tenant.Key{Name: "web", Instances: []string{"cache", "queue"}, Limits: tenant.Limits{Rate: number(100), Burst: number(200)}, Commands: "+@all -@dangerous", AllowFrom: networks,
-					MaxConnections: 50, ExpiresAt: time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC), CertificateName: "spiffe://corp/web", Audit: "+@write"}, at: "all.yaml:22: organizations[acme].keys[web].instances"},
-				{Key: tenant.Key{Name: "batch", Instances: []string{"queue"}, Limits: tenant.Limits{Rate: number(0)}}, at: "all.yaml:32: organizations[acme].keys[batch].instances"},
+				{Key: tenant.Key{Name: "web", Instances: []string{"cache", "queue"}, Limits: tenant.Limits{Rate: number(100), Burst: number(200), ByteRate: new(int64(10 << 20)), Mode: tenant.LimitDryRun}, Commands: "+@all -@dangerous", AllowFrom: networks,
+					MaxConnections: 50, ExpiresAt: time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC), CertificateName: "spiffe://corp/web", Audit: "+@write"}, at: "all.yaml:25: organizations[acme].keys[web].instances"},
+				{Key: tenant.Key{Name: "batch", Instances: []string{"queue"}, Limits: tenant.Limits{Rate: number(0)}}, at: "all.yaml:37: organizations[acme].keys[batch].instances"},
 			}},
 		{Name: "globex", HasQuota: true},
 		{Name: "initech"},
@@ -109,6 +109,11 @@ func TestReadBadInput(t *testing.T) {
 		{"file that is not there", instance("file:/nosuch"), "t.yaml:4: organizations[acme].instances[cache].url: file /nosuch: no such file or directory"},
 		{"relative file", instance("'file:redis://:" + hidden + "@host'"), "want file:/path, from the root on"},
 		{"slow log's threshold without a unit", acme("  instances: [{name: cache, url: redis://h, slowlog_threshold: 10}]"), "t.yaml:3: organizations[acme].instances[cache].slowlog_threshold: want a duration of whole microseconds up to 24h, such as 10ms, 0 for every command, 'off' for none, or 'default'"},
+		{"size of a cache", acme("  instances: [{name: cache, url: redis://h, cache: 64MB}]"), "instances[cache].cache: want a size such as 64KiB, 10MiB or 1GiB, up to 1TiB"},
+		{"size of a cache that is too large", acme("  instances: [{name: cache, url: redis://h, cache: 2TiB}]"), "instances[cache].cache: want a size"},
+		{"size that is a list", acme("  instances: [{name: cache, url: redis://h, cache: [1]}]"), "instances[cache].cache: want a size"},
+		{"limit mode", key("limit_mode: wish"), `keys[web].limit_mode: limit mode "wish": want reject, delay or dry_run`},
+		{"bytes per second", key("byte_rate: -1"), "keys[web].byte_rate: want a size"},
 		{"slow log's threshold that is a list", acme("  instances: [{name: cache, url: redis://h, slowlog_threshold: [10ms]}]"), "instances[cache].slowlog_threshold: want a duration"},
 		{"key without instances", acme("  keys: [{name: web}]"), "t.yaml:3: organizations[acme].keys[web].instances: it is missing"},
 		{"key with none", acme("  keys: [{name: web, instances: []}]"), "t.yaml:3: organizations[acme].keys[web].instances: want one at least"},

@@ -63,6 +63,23 @@ func whole(r *reader, n *yaml.Node, at string, most int, to *int) bool {
 	return true
 }
 
+// size is a number of bytes, in plans.
+type size int64
+
+// String is as files have it.
+func (s size) String() string { return tenant.FormatSize(int64(s)) }
+
+// sized reads a size of at most tenant.MaxBytes.
+func sized(r *reader, n *yaml.Node, at string, to *int64) bool {
+	b, err := tenant.ParseSize(n.Value)
+	if tag := n.ShortTag(); n.Kind != yaml.ScalarNode || tag != "!!int" && tag != "!!str" || err != nil || b > tenant.MaxBytes {
+		r.wrong(n, at, "want a size such as 64KiB, 10MiB or 1GiB, up to 1TiB")
+		return false
+	}
+	*to = b
+	return true
+}
+
 // moment reads a time as RFC 3339 has it. A duration would be another time tomorrow.
 func moment(r *reader, n *yaml.Node, at string, to *time.Time) {
 	t, err := time.Parse(time.RFC3339, n.Value)

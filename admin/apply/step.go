@@ -118,6 +118,14 @@ func (c Change) word(value any) string {
 			return strings.Join(v, ",")
 		}
 		return c.initial
+	case tenant.LimitMode:
+		if v == tenant.LimitDefault {
+			return c.initial
+		}
+	case size:
+		if v == 0 && c.initial != byDefault {
+			return c.initial
+		}
 	case int:
 		if v == 0 && c.initial != byDefault {
 			return c.initial

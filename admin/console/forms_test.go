@@ -79,6 +79,10 @@ func testForms(t *testing.T, open stores.Opener) {
 	before.send(page, b, "rate", "70").want(409, "changed meanwhile", "50/s, burst 60")
 	b.get(page).send(page, b, "commands", "~x").want(422, "Not done")
 	b.get(page).send(page, b, "allow_from", "10.0.0.0/99").want(422, "Networks")
+	b.get(page).send(page, b, "byte_rate", "10 MiB", "limit_mode", "dry_run").want(200, "10MiB", "commands are counted only")
+	b.get(page).send(page, b, "byte_rate", "0").want(200, "Bytes per second unlimited")
+	b.get(page).send(page, b, "byte_rate", "10MB").want(422, "Byte rate: want a size such as 64KiB or 10MiB")
+	b.get(page).send(page, b, "limit_mode", "wish").want(422, "want reject, delay or dry_run")
 	b.get(page).send(page, b, "rate", "-1").want(422, "Rate: want a whole number, 0 or more")
 	b.get(page).send(page+"/revoke", b).want(200, "Revoked")
 	if forms := b.get(page).forms(); len(forms) != 0 {

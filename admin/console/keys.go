@@ -23,6 +23,28 @@ func (v *visit) number(field string) (*int, error) {
 	return &n, nil
 }
 
+// size reads a field with a number of bytes; an empty one is nil.
+func (v *visit) size(field string) (*int64, error) {
+	text := v.form(field)
+	if text == "" {
+		return nil, nil
+	}
+	n, err := tenant.ParseSize(text)
+	if err != nil {
+		return nil, wrong("%s: want a size such as 64KiB or 10MiB, got %q", strings.ReplaceAll(field, "_", " "), text)
+	}
+	return &n, nil
+}
+
+// limitMode reads what happens beyond limits; nothing is the proxy's setting.
+func (v *visit) limitMode() (tenant.LimitMode, error) {
+	mode, err := tenant.ParseLimitMode(v.form("limit_mode"))
+	if err != nil {
+		return mode, wrong("%v", err)
+	}
+	return mode, nil
+}
+
 // version is the one that a form was made from.
 func (v *visit) version() (int64, error) {
 	version, err := strconv.ParseInt(v.form("version"), 10, 64)
@@ -42,6 +64,14 @@ func (v *visit) keyForm() (func(*tenant.Key) error, error) {
 	if err != nil {
 		return nil, err
 	}
+	byteRate, err := v.size("byte_rate")
+	if err != nil {
+		return nil, err
+	}
+	mode, err := v.limitMode()
+	if err != nil {
+		return nil, err
+	}
 	most, err := v.number("max_connections")
 	if err != nil {
 		return nil, err
@@ -51,7 +81,7 @@ func (v *visit) keyForm() (func(*tenant.Key) error, error) {
 		return nil, wrong("networks: %v", err)
 	}
 	return func(k *tenant.Key) error {
-		k.Limits.Rate, k.Limits.Burst = rate, burst
+		k.Limits.Rate, k.Limits.Burst, k.Limits.ByteRate, k.Limits.Mode = rate, burst, byteRate, mode
 		k.AllowFrom, k.Commands, k.Audit = networks, v.form("commands"), v.form("audit")
 		k.MaxConnections = 0
 		if most != nil {

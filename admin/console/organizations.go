@@ -110,6 +110,16 @@ func (v *visit) createOrganization() (*page, error) {
 			*to = *n
 		}
 	}
+	byteRate, err := v.size("byte_rate")
+	if err != nil {
+		return nil, err
+	}
+	if byteRate != nil {
+		o.ByteRate = *byteRate
+	}
+	if o.LimitMode, err = v.limitMode(); err != nil {
+		return nil, err
+	}
 	made, err := v.control.CreateOrganization(v.r.Context(), v.actor, o)
 	if err != nil {
 		return nil, err

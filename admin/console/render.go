@@ -26,21 +26,24 @@ type pages map[string]*template.Template
 // good.
 func loadPages(now func() time.Time, files static) pages {
 	layout := template.Must(template.New("layout.html").Funcs(template.FuncMap{
-		"actions":  func() []string { return actions },
-		"targets":  func() []string { return targets },
-		"duration": duration,
-		"ago":      func(t time.Time) string { return ago(t, now()) },
-		"args":     args,
-		"file":     files.url,
-		"indent":   indent,
-		"join":     strings.Join,
-		"limit":    limitWords,
-		"number":   number,
-		"roles":    tenant.Roles,
-		"slowlog":  slowlogWords,
-		"stamp":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
-		"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"upper":    sentenceCase,
+		"actions":        func() []string { return actions },
+		"targets":        func() []string { return targets },
+		"duration":       duration,
+		"ago":            func(t time.Time) string { return ago(t, now()) },
+		"args":           args,
+		"file":           files.url,
+		"indent":         indent,
+		"join":           strings.Join,
+		"bytes":          sizeWords,
+		"limit":          limitWords,
+		"limitModes":     tenant.LimitModes,
+		"limitModeWords": limitModeWords,
+		"number":         number,
+		"roles":          tenant.Roles,
+		"slowlog":        slowlogWords,
+		"stamp":          func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
+		"iso":            func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"upper":          sentenceCase,
 	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	all := pages{}
 	names, err := fs.Glob(templateFiles, "templates/*.html")
@@ -187,6 +190,24 @@ func limitWords(l tenant.Limits) string {
 		return number(*l.Rate) + "/s"
 	}
 	return number(*l.Rate) + "/s, burst " + number(*l.Burst)
+}
+
+// limitModeWords says what happens beyond limits.
+func limitModeWords(mode string) string {
+	return map[string]string{"reject": "commands are refused", "delay": "commands wait", "dry_run": "commands are counted only"}[mode]
+}
+
+// sizeWords is a number of bytes as a field takes it; of a nil pointer it is "".
+func sizeWords(n any) string {
+	switch n := n.(type) {
+	case int64:
+		return tenant.FormatSize(n)
+	case *int64:
+		if n != nil {
+			return tenant.FormatSize(*n)
+		}
+	}
+	return ""
 }
 
 // slowlogWords says what an instance's slow log keeps.

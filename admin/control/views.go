@@ -13,66 +13,71 @@ import (
 // OrganizationView is an organization as it is shown, as JSON by all who show one. As in
 // all views, times are in UTC, and null is none.
 type OrganizationView struct {
-	ID             string     `json:"id"`
-	Name           string     `json:"name"`
-	MaxInstances   int        `json:"max_instances"` // 0 is unlimited, as for all that follow
-	MaxKeys        int        `json:"max_keys"`
-	MaxMembers     int        `json:"max_members"`
-	MaxConnections int        `json:"max_connections"`
-	Rate           int        `json:"rate"`
-	Burst          int        `json:"burst"`
-	Version        int64      `json:"version"`
-	CreatedAt      time.Time  `json:"created_at"`
-	DeletedAt      *time.Time `json:"deleted_at"`
+	ID             string           `json:"id"`
+	Name           string           `json:"name"`
+	MaxInstances   int              `json:"max_instances"` // 0 is unlimited, as for all that follow
+	MaxKeys        int              `json:"max_keys"`
+	MaxMembers     int              `json:"max_members"`
+	MaxConnections int              `json:"max_connections"`
+	Rate           int              `json:"rate"`
+	Burst          int              `json:"burst"`
+	ByteRate       int64            `json:"byte_rate"`  // per second
+	LimitMode      tenant.LimitMode `json:"limit_mode"` // "" follows the proxy's
+	Version        int64            `json:"version"`
+	CreatedAt      time.Time        `json:"created_at"`
+	DeletedAt      *time.Time       `json:"deleted_at"`
 }
 
 // ViewOrganization shows o.
 func ViewOrganization(o tenant.Organization) OrganizationView {
-	return OrganizationView{o.ID, o.Name, o.MaxInstances, o.MaxKeys, o.MaxMembers, o.MaxConnections, o.Rate, o.Burst,
+	return OrganizationView{o.ID, o.Name, o.MaxInstances, o.MaxKeys, o.MaxMembers, o.MaxConnections, o.Rate, o.Burst, o.ByteRate, o.LimitMode,
 		o.Version, o.CreatedAt.UTC(), optional(o.DeletedAt)}
 }
 
 // InstanceView is an instance as it is shown.
 type InstanceView struct {
-	ID        string     `json:"id"`
-	Org       string     `json:"org"`
-	Name      string     `json:"name"`
-	URL       string     `json:"url"`                  // without its password
-	Slowlog   *int64     `json:"slowlog_threshold_us"` // null follows the proxy's, 0 is every command, -1 none
-	Version   int64      `json:"version"`
-	CreatedAt time.Time  `json:"created_at"`
-	DeletedAt *time.Time `json:"deleted_at"`
+	ID         string     `json:"id"`
+	Org        string     `json:"org"`
+	Name       string     `json:"name"`
+	URL        string     `json:"url"`                  // without its password
+	Slowlog    *int64     `json:"slowlog_threshold_us"` // null follows the proxy's, 0 is every command, -1 none
+	CacheBytes int64      `json:"cache_bytes"`          // 0 is no cache
+	Version    int64      `json:"version"`
+	CreatedAt  time.Time  `json:"created_at"`
+	DeletedAt  *time.Time `json:"deleted_at"`
 }
 
 // ViewInstance shows in, without the URL's password.
 func ViewInstance(in tenant.Instance) InstanceView {
-	return InstanceView{in.ID, in.Org, in.Name, pool.RedactURL(in.URL), tenant.SlowlogMicroseconds(in.SlowlogThreshold), in.Version, in.CreatedAt.UTC(), optional(in.DeletedAt)}
+	return InstanceView{in.ID, in.Org, in.Name, pool.RedactURL(in.URL), tenant.SlowlogMicroseconds(in.SlowlogThreshold), in.CacheBytes, in.Version, in.CreatedAt.UTC(), optional(in.DeletedAt)}
 }
 
 // KeyView is a key as it is shown, without its secret.
 type KeyView struct {
-	ID              string     `json:"id"`
-	Org             string     `json:"org"`
-	Instances       []string   `json:"instances"` // the first is the key's own
-	Name            string     `json:"name"`
-	Rate            *int       `json:"rate"` // null follows the default, 0 is unlimited
-	Burst           *int       `json:"burst"`
-	Commands        string     `json:"commands"`   // the rules in force
-	AllowFrom       []string   `json:"allow_from"` // empty: from anywhere
-	MaxConnections  int        `json:"max_connections"`
-	CertificateName string     `json:"certificate_name"` // "" is none
-	Audit           string     `json:"audit"`            // rules of the commands that are noted; "" is none
-	Version         int64      `json:"version"`
-	CreatedAt       time.Time  `json:"created_at"`
-	ExpiresAt       *time.Time `json:"expires_at"`
-	RevokedAt       *time.Time `json:"revoked_at"`
-	PreviousUntil   *time.Time `json:"previous_until"` // until when the secret before the last rotation is good
-	LastUsedAt      *time.Time `json:"last_used_at"`   // to the minute, or a little more
+	ID              string           `json:"id"`
+	Org             string           `json:"org"`
+	Instances       []string         `json:"instances"` // the first is the key's own
+	Name            string           `json:"name"`
+	Rate            *int             `json:"rate"` // null follows the default, 0 is unlimited
+	Burst           *int             `json:"burst"`
+	ByteRate        *int64           `json:"byte_rate"`  // per second; null and 0 as of the rate
+	LimitMode       tenant.LimitMode `json:"limit_mode"` // "" follows the proxy's
+	Commands        string           `json:"commands"`   // the rules in force
+	AllowFrom       []string         `json:"allow_from"` // empty: from anywhere
+	MaxConnections  int              `json:"max_connections"`
+	CertificateName string           `json:"certificate_name"` // "" is none
+	Audit           string           `json:"audit"`            // rules of the commands that are noted; "" is none
+	Version         int64            `json:"version"`
+	CreatedAt       time.Time        `json:"created_at"`
+	ExpiresAt       *time.Time       `json:"expires_at"`
+	RevokedAt       *time.Time       `json:"revoked_at"`
+	PreviousUntil   *time.Time       `json:"previous_until"` // until when the secret before the last rotation is good
+	LastUsedAt      *time.Time       `json:"last_used_at"`   // to the minute, or a little more
 }
 
 // ViewKey shows k.
 func ViewKey(k tenant.Key) KeyView {
-	v := KeyView{k.ID, k.Org, k.Instances, k.Name, k.Limits.Rate, k.Limits.Burst, k.Commands, k.AllowFrom.Strings(), k.MaxConnections, k.CertificateName, k.Audit,
+	v := KeyView{k.ID, k.Org, k.Instances, k.Name, k.Limits.Rate, k.Limits.Burst, k.Limits.ByteRate, k.Limits.Mode, k.Commands, k.AllowFrom.Strings(), k.MaxConnections, k.CertificateName, k.Audit,
 		k.Version, k.CreatedAt.UTC(), optional(k.ExpiresAt), optional(k.RevokedAt), optional(k.PreviousUntil), optional(k.LastUsedAt)}
 	if v.Commands == "" {
 		v.Commands = auth.DefaultRules

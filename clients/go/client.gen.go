@@ -69,6 +69,78 @@ func (e EventOutcome) Valid() bool {
 	}
 }
 
+// Defines values for KeyLimitMode.
+const (
+	KeyLimitModeDelay  KeyLimitMode = "delay"
+	KeyLimitModeDryRun KeyLimitMode = "dry_run"
+	KeyLimitModeEmpty  KeyLimitMode = ""
+	KeyLimitModeReject KeyLimitMode = "reject"
+)
+
+// Valid indicates whether the value is a known member of the KeyLimitMode enum.
+func (e KeyLimitMode) Valid() bool {
+	switch e {
+	case KeyLimitModeDelay:
+		return true
+	case KeyLimitModeDryRun:
+		return true
+	case KeyLimitModeEmpty:
+		return true
+	case KeyLimitModeReject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KeyCreateLimitMode.
+const (
+	KeyCreateLimitModeDelay  KeyCreateLimitMode = "delay"
+	KeyCreateLimitModeDryRun KeyCreateLimitMode = "dry_run"
+	KeyCreateLimitModeEmpty  KeyCreateLimitMode = ""
+	KeyCreateLimitModeReject KeyCreateLimitMode = "reject"
+)
+
+// Valid indicates whether the value is a known member of the KeyCreateLimitMode enum.
+func (e KeyCreateLimitMode) Valid() bool {
+	switch e {
+	case KeyCreateLimitModeDelay:
+		return true
+	case KeyCreateLimitModeDryRun:
+		return true
+	case KeyCreateLimitModeEmpty:
+		return true
+	case KeyCreateLimitModeReject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KeyPatchLimitMode.
+const (
+	KeyPatchLimitModeDelay  KeyPatchLimitMode = "delay"
+	KeyPatchLimitModeDryRun KeyPatchLimitMode = "dry_run"
+	KeyPatchLimitModeEmpty  KeyPatchLimitMode = ""
+	KeyPatchLimitModeReject KeyPatchLimitMode = "reject"
+)
+
+// Valid indicates whether the value is a known member of the KeyPatchLimitMode enum.
+func (e KeyPatchLimitMode) Valid() bool {
+	switch e {
+	case KeyPatchLimitModeDelay:
+		return true
+	case KeyPatchLimitModeDryRun:
+		return true
+	case KeyPatchLimitModeEmpty:
+		return true
+	case KeyPatchLimitModeReject:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LogLevel.
 const (
 	LogLevelDebug LogLevel = "debug"
@@ -189,6 +261,30 @@ func (e MemberSetRole) Valid() bool {
 	}
 }
 
+// Defines values for NewKeyLimitMode.
+const (
+	NewKeyLimitModeDelay  NewKeyLimitMode = "delay"
+	NewKeyLimitModeDryRun NewKeyLimitMode = "dry_run"
+	NewKeyLimitModeEmpty  NewKeyLimitMode = ""
+	NewKeyLimitModeReject NewKeyLimitMode = "reject"
+)
+
+// Valid indicates whether the value is a known member of the NewKeyLimitMode enum.
+func (e NewKeyLimitMode) Valid() bool {
+	switch e {
+	case NewKeyLimitModeDelay:
+		return true
+	case NewKeyLimitModeDryRun:
+		return true
+	case NewKeyLimitModeEmpty:
+		return true
+	case NewKeyLimitModeReject:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewTokenKind.
 const (
 	NewTokenKindAPI     NewTokenKind = "api"
@@ -204,6 +300,78 @@ func (e NewTokenKind) Valid() bool {
 	case NewTokenKindInvite:
 		return true
 	case NewTokenKindSession:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OrganizationLimitMode.
+const (
+	OrganizationLimitModeDelay  OrganizationLimitMode = "delay"
+	OrganizationLimitModeDryRun OrganizationLimitMode = "dry_run"
+	OrganizationLimitModeEmpty  OrganizationLimitMode = ""
+	OrganizationLimitModeReject OrganizationLimitMode = "reject"
+)
+
+// Valid indicates whether the value is a known member of the OrganizationLimitMode enum.
+func (e OrganizationLimitMode) Valid() bool {
+	switch e {
+	case OrganizationLimitModeDelay:
+		return true
+	case OrganizationLimitModeDryRun:
+		return true
+	case OrganizationLimitModeEmpty:
+		return true
+	case OrganizationLimitModeReject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OrganizationCreateLimitMode.
+const (
+	OrganizationCreateLimitModeDelay  OrganizationCreateLimitMode = "delay"
+	OrganizationCreateLimitModeDryRun OrganizationCreateLimitMode = "dry_run"
+	OrganizationCreateLimitModeEmpty  OrganizationCreateLimitMode = ""
+	OrganizationCreateLimitModeReject OrganizationCreateLimitMode = "reject"
+)
+
+// Valid indicates whether the value is a known member of the OrganizationCreateLimitMode enum.
+func (e OrganizationCreateLimitMode) Valid() bool {
+	switch e {
+	case OrganizationCreateLimitModeDelay:
+		return true
+	case OrganizationCreateLimitModeDryRun:
+		return true
+	case OrganizationCreateLimitModeEmpty:
+		return true
+	case OrganizationCreateLimitModeReject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OrganizationPatchLimitMode.
+const (
+	OrganizationPatchLimitModeDelay  OrganizationPatchLimitMode = "delay"
+	OrganizationPatchLimitModeDryRun OrganizationPatchLimitMode = "dry_run"
+	OrganizationPatchLimitModeEmpty  OrganizationPatchLimitMode = ""
+	OrganizationPatchLimitModeReject OrganizationPatchLimitMode = "reject"
+)
+
+// Valid indicates whether the value is a known member of the OrganizationPatchLimitMode enum.
+func (e OrganizationPatchLimitMode) Valid() bool {
+	switch e {
+	case OrganizationPatchLimitModeDelay:
+		return true
+	case OrganizationPatchLimitModeDryRun:
+		return true
+	case OrganizationPatchLimitModeEmpty:
+		return true
+	case OrganizationPatchLimitModeReject:
 		return true
 	default:
 		return false
@@ -551,6 +719,11 @@ type HotKey struct {
 
 // Instance defines model for Instance.
 type Instance struct {
+	// CacheBytes how much of it each proxy may keep in a near cache, in bytes; 0 is no cache
+	//
+	// Examples: 67108864
+	CacheBytes int64 `json:"cache_bytes"`
+
 	// CreatedAt when it was made, in UTC
 	//
 	// Examples: 2026-01-31T12:00:00Z
@@ -592,6 +765,11 @@ type Instance struct {
 
 // InstanceCreate defines model for InstanceCreate.
 type InstanceCreate struct {
+	// CacheBytes how much of it each proxy may keep in a near cache, in bytes; 0 is no cache
+	//
+	// Examples: 67108864
+	CacheBytes *int64 `json:"cache_bytes,omitempty"`
+
 	// Name 1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit; not default
 	//
 	// Examples: cache
@@ -610,6 +788,11 @@ type InstanceCreate struct {
 
 // InstancePatch defines model for InstancePatch.
 type InstancePatch struct {
+	// CacheBytes how much of it each proxy may keep in a near cache, in bytes; 0 is no cache
+	//
+	// Examples: 67108864
+	CacheBytes *int64 `json:"cache_bytes,omitempty"`
+
 	// Name 1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit; not default
 	//
 	// Examples: cache
@@ -687,6 +870,11 @@ type Key struct {
 	// Examples: 200
 	Burst nullable.Nullable[int64] `json:"burst"`
 
+	// ByteRate bytes of commands and replies per second; null follows the proxy's default, 0 is unlimited
+	//
+	// Examples: 1048576
+	ByteRate nullable.Nullable[int64] `json:"byte_rate"`
+
 	// CertificateName what a client's certificate must be named to open it without its secret; empty is none
 	//
 	// Examples:
@@ -717,6 +905,11 @@ type Key struct {
 
 	// LastUsedAt when it was last used, to the minute or a little more; null is never
 	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at"`
+
+	// LimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+	//
+	// Examples: reject
+	LimitMode KeyLimitMode `json:"limit_mode"`
 
 	// MaxConnections how many connections there may be at once to a proxy; 0 is unlimited
 	//
@@ -750,6 +943,11 @@ type Key struct {
 	Version int64 `json:"version"`
 }
 
+// KeyLimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+//
+// Examples: reject
+type KeyLimitMode string
+
 // KeyCreate defines model for KeyCreate.
 type KeyCreate struct {
 	// AllowFrom networks and addresses that its clients may come from; empty: anywhere
@@ -766,6 +964,11 @@ type KeyCreate struct {
 	//
 	// Examples: 200
 	Burst nullable.Nullable[int64] `json:"burst,omitempty"`
+
+	// ByteRate bytes of commands and replies per second; null follows the proxy's default, 0 is unlimited
+	//
+	// Examples: 1048576
+	ByteRate nullable.Nullable[int64] `json:"byte_rate,omitempty"`
 
 	// CertificateName what a client's certificate must be named to open it without its secret; empty is none
 	//
@@ -785,6 +988,11 @@ type KeyCreate struct {
 	// Examples: ["cache"]
 	Instances []string `json:"instances"`
 
+	// LimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+	//
+	// Examples: reject
+	LimitMode *KeyCreateLimitMode `json:"limit_mode,omitempty"`
+
 	// MaxConnections how many connections there may be at once to a proxy; 0 is unlimited
 	//
 	// Examples: 1000
@@ -800,6 +1008,11 @@ type KeyCreate struct {
 	// Examples: 100
 	Rate nullable.Nullable[int64] `json:"rate,omitempty"`
 }
+
+// KeyCreateLimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+//
+// Examples: reject
+type KeyCreateLimitMode string
 
 // KeyPatch defines model for KeyPatch.
 type KeyPatch struct {
@@ -817,6 +1030,11 @@ type KeyPatch struct {
 	//
 	// Examples: 200
 	Burst nullable.Nullable[int64] `json:"burst,omitempty"`
+
+	// ByteRate bytes of commands and replies per second; null follows the proxy's default, 0 is unlimited
+	//
+	// Examples: 1048576
+	ByteRate nullable.Nullable[int64] `json:"byte_rate,omitempty"`
 
 	// CertificateName what a client's certificate must be named to open it without its secret; empty is none
 	//
@@ -836,6 +1054,11 @@ type KeyPatch struct {
 	// Examples: ["cache"]
 	Instances *[]string `json:"instances,omitempty"`
 
+	// LimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+	//
+	// Examples: reject
+	LimitMode *KeyPatchLimitMode `json:"limit_mode,omitempty"`
+
 	// MaxConnections how many connections there may be at once to a proxy; 0 is unlimited
 	//
 	// Examples: 1000
@@ -851,6 +1074,11 @@ type KeyPatch struct {
 	// Examples: 100
 	Rate nullable.Nullable[int64] `json:"rate,omitempty"`
 }
+
+// KeyPatchLimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+//
+// Examples: reject
+type KeyPatchLimitMode string
 
 // KeyRotate defines model for KeyRotate.
 type KeyRotate struct {
@@ -1097,6 +1325,11 @@ type NewKey struct {
 	// Examples: 200
 	Burst nullable.Nullable[int64] `json:"burst"`
 
+	// ByteRate bytes of commands and replies per second; null follows the proxy's default, 0 is unlimited
+	//
+	// Examples: 1048576
+	ByteRate nullable.Nullable[int64] `json:"byte_rate"`
+
 	// CertificateName what a client's certificate must be named to open it without its secret; empty is none
 	//
 	// Examples:
@@ -1133,6 +1366,11 @@ type NewKey struct {
 	// LastUsedAt when it was last used, to the minute or a little more; null is never
 	LastUsedAt nullable.Nullable[time.Time] `json:"last_used_at"`
 
+	// LimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+	//
+	// Examples: reject
+	LimitMode NewKeyLimitMode `json:"limit_mode"`
+
 	// MaxConnections how many connections there may be at once to a proxy; 0 is unlimited
 	//
 	// Examples: 1000
@@ -1164,6 +1402,11 @@ type NewKey struct {
 	// Examples: 3
 	Version int64 `json:"version"`
 }
+
+// NewKeyLimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+//
+// Examples: reject
+type NewKeyLimitMode string
 
 // NewToken defines model for NewToken.
 type NewToken struct {
@@ -1229,6 +1472,11 @@ type Organization struct {
 	// Examples: 2000
 	Burst int64 `json:"burst"`
 
+	// ByteRate bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited
+	//
+	// Examples: 10485760
+	ByteRate int64 `json:"byte_rate"`
+
 	// CreatedAt when it was made, in UTC
 	//
 	// Examples: 2026-01-31T12:00:00Z
@@ -1241,6 +1489,11 @@ type Organization struct {
 	//
 	// Examples: 2UzDGFq7ZTkB
 	ID string `json:"id"`
+
+	// LimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+	//
+	// Examples: reject
+	LimitMode OrganizationLimitMode `json:"limit_mode"`
 
 	// MaxConnections how many connections there may be at once to a proxy; 0 is unlimited
 	//
@@ -1278,12 +1531,27 @@ type Organization struct {
 	Version int64 `json:"version"`
 }
 
+// OrganizationLimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+//
+// Examples: reject
+type OrganizationLimitMode string
+
 // OrganizationCreate defines model for OrganizationCreate.
 type OrganizationCreate struct {
 	// Burst commands at once; 0 is as many as rate
 	//
 	// Examples: 2000
 	Burst *int64 `json:"burst,omitempty"`
+
+	// ByteRate bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited
+	//
+	// Examples: 10485760
+	ByteRate *int64 `json:"byte_rate,omitempty"`
+
+	// LimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+	//
+	// Examples: reject
+	LimitMode *OrganizationCreateLimitMode `json:"limit_mode,omitempty"`
 
 	// MaxConnections how many connections there may be at once to a proxy; 0 is unlimited
 	//
@@ -1316,12 +1584,27 @@ type OrganizationCreate struct {
 	Rate *int64 `json:"rate,omitempty"`
 }
 
+// OrganizationCreateLimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+//
+// Examples: reject
+type OrganizationCreateLimitMode string
+
 // OrganizationPatch defines model for OrganizationPatch.
 type OrganizationPatch struct {
 	// Burst commands at once; 0 is as many as rate
 	//
 	// Examples: 2000
 	Burst *int64 `json:"burst,omitempty"`
+
+	// ByteRate bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited
+	//
+	// Examples: 10485760
+	ByteRate *int64 `json:"byte_rate,omitempty"`
+
+	// LimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+	//
+	// Examples: reject
+	LimitMode *OrganizationPatchLimitMode `json:"limit_mode,omitempty"`
 
 	// MaxConnections how many connections there may be at once to a proxy; 0 is unlimited
 	//
@@ -1353,6 +1636,11 @@ type OrganizationPatch struct {
 	// Examples: 1000
 	Rate *int64 `json:"rate,omitempty"`
 }
+
+// OrganizationPatchLimitMode what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+//
+// Examples: reject
+type OrganizationPatchLimitMode string
 
 // PasswordSet defines model for PasswordSet.
 type PasswordSet struct {

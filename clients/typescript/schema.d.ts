@@ -1095,6 +1095,12 @@ export interface components {
         };
         Instance: {
             /**
+             * Format: int64
+             * @description how much of it each proxy may keep in a near cache, in bytes; 0 is no cache
+             * @example 67108864
+             */
+            cache_bytes: number;
+            /**
              * Format: date-time
              * @description when it was made, in UTC
              * @example 2026-01-31T12:00:00Z
@@ -1140,6 +1146,12 @@ export interface components {
         };
         InstanceCreate: {
             /**
+             * Format: int64
+             * @description how much of it each proxy may keep in a near cache, in bytes; 0 is no cache
+             * @example 67108864
+             */
+            cache_bytes?: number;
+            /**
              * @description 1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit; not default
              * @example cache
              */
@@ -1157,6 +1169,12 @@ export interface components {
             url: string;
         };
         InstancePatch: {
+            /**
+             * Format: int64
+             * @description how much of it each proxy may keep in a near cache, in bytes; 0 is no cache
+             * @example 67108864
+             */
+            cache_bytes?: number;
             /**
              * @description 1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit; not default
              * @example cache
@@ -1232,6 +1250,12 @@ export interface components {
              */
             burst: number | null;
             /**
+             * Format: int64
+             * @description bytes of commands and replies per second; null follows the proxy's default, 0 is unlimited
+             * @example 1048576
+             */
+            byte_rate: number | null;
+            /**
              * @description what a client's certificate must be named to open it without its secret; empty is none
              * @example
              */
@@ -1269,6 +1293,12 @@ export interface components {
              * @description when it was last used, to the minute or a little more; null is never
              */
             last_used_at: string | null;
+            /**
+             * @description what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+             * @example reject
+             * @enum {string}
+             */
+            limit_mode: "" | "reject" | "delay" | "dry_run";
             /**
              * Format: int64
              * @description how many connections there may be at once to a proxy; 0 is unlimited
@@ -1328,6 +1358,12 @@ export interface components {
              */
             burst?: number | null;
             /**
+             * Format: int64
+             * @description bytes of commands and replies per second; null follows the proxy's default, 0 is unlimited
+             * @example 1048576
+             */
+            byte_rate?: number | null;
+            /**
              * @description what a client's certificate must be named to open it without its secret; empty is none
              * @example
              */
@@ -1349,6 +1385,12 @@ export interface components {
              *     ]
              */
             instances: string[];
+            /**
+             * @description what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+             * @example reject
+             * @enum {string}
+             */
+            limit_mode?: "" | "reject" | "delay" | "dry_run";
             /**
              * Format: int64
              * @description how many connections there may be at once to a proxy; 0 is unlimited
@@ -1387,6 +1429,12 @@ export interface components {
              */
             burst?: number | null;
             /**
+             * Format: int64
+             * @description bytes of commands and replies per second; null follows the proxy's default, 0 is unlimited
+             * @example 1048576
+             */
+            byte_rate?: number | null;
+            /**
              * @description what a client's certificate must be named to open it without its secret; empty is none
              * @example
              */
@@ -1408,6 +1456,12 @@ export interface components {
              *     ]
              */
             instances?: string[];
+            /**
+             * @description what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+             * @example reject
+             * @enum {string}
+             */
+            limit_mode?: "" | "reject" | "delay" | "dry_run";
             /**
              * Format: int64
              * @description how many connections there may be at once to a proxy; 0 is unlimited
@@ -1635,6 +1689,12 @@ export interface components {
              */
             burst: number | null;
             /**
+             * Format: int64
+             * @description bytes of commands and replies per second; null follows the proxy's default, 0 is unlimited
+             * @example 1048576
+             */
+            byte_rate: number | null;
+            /**
              * @description what a client's certificate must be named to open it without its secret; empty is none
              * @example
              */
@@ -1677,6 +1737,12 @@ export interface components {
              * @description when it was last used, to the minute or a little more; null is never
              */
             last_used_at: string | null;
+            /**
+             * @description what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+             * @example reject
+             * @enum {string}
+             */
+            limit_mode: "" | "reject" | "delay" | "dry_run";
             /**
              * Format: int64
              * @description how many connections there may be at once to a proxy; 0 is unlimited
@@ -1785,6 +1851,12 @@ export interface components {
              */
             burst: number;
             /**
+             * Format: int64
+             * @description bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited
+             * @example 10485760
+             */
+            byte_rate: number;
+            /**
              * Format: date-time
              * @description when it was made, in UTC
              * @example 2026-01-31T12:00:00Z
@@ -1800,6 +1872,12 @@ export interface components {
              * @example 2UzDGFq7ZTkB
              */
             id: string;
+            /**
+             * @description what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+             * @example reject
+             * @enum {string}
+             */
+            limit_mode: "" | "reject" | "delay" | "dry_run";
             /**
              * Format: int64
              * @description how many connections there may be at once to a proxy; 0 is unlimited
@@ -1851,6 +1929,18 @@ export interface components {
             burst?: number;
             /**
              * Format: int64
+             * @description bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited
+             * @example 10485760
+             */
+            byte_rate?: number;
+            /**
+             * @description what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+             * @example reject
+             * @enum {string}
+             */
+            limit_mode?: "" | "reject" | "delay" | "dry_run";
+            /**
+             * Format: int64
              * @description how many connections there may be at once to a proxy; 0 is unlimited
              * @example 1000
              */
@@ -1892,6 +1982,18 @@ export interface components {
              * @example 2000
              */
             burst?: number;
+            /**
+             * Format: int64
+             * @description bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited
+             * @example 10485760
+             */
+            byte_rate?: number;
+            /**
+             * @description what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting
+             * @example reject
+             * @enum {string}
+             */
+            limit_mode?: "" | "reject" | "delay" | "dry_run";
             /**
              * Format: int64
              * @description how many connections there may be at once to a proxy; 0 is unlimited

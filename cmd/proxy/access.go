@@ -60,7 +60,7 @@ func shownAmount(n int64) string {
 func shownRate(n *int64) string {
 	switch {
 	case n == nil:
-		return "default"
+		return followsDefault
 	case *n == 0:
 		return unlimited
 	}

@@ -27,14 +27,15 @@ func (t there) Organization(ctx context.Context, name string) (apply.Organizatio
 		return apply.Organization{}, false, err
 	}
 	o := apply.Organization{Name: v.Name, Version: v.Version, Quota: tenant.Quota{
-		MaxInstances: v.MaxInstances, MaxKeys: v.MaxKeys, MaxMembers: v.MaxMembers, MaxConnections: v.MaxConnections, Rate: v.Rate, Burst: v.Burst}}
+		MaxInstances: v.MaxInstances, MaxKeys: v.MaxKeys, MaxMembers: v.MaxMembers, MaxConnections: v.MaxConnections,
+		Rate: v.Rate, Burst: v.Burst, ByteRate: v.ByteRate, LimitMode: v.LimitMode}}
 	for in, err := range respgate.All[control.InstanceView](func(cursor *string) (respgate.Answer, error) {
 		return t.ListInstancesWithResponse(ctx, name, &respgate.ListInstancesParams{Limit: pageSize(), Cursor: cursor})
 	}) {
 		if err != nil {
 			return o, false, err
 		}
-		o.Instances = append(o.Instances, apply.Instance{Name: in.Name, URL: tenant.Secret(in.URL), Slowlog: tenant.SlowlogThreshold(in.Slowlog), Version: in.Version})
+		o.Instances = append(o.Instances, apply.Instance{Name: in.Name, URL: tenant.Secret(in.URL), Slowlog: tenant.SlowlogThreshold(in.Slowlog), CacheBytes: in.CacheBytes, Version: in.Version})
 	}
 	for k, err := range respgate.All[control.KeyView](func(cursor *string) (respgate.Answer, error) {
 		return t.ListKeysWithResponse(ctx, name, &respgate.ListKeysParams{Limit: pageSize(), Cursor: cursor})
@@ -54,7 +55,8 @@ func (t there) Organization(ctx context.Context, name string) (apply.Organizatio
 // viewedKey is the key that a view shows.
 func viewedKey(v control.KeyView) (apply.Key, error) {
 	networks, err := tenant.ParseNetworks(strings.Join(v.AllowFrom, ","))
-	k := tenant.Key{ID: v.ID, Name: v.Name, Instances: v.Instances, Limits: tenant.Limits{Rate: v.Rate, Burst: v.Burst}, Commands: v.Commands, AllowFrom: networks,
+	k := tenant.Key{ID: v.ID, Name: v.Name, Instances: v.Instances, Limits: tenant.Limits{Rate: v.Rate, Burst: v.Burst, ByteRate: v.ByteRate, Mode: v.LimitMode},
+		Commands: v.Commands, AllowFrom: networks,
 		MaxConnections: v.MaxConnections, CertificateName: v.CertificateName, Audit: v.Audit, Version: v.Version}
 	if v.ExpiresAt != nil {
 		k.ExpiresAt = *v.ExpiresAt

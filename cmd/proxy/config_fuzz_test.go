@@ -77,25 +77,6 @@ func revealed(c Config) (values []any) {
 	return values
 }
 
-// FuzzSize: a size is what it says, and never negative.
-func FuzzSize(f *testing.F) {
-	for _, seed := range []string{"0", "512MiB", "1GiB", "8388608TiB", "9223372036854775807B", " 1 KiB", "KiB", "1KB", "+1", "0x10", "１", "BKiB1"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		n, err := parseSize(text)
-		if err != nil {
-			if n != 0 {
-				t.Errorf("%q: %d and %v", text, n, err)
-			}
-			return
-		}
-		if again, err := parseSize(fmt.Sprint(n)); n < 0 || err != nil || again != n {
-			t.Errorf("%q was read as %d, then %d, %v", text, n, again, err)
-		}
-	})
-}
-
 // FuzzHandover: a successor has the listeners that were described to it, each once, or none.
 func FuzzHandover(f *testing.F) {
 	f.Add([]byte(`[{"key":"listen","addr":":1"}]`), uint8(1))

@@ -119,19 +119,6 @@ func TestNotBuiltYet(t *testing.T) {
 	}
 }
 
-func TestParseSize(t *testing.T) {
-	for in, want := range map[string]int64{"0": 0, "512": 512, "1B": 1, "64KiB": 64 << 10, "512 MiB": 512 << 20, "1GiB": 1 << 30, "2TiB": 2 << 40,
-		"": -1, "KiB": -1, "1KB": -1, "-1": -1, "1.5GiB": -1, "9999999999TiB": -1, "GiB1": -1} {
-		got, err := parseSize(in)
-		if err != nil {
-			got = -1
-		}
-		if got != want {
-			t.Errorf("parseSize(%q) = %d, %v, want %d", in, got, err, want)
-		}
-	}
-}
-
 func TestNearest(t *testing.T) {
 	known := []string{"listen", "loops", "limits.max_clients"}
 	for in, want := range map[string]string{"lisen": "listen", "loop": "loops", "limits.max_client": "limits.max_clients", "nothing": ""} {

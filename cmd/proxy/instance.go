@@ -17,10 +17,10 @@ import (
 type instanceView struct{ respgate.Instance }
 
 func (instanceView) columns() []string {
-	return []string{"org", "name", "url", "slow log", "id", "created"}
+	return []string{"org", "name", "url", "slow log", "cache", "id", "created"}
 }
 func (v instanceView) cells() []string {
-	return []string{v.Org, v.Name, v.URL, shownThreshold(given(v.SlowlogThresholdUs)), v.ID, shownTime(&v.CreatedAt)}
+	return []string{v.Org, v.Name, v.URL, shownThreshold(given(v.SlowlogThresholdUs)), shownCache(v.CacheBytes), v.ID, shownTime(&v.CreatedAt)}
 }
 
 func (a *app) instanceCommand() *cobra.Command {
@@ -31,7 +31,7 @@ func (a *app) instanceCommand() *cobra.Command {
 const urlHelp = "`URL` of the Redis: redis://[user][:password]@host[:port][/db], unix://…, redis-sentinel://[user][:password]@host[:port],…/primary[/db] or redis-cluster://[user][:password]@host[:port],…; rediss instead of redis is over TLS (with ?ca_file=…&cert_file=…&key_file=…&server_name=… where needed), ?read_from=prefer_replica or nearest reads from replicas; '-' reads it from standard input and env:NAME from the environment, so that no password stands in the process list"
 
 func (a *app) instanceCreate() *cobra.Command {
-	var org, name, given, slowlog string
+	var org, name, given, slowlog, cache string
 	c := a.nameFlag(a.orgFlag(a.onAPI("create --org ORGANIZATION --name NAME --url URL", "Create an instance", func(ctx context.Context, c *client) error {
 		u, err := a.readURL(given)
 		if err != nil {
@@ -41,10 +41,15 @@ func (a *app) instanceCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return show[instanceView](a)(c.CreateInstanceWithResponse(ctx, org, nil, respgate.InstanceCreate{Name: name, URL: u.Reveal(), SlowlogThresholdUs: threshold}))
+		size, err := sizeFlag("cache", cache)
+		if err != nil {
+			return err
+		}
+		return show[instanceView](a)(c.CreateInstanceWithResponse(ctx, org, nil, respgate.InstanceCreate{Name: name, URL: u.Reveal(), SlowlogThresholdUs: threshold, CacheBytes: &size}))
 	}), &org), &name, "instance")
 	c.Flags().StringVar(&given, "url", "", urlHelp)
-	c.Flags().StringVar(&slowlog, "slowlog-threshold", "default", thresholdHelp)
+	c.Flags().StringVar(&slowlog, "slowlog-threshold", followsDefault, thresholdHelp)
+	c.Flags().StringVar(&cache, "cache", "0", cacheHelp)
 	required(c, "url")
 	return c
 }
@@ -112,7 +117,7 @@ func (a *app) instanceShow() *cobra.Command {
 }
 
 func (a *app) instanceSet() *cobra.Command {
-	var org, name, given, rename, slowlog string
+	var org, name, given, rename, slowlog, cache string
 	c := a.nameFlag(a.orgFlag(&cobra.Command{Use: "set --org ORGANIZATION --name NAME", Short: "Change an instance: its clients follow at once", Args: cobra.NoArgs}, &org), &name, "instance")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		var p respgate.InstancePatch
@@ -133,7 +138,14 @@ func (a *app) instanceSet() *cobra.Command {
 			}
 			p.SlowlogThresholdUs = threshold
 		}
-		if p.Name == nil && p.URL == nil && p.SlowlogThresholdUs == nil {
+		if cmd.Flags().Changed("cache") {
+			size, err := sizeFlag("cache", cache)
+			if err != nil {
+				return err
+			}
+			p.CacheBytes = &size
+		}
+		if p.Name == nil && p.URL == nil && p.SlowlogThresholdUs == nil && p.CacheBytes == nil {
 			return errors.New("nothing to change: see respgate instance set --help")
 		}
 		return a.withAPI(cmd.Context(), func(c *client) error {
@@ -143,6 +155,7 @@ func (a *app) instanceSet() *cobra.Command {
 	c.Flags().StringVar(&given, "url", "", urlHelp)
 	c.Flags().StringVar(&rename, "rename", "", "its `NEW` name, which is also AUTH's user name and in metrics")
 	c.Flags().StringVar(&slowlog, "slowlog-threshold", "", thresholdHelp)
+	c.Flags().StringVar(&cache, "cache", "", cacheHelp)
 	return c
 }
 

@@ -19,6 +19,7 @@ import (
 type keyFlags struct {
 	name, rate, burst, commands, expires string
 	maxConnections, certificate, audit   string
+	byteRate, limitMode                  string
 	instances, allowFrom                 []string
 }
 
@@ -27,6 +28,8 @@ func (f *keyFlags) add(a *app, c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.instances, "instance", nil, "`NAME` of an instance that it opens; may be repeated: the first is the key's own")
 	c.Flags().StringVar(&f.rate, "rate", "", "commands per second: a `NUMBER`, 0 for unlimited, or 'default'")
 	c.Flags().StringVar(&f.burst, "burst", "", "commands at once: a `NUMBER`, or 'default' for as many as the rate")
+	c.Flags().StringVar(&f.byteRate, "byte-rate", "", byteRateHelp("with it")+", or 'default'")
+	c.Flags().StringVar(&f.limitMode, "limit-mode", "", limitModeHelp)
 	c.Flags().StringVar(&f.commands, "commands", "", "`RULES` as in Redis's ACL, such as '+@all -@dangerous'; '' for the default")
 	c.Flags().StringVar(&f.expires, "expires", "", "`WHEN` it ends: a duration such as 720h, a time such as 2027-01-31T00:00:00Z, or 'never'")
 	c.Flags().StringArrayVar(&f.allowFrom, "allow-from", nil, "a `NETWORK` that it may be used from, such as 10.0.0.0/8, or several with commas between them; may be repeated; 'any' for everywhere")
@@ -48,6 +51,20 @@ func (f *keyFlags) fields() []keyField {
 		{"instance", func(p *respgate.KeyPatch) error { p.Instances = &f.instances; return nil }},
 		{"rate", func(p *respgate.KeyPatch) (err error) { p.Rate, err = limitFlag("rate", f.rate); return err }},
 		{"burst", func(p *respgate.KeyPatch) (err error) { p.Burst, err = limitFlag("burst", f.burst); return err }},
+		{"byte-rate", func(p *respgate.KeyPatch) error {
+			p.ByteRate = nullable.NewNullNullable[int64]()
+			if f.byteRate == followsDefault {
+				return nil
+			}
+			n, err := sizeFlag("byte-rate", f.byteRate)
+			p.ByteRate.Set(n)
+			return err
+		}},
+		{"limit-mode", func(p *respgate.KeyPatch) error {
+			mode, err := limitModeFlag(f.limitMode)
+			p.LimitMode = new(respgate.KeyPatchLimitMode(mode.String()))
+			return err
+		}},
 		{"allow-from", func(p *respgate.KeyPatch) (err error) { p.AllowFrom, err = networks(f.allowFrom); return err }},
 		{"max-connections", func(p *respgate.KeyPatch) error {
 			n, err := amount("max-connections", f.maxConnections, store.MaxConnections)
@@ -115,7 +132,7 @@ func orNone(value string) nullable.Nullable[string] {
 }
 
 func limitFlag(name, value string) (nullable.Nullable[int64], error) {
-	if value == "default" {
+	if value == followsDefault {
 		return nullable.NewNullNullable[int64](), nil
 	}
 	n, err := strconv.Atoi(value)

@@ -24,7 +24,7 @@ func (v keyRow) cells() []string {
 type keyView struct{ respgate.Key }
 
 func (keyView) columns() []string {
-	return append(keyRow{}.columns(), "audit", "used", "old secret")
+	return append(keyRow{}.columns(), "byte rate", "limit mode", "audit", "used", "old secret")
 }
 
 func (v keyView) cells() []string {
@@ -32,7 +32,7 @@ func (v keyView) cells() []string {
 	if until := given(v.PreviousUntil); until != nil && until.After(time.Now()) {
 		old = "until " + shownTime(until)
 	}
-	return append(keyRow(v).cells(), cmp.Or(v.Audit, "none"), shownTime(given(v.LastUsedAt)), old)
+	return append(keyRow(v).cells(), shownByteRate(given(v.ByteRate)), cmp.Or(string(v.LimitMode), followsDefault), cmp.Or(v.Audit, "none"), shownTime(given(v.LastUsedAt)), old)
 }
 
 // newKeyView is a key at the one time when its secret is shown.

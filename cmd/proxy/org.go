@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,12 +25,12 @@ func (v orgRow) cells() []string {
 type orgView struct{ respgate.Organization }
 
 func (orgView) columns() []string {
-	return []string{"name", "id", "instances", "keys", "members", "connections", "rate", "burst", "created"}
+	return []string{"name", "id", "instances", "keys", "members", "connections", "rate", "burst", "byte rate", "limit mode", "created"}
 }
 
 func (v orgView) cells() []string {
 	return []string{v.Name, v.ID, shownAmount(v.MaxInstances), shownAmount(v.MaxKeys), shownAmount(v.MaxMembers), shownAmount(v.MaxConnections),
-		shownRate(&v.Rate), shownBurst(&v.Burst), shownTime(&v.CreatedAt)}
+		shownRate(&v.Rate), shownBurst(&v.Burst), shownByteRate(&v.ByteRate), cmp.Or(string(v.LimitMode), followsDefault), shownTime(&v.CreatedAt)}
 }
 
 // quota is one of the bounds that an organization has.
@@ -56,6 +57,8 @@ func quotaFlags(c *cobra.Command) func(*respgate.OrganizationPatch) error {
 	for _, q := range quotas() {
 		c.Flags().String(q.flag, "0", q.help)
 	}
+	byteRate := c.Flags().String("byte-rate", "0", byteRateHelp("through each proxy, with all of its keys"))
+	mode := c.Flags().String("limit-mode", followsDefault, limitModeHelp)
 	return func(p *respgate.OrganizationPatch) error {
 		for _, q := range quotas() {
 			if flag := c.Flags().Lookup(q.flag); flag.Changed {
@@ -65,6 +68,20 @@ func quotaFlags(c *cobra.Command) func(*respgate.OrganizationPatch) error {
 				}
 				*q.field(p) = &n
 			}
+		}
+		if c.Flags().Changed("byte-rate") {
+			n, err := sizeFlag("byte-rate", *byteRate)
+			if err != nil {
+				return err
+			}
+			p.ByteRate = &n
+		}
+		if c.Flags().Changed("limit-mode") {
+			m, err := limitModeFlag(*mode)
+			if err != nil {
+				return err
+			}
+			p.LimitMode = new(respgate.OrganizationPatchLimitMode(m.String()))
 		}
 		return nil
 	}

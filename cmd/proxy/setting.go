@@ -183,7 +183,7 @@ func duration(key string, p *time.Duration, fallback string, least, most time.Du
 
 func size(key string, p *int64, fallback string, least int64) setting {
 	return setting{key: key, fallback: fallback, set: func(value any) error {
-		n, err := parseSize(fmt.Sprint(value))
+		n, err := tenant.ParseSize(fmt.Sprint(value))
 		if err != nil || n < least || n > tib {
 			return fmt.Errorf("want a size such as 64KiB, 512MiB or 1GiB, from %d bytes to 1TiB, got %s", least, shown(value))
 		}
@@ -221,18 +221,6 @@ func certificateList(key string, p *[]CertificateConfig) setting {
 		text, _ := yaml.Marshal(*p) // of two strings each
 		return string(text)
 	}}
-}
-
-// parseSize reads a whole number of bytes, KiB, MiB, GiB or TiB. KB and the like
-// are refused: Redis and the SI disagree about them.
-func parseSize(s string) (int64, error) {
-	digits := strings.TrimRight(s, "BKMGTi")
-	shift, ok := map[string]int{"": 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}[s[len(digits):]]
-	n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
-	if err != nil || !ok || n < 0 || n > math.MaxInt64>>shift {
-		return 0, fmt.Errorf("%q is not a size", s)
-	}
-	return n << shift, nil
 }
 
 // shown quotes a value for an error, on one line and not without end.

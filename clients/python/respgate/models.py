@@ -132,6 +132,8 @@ class Instance:
     # the slow log keeps commands whose time is so many microseconds or more, as Redis's
     # slowlog-log-slower-than: 0 is every command, -1 none; None follows the proxy's setting
     slowlog_threshold_us: Optional[int]
+    # how much of it each proxy may keep in a near cache, in bytes; 0 is no cache
+    cache_bytes: int
     # grows by one with each change
     version: int
     # when it was made, in UTC
@@ -152,12 +154,16 @@ class _InstanceCreateRequired(TypedDict):
 
 
 class InstanceCreate(_InstanceCreateRequired, total=False):
+    # how much of it each proxy may keep in a near cache, in bytes; 0 is no cache
+    cache_bytes: int
     # the slow log keeps commands whose time is so many microseconds or more, as Redis's
     # slowlog-log-slower-than: 0 is every command, -1 none; None follows the proxy's setting
     slowlog_threshold_us: Optional[int]
 
 
 class InstancePatch(TypedDict, total=False):
+    # how much of it each proxy may keep in a near cache, in bytes; 0 is no cache
+    cache_bytes: int
     # 1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit; not
     # default
     name: str
@@ -211,6 +217,11 @@ class Key:
     rate: Optional[int]
     # commands at once; None is as many as rate
     burst: Optional[int]
+    # bytes of commands and replies per second; None follows the proxy's default, 0 is unlimited
+    byte_rate: Optional[int]
+    # what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are
+    # counted only; empty follows the proxy's setting
+    limit_mode: Literal["", "reject", "delay", "dry_run"]
     # what it may run, as Redis ACL rules
     commands: str
     # networks and addresses that its clients may come from; empty: anywhere
@@ -251,12 +262,17 @@ class KeyCreate(_KeyCreateRequired, total=False):
     audit: str
     # commands at once; None is as many as rate
     burst: Optional[int]
+    # bytes of commands and replies per second; None follows the proxy's default, 0 is unlimited
+    byte_rate: Optional[int]
     # what a client's certificate must be named to open it without its secret; empty is none
     certificate_name: str
     # what it may run, as Redis ACL rules; left out: the default
     commands: str
     # when it ends; None is never
     expires_at: Optional[datetime]
+    # what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are
+    # counted only; empty follows the proxy's setting
+    limit_mode: Literal["", "reject", "delay", "dry_run"]
     # how many connections there may be at once to a proxy; 0 is unlimited
     max_connections: int
     # commands per second; None follows the proxy's default, 0 is unlimited
@@ -270,6 +286,8 @@ class KeyPatch(TypedDict, total=False):
     audit: Optional[str]
     # commands at once; None is as many as rate
     burst: Optional[int]
+    # bytes of commands and replies per second; None follows the proxy's default, 0 is unlimited
+    byte_rate: Optional[int]
     # what a client's certificate must be named to open it without its secret; empty is none
     certificate_name: Optional[str]
     # what it may run, as Redis ACL rules; None: the default
@@ -278,6 +296,9 @@ class KeyPatch(TypedDict, total=False):
     expires_at: Optional[datetime]
     # names of the instances that it opens; the first is its own
     instances: list[str]
+    # what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are
+    # counted only; empty follows the proxy's setting
+    limit_mode: Literal["", "reject", "delay", "dry_run"]
     # how many connections there may be at once to a proxy; 0 is unlimited
     max_connections: int
     # 1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit
@@ -369,6 +390,11 @@ class NewKey:
     rate: Optional[int]
     # commands at once; None is as many as rate
     burst: Optional[int]
+    # bytes of commands and replies per second; None follows the proxy's default, 0 is unlimited
+    byte_rate: Optional[int]
+    # what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are
+    # counted only; empty follows the proxy's setting
+    limit_mode: Literal["", "reject", "delay", "dry_run"]
     # what it may run, as Redis ACL rules
     commands: str
     # networks and addresses that its clients may come from; empty: anywhere
@@ -441,6 +467,12 @@ class Organization:
     rate: int
     # commands at once; 0 is as many as rate
     burst: int
+    # bytes of commands and replies per second through a proxy, with all its keys together; 0 is
+    # unlimited
+    byte_rate: int
+    # what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are
+    # counted only; empty follows the proxy's setting
+    limit_mode: Literal["", "reject", "delay", "dry_run"]
     # grows by one with each change
     version: int
     # when it was made, in UTC
@@ -459,6 +491,12 @@ class _OrganizationCreateRequired(TypedDict):
 class OrganizationCreate(_OrganizationCreateRequired, total=False):
     # commands at once; 0 is as many as rate
     burst: int
+    # bytes of commands and replies per second through a proxy, with all its keys together; 0 is
+    # unlimited
+    byte_rate: int
+    # what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are
+    # counted only; empty follows the proxy's setting
+    limit_mode: Literal["", "reject", "delay", "dry_run"]
     # how many connections there may be at once to a proxy; 0 is unlimited
     max_connections: int
     # how many instances it may have; 0 is unlimited
@@ -474,6 +512,12 @@ class OrganizationCreate(_OrganizationCreateRequired, total=False):
 class OrganizationPatch(TypedDict, total=False):
     # commands at once; 0 is as many as rate
     burst: int
+    # bytes of commands and replies per second through a proxy, with all its keys together; 0 is
+    # unlimited
+    byte_rate: int
+    # what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are
+    # counted only; empty follows the proxy's setting
+    limit_mode: Literal["", "reject", "delay", "dry_run"]
     # how many connections there may be at once to a proxy; 0 is unlimited
     max_connections: int
     # how many instances it may have; 0 is unlimited
