@@ -21,6 +21,7 @@ type fakeStore struct {
 	cut     int64    // what is before is not told
 	asked   map[string]int
 	polls   int
+	moves   int // how many instances are being moved
 	running int // calls, and the most at once
 	most    int
 
@@ -91,7 +92,7 @@ func (f *fakeStore) Changes(ctx context.Context, after int64) (tenant.Changes, e
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c := tenant.Changes{Seq: int64(len(f.log)), Complete: after >= f.cut}
+	c := tenant.Changes{Seq: int64(len(f.log)), Complete: after >= f.cut, Moves: f.moves}
 	for _, what := range f.log[min(max(after, f.cut), c.Seq):] {
 		switch what[0] {
 		case '/':
@@ -241,6 +242,7 @@ type world struct {
 	logged  bytes.Buffer
 	changed []*Handle
 	deleted []string
+	moves   int
 
 	sessions []string
 }
@@ -289,6 +291,11 @@ func newWorld(t *testing.T, cfg Config, st *fakeStore) *world {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.sessions = append(w.sessions, id)
+	})
+	s.OnMoves(func(n int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.moves = n
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

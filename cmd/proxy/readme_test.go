@@ -71,6 +71,13 @@ func TestOperatingTour(t *testing.T) {
 	wantAll(t, runBlocks(t, "docs/OPERATING.md"), `(?m)^file +store.jsonl$`, `(?m)^audit +2$`, `(?m)^reachable +true$`, `(?m)^replaced organizations +1$`)
 }
 
+// TestRegionsTour runs those of the guide to regions and moves.
+func TestRegionsTour(t *testing.T) {
+	wantAll(t, runBlocks(t, "docs/REGIONS.md"),
+		`(?m)^respgate_region_info{region="eu"} 1$`, `(?m)^acme/cache +shared .* eu +closed`, `(?m)^from Redis \S+ with [1-9]\d* keys to Redis \S+ with 0 keys$`,
+		`(?m)^switched: writes were held for `, `(?m)^moved acme/cache\n.*\n?hello\nhello$`, `instance\.move`)
+}
+
 // TestLoadTour runs those of the guide to loading a deployment.
 func TestLoadTour(t *testing.T) {
 	testbed.Binary(t, "redis-benchmark", "redis-tools")

@@ -45,7 +45,7 @@ func TestMoveUnderLoad(t *testing.T) {
 	server := testbed.Redis(t)
 	old := server.Client()
 	key := east.tenant(t, "acme", server.Addr, nil)
-	for i := range 3000 {
+	for i := range 300 {
 		old.Set(t.Context(), fmt.Sprint("key:", i), i, time.Hour)
 	}
 	loads := []*countingClients{startCounting(t, east.addr, key, "east", 4), startCounting(t, west.addr, key, "west", 4)}
@@ -53,7 +53,7 @@ func TestMoveUnderLoad(t *testing.T) {
 		for _, load := range loads {
 			load.goOn("clients count")
 		}
-		out, moved := moveInstance(t.Context(), t, cfg, to, "--hold-timeout", "10s", "--replace")
+		out, moved := moveInstance(t.Context(), t, cfg, to, "--hold-timeout", "1m", "--replace")
 		if !moved || !strings.Contains(out, "moved acme/cache") || strings.Contains(out, "warning") {
 			t.Fatalf("not moved:\n%s", out)
 		}
@@ -127,9 +127,8 @@ func TestMoveRollsBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{name: "a transaction that does not end in time", to: fresh.Addr, want: "longer than --hold-timeout", flags: []string{"--hold-timeout", "700ms"},
-			before: func() { open.send("MULTI", "SET k 1"); open.expect("+OK", "+QUEUED") },
-			after:  func() { open.send("EXEC"); open.expect("*1", "+OK") }},
+		{name: "a transaction that does not end in time", to: fresh.Addr, want: "longer than --hold-timeout", flags: []string{"--hold-timeout", "300ms"},
+			before: func() { open.send("MULTI", "SET k 1"); open.expect("+OK", "+QUEUED") }},
 	} {
 		if c.before != nil {
 			c.before()
@@ -174,7 +173,7 @@ func TestMoveWithState(t *testing.T) {
 	testbed.Eventually(t, 10*time.Second, "BLPOP waits", func() bool {
 		return strings.Contains(server.Client().Info(t.Context(), "clients").Val(), "blocked_clients:1")
 	})
-	if out, moved := moveInstance(t.Context(), t, cfg, "redis://"+fresh.Addr); !moved {
+	if out, moved := moveInstance(t.Context(), t, cfg, "redis://"+fresh.Addr, "--hold-timeout", "1m"); !moved {
 		t.Fatalf("not moved:\n%s", out)
 	}
 	waits.expect("*-1")
@@ -213,7 +212,7 @@ func TestMoverIsKilled(t *testing.T) {
 	if got := server.Client().Get(t.Context(), "k").Val(); got != "1" {
 		t.Errorf("the old backend has %q", got)
 	}
-	if out, moved := moveInstance(t.Context(), t, cfg, "redis://"+fresh.Addr); !moved {
+	if out, moved := moveInstance(t.Context(), t, cfg, "redis://"+fresh.Addr, "--hold-timeout", "1m"); !moved {
 		t.Fatalf("not moved:\n%s", out)
 	}
 	x.send("GET k")
@@ -301,7 +300,7 @@ func TestMoveBehindAPartition(t *testing.T) {
 	load.goOn("clients count")
 	ends := move.Ends{Old: backup.Server(&redis.Options{Addr: old.Addr}), New: backup.Server(&redis.Options{Addr: fresh.Addr})}
 	result, err := move.Run(t.Context(), east.store, ends, move.Options{
-		Org: "acme", Name: "cache", URL: tenant.Secret("redis://" + fresh.Addr), HoldTimeout: 10 * time.Second, Answer: 2 * time.Second,
+		Org: "acme", Name: "cache", URL: tenant.Secret("redis://" + fresh.Addr), HoldTimeout: time.Minute, Answer: 2 * time.Second,
 		Say: func(line string) {
 			if strings.Contains(line, "2 proxies know of the move") {
 				way.set(true)

@@ -27,6 +27,7 @@ var Tours = []Tour{
 	{"docs/OPERATING.md", "cmd/proxy", "TestOperatingTour"},
 	{"docs/PERFORMANCE.md", "cmd/proxy", "TestLoadTour"},
 	{"docs/PROXY-COMMAND.md", "cmd/proxy", "TestOperatorsTour"},
+	{"docs/REGIONS.md", "cmd/proxy", "TestRegionsTour"},
 	{"docs/SECURITY-GUIDE.md", "cmd/proxy", "TestOperatorsTour"},
 	{"docs/SIZING.md", "cmd/proxy", "TestOperatorsTour"},
 	{"docs/TLS.md", "cmd/proxy", "TestTLSTour"},
