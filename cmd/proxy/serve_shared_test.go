@@ -111,10 +111,10 @@ func (f *fleet) load(t *testing.T, key, command string, proxies []int, during fu
 
 // wantAbout fails the test unless as much was admitted as docs/LIMITS.md says, and nearly as much as the rate allows: each
 // command takes size of what the rate is of, and so much more may have been under way.
-func (f *fleet) wantAbout(t *testing.T, o outcome, rate, size, underWay int) {
+func (f *fleet) wantAbout(t *testing.T, o outcome, rate, burst, size, underWay int) {
 	t.Helper()
 	came := float64(rate) * o.took.Seconds()
-	most := came + 2*float64(rate) + float64(len(f.proxies))*(float64(rate)*f.lease.Seconds()+1) + float64(underWay)
+	most := came + 2*float64(burst) + float64(len(f.proxies))*(float64(rate)*f.lease.Seconds()+1) + float64(underWay)
 	if got := float64(o.admitted * size); got > most || got < 0.9*came || o.refused == 0 {
 		t.Errorf("%d commands of %d were admitted and %d refused in %v at a rate of %d/s, want %.0f to %.0f, and some", o.admitted, size, o.refused, o.took, rate, 0.9*came, most)
 	}
@@ -126,7 +126,8 @@ func (f *fleet) wantAbout(t *testing.T, o outcome, rate, size, underWay int) {
 func TestLimitsAcrossProxies(t *testing.T) {
 	f := startFleet(t)
 	all, second := []int{0, 1, 2, 3}, func() { <-time.After(time.Second) }
-	rate, none, byteRate := 1000, 0, int64(600_000)
+	rate, burst, none, byteRate := 500, 250, 0, int64(300_000)
+	of := tenant.Limits{Rate: &rate, Burst: &burst}
 	set := "SET k " + strings.Repeat("x", 1000)
 	size := len(commands(set)) + len("+OK\r\n")
 	for _, tt := range []struct {
@@ -136,22 +137,23 @@ func TestLimitsAcrossProxies(t *testing.T) {
 		command  string
 		proxies  []int
 		want     int // of what, per second
+		burst    int
 		size     int // of a command
 		underWay int
 	}{
-		{"a key at all proxies", tenant.Limits{Rate: &rate}, tenant.Quota{}, "SET k v", all, rate, 1, 0},
-		{"a key at one proxy", tenant.Limits{Rate: &rate}, tenant.Quota{}, "SET k v", all[:1], rate, 1, 0},
-		{"an organization at all proxies", tenant.Limits{Rate: &none}, tenant.Quota{Rate: rate}, "SET k v", all, rate, 1, 0},
-		{"bytes of a key at all proxies", tenant.Limits{Rate: &none, ByteRate: &byteRate}, tenant.Quota{}, set, all, int(byteRate), size, 4 * pipeline * size},
+		{"a key at all proxies", of, tenant.Quota{}, "SET k v", all, rate, burst, 1, 0},
+		{"a key at one proxy", of, tenant.Quota{}, "SET k v", all[:1], rate, burst, 1, 0},
+		{"an organization at all proxies", tenant.Limits{Rate: &none}, tenant.Quota{Rate: rate, Burst: burst}, "SET k v", all, rate, burst, 1, 0},
+		{"bytes of a key at all proxies", tenant.Limits{Rate: &none, ByteRate: &byteRate}, tenant.Quota{}, set, all, int(byteRate), int(byteRate), size, 4 * pipeline * size},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			org := strings.ReplaceAll(tt.name, " ", "-")
-			f.wantAbout(t, f.load(t, f.tenant(t, org, tt.limits, tt.quota), tt.command, tt.proxies, second), tt.want, tt.size, tt.underWay)
+			f.wantAbout(t, f.load(t, f.tenant(t, org, tt.limits, tt.quota), tt.command, tt.proxies, second), tt.want, tt.burst, tt.size, tt.underWay)
 		})
 	}
 	t.Run("without the shared Redis", func(t *testing.T) {
 		r := f.proxies[0]
-		o := f.load(t, f.tenant(t, "alone", tenant.Limits{Rate: &rate}, tenant.Quota{}), "SET k v", all[:2], func() {
+		o := f.load(t, f.tenant(t, "alone", of, tenant.Quota{}), "SET k v", all, func() {
 			second()
 			f.shared.Freeze()
 			testbed.Eventually(t, 20*time.Second, "the proxy knows, and limits by itself", func() bool {
@@ -164,7 +166,7 @@ func TestLimitsAcrossProxies(t *testing.T) {
 			f.shared.Thaw()
 			testbed.Eventually(t, 20*time.Second, "no limit is held without it any more", func() bool { return r.metric(t, "rate_limit_shared_fallback_buckets") == 0 })
 		})
-		f.wantAbout(t, o, rate, 1, 0)
+		f.wantAbout(t, o, rate, burst, 1, 0)
 		testbed.Eventually(t, 20*time.Second, "the proxy is healthy again", func() bool {
 			_, body := httpGet(t, "http://"+r.http+"/health")
 			return strings.Contains(body, `"rate_limit":{"status":"healthy"`)
