@@ -43,8 +43,10 @@ func Tables() (names []string) {
 }
 
 // unexported are the tables that stay behind: what proxies follow, which is told anew, and what
-// belongs to one database.
-func unexported() []string { return []string{"settings", "changes"} }
+// belongs to one database: its proxies, and what these are about to do.
+func unexported() []string {
+	return []string{"settings", "changes", "proxies", "moves", "move_reports"}
+}
 
 // Progress hears of each table: how many of its rows are done, every thousand and at the end.
 type Progress func(table string, rows int)
