@@ -1,5 +1,10 @@
 package pool
 
+// Unseen reports whether the group has not been looked at yet, and will be.
+func (t *Topology) Unseen() bool {
+	return t.layout.Load() == nil && t.cause.Load() == nil && !t.ended.Load()
+}
+
 // left reports whether a server is not in the group any more, or not as what it was. A
 // cluster's nodes name others before they are known here, and send away what they do not serve.
 func (t *Topology) left(b Backend) bool {

@@ -190,6 +190,15 @@ func (s *Session) releaseNodes() {
 
 // relayGrouped sends a command to one of the group's servers; false says that it must wait.
 func (s *Session) relayGrouped(it *item, r role) bool {
+	if t := s.group.topology; t.Unseen() { // the instance has another URL now
+		s.pause(someone)
+		s.core.await(t, func() {
+			if s.group.topology == t && s.wait == someone && !s.closed {
+				s.resume()
+			}
+		})
+		return false
+	}
 	l := s.group.topology.Layout()
 	if l == nil || len(l.Primaries) == 0 {
 		s.group.topology.Refresh()

@@ -86,6 +86,26 @@ func TestMoveUnderLoad(t *testing.T) {
 	wantEvent(t, east.store, tenant.Done, "keys; writes were held for")
 }
 
+// TestGivenACluster has a client write while its instance's URL becomes a cluster's: no command is
+// refused because nobody has looked yet at who is who there.
+func TestGivenACluster(t *testing.T) {
+	r := startServe(t, testConfig(t))
+	x := talkTo(t, r.addr, r.tenant(t, "acme", testbed.Redis(t).Addr, nil))
+	cluster := testbed.NewCluster(t, 3, 0)
+	there := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{cluster.Primaries[0].Addr}})
+	defer there.Close()
+	if _, err := r.store.UpdateInstance(t.Context(), "acme", "cache", at(tenant.Secret(cluster.URL()))); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Eventually(t, 20*time.Second, "writes go to the cluster", func() bool {
+		for range 1000 {
+			x.send("SET k v")
+			x.expect("+OK")
+		}
+		return there.Exists(t.Context(), "k").Val() == 1
+	})
+}
+
 // wantEvent wants the newest event of a move in the audit log.
 func wantEvent(t *testing.T, st *store.Store, outcome tenant.Outcome, detail string) {
 	t.Helper()
