@@ -268,7 +268,7 @@ func TestResume(t *testing.T) {
 	stopped := func(resume bool, after int64) (saved Saved, err error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		return SaveFile(ctx, from, name, resume, h, Options{Rate: 15_000, Progress: func(p Progress) {
+		return SaveFile(ctx, from, name, resume, h, Options{Rate: 5000, Progress: func(p Progress) {
 			if p.Keys >= after {
 				cancel()
 			}
