@@ -242,7 +242,7 @@ func TestDelayedThenHeld(t *testing.T) {
 	d.reply()
 	d.out = nil
 	d.send(getA)
-	d.core.holdUp(holdKey{"acme", byClient}, time.Hour, nil)
+	d.core.holdUp(holdKey{"acme", byClient}, time.Hour, letsNothing)
 	d.pass(101 * time.Millisecond)
 	d.expect("while there is a pause", "")
 	if d.session.delayed() || !d.session.heldUp {
