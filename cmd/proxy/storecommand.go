@@ -77,8 +77,12 @@ func (a *app) storeImportCommand() *cobra.Command {
 	return c
 }
 
-// withWholeStore runs fn with the store that the configuration names, and its audit log.
+// withWholeStore runs fn with the store that the configuration names, and its audit log. Where
+// other commands would ask a server, it is that one's store which is meant, and not the one here.
 func (a *app) withWholeStore(ctx context.Context, fn func(*store.Store, shellAudit) error) error {
+	if server, from := a.serverURL(); server != "" {
+		return fmt.Errorf("%s: a whole store is moved where it can be reached itself, not over the management API", from)
+	}
 	cfg, err := loadConfig(a.configFile)
 	if err != nil {
 		return err
