@@ -44,8 +44,9 @@ var secrets = map[string]string{
 	"RESPGATE_SECRET_KEY":         strings.Repeat("k", 32),
 	"RESPGATE_HTTP_ADMIN_TOKEN":   strings.Repeat("a", 32),
 	"RESPGATE_HTTP_METRICS_TOKEN": strings.Repeat("m", 32),
-	// Nobody listens there: what needs PostgreSQL itself is tested with the program.
-	"RESPGATE_STORE_DSN": "postgres://respgate:secret@127.0.0.1:1/respgate?connect_timeout=1",
+	// Nobody listens there: what needs PostgreSQL, or a shared Redis, itself is tested with the program.
+	"RESPGATE_STORE_DSN":             "postgres://respgate:secret@127.0.0.1:1/respgate?connect_timeout=1",
+	"RESPGATE_RATE_LIMIT_SHARED_URL": "redis://:secret@127.0.0.1:1/0",
 }
 
 // newPod has a pod's volumes in a folder, and its container's ports where nothing listens.

@@ -144,6 +144,8 @@ func TestRefused(t *testing.T) {
 		{"a port of the program's", "config: {listen: 0.0.0.0:1}", "config.listen: the chart sets it; use bindAddress and service.port"},
 		{"a secret in a ConfigMap", "config: {http: {admin_token: x}}", "config.http.admin_token: the chart sets it; use adminToken.existingSecret"},
 		{"the store in a ConfigMap", "config: {store: {dsn: x}}", "config.store.dsn: the chart sets it; use store.dsn.existingSecret"},
+		{"the shared Redis's password in a ConfigMap", "config: {rate_limit: {shared_url: x}}", "config.rate_limit.shared_url: the chart sets it; use sharedLimits.existingSecret"},
+		{"a region that is none", "region: EU", "at '/region': 'EU' does not match pattern"},
 		{"a duration without a unit", "config: {shutdown: {delay: '5'}}", "at '/config/shutdown/delay': '5' does not match pattern"},
 		{"a misspelt value", "replicaCuont: 2", "additional properties 'replicaCuont' not allowed"},
 		{"a misspelt value further down", "service: {Port: 2}", "at '/service': additional properties 'Port' not allowed"},

@@ -36,7 +36,7 @@
 {{- $own := dict "listen" "bindAddress and service.port" "tls" "tls" "region" "region"
   "http.listen" "bindAddress and httpService.port" "http.cert_file" "http.tls.existingSecret" "http.key_file" "http.tls.existingSecret"
   "http.admin_token" "adminToken.existingSecret" "http.metrics_token" "metricsToken.existingSecret"
-  "store.driver" "store.driver" "store.dsn" "store.dsn.existingSecret" }}
+  "store.driver" "store.driver" "store.dsn" "store.dsn.existingSecret" "rate_limit.shared_url" "sharedLimits.existingSecret" }}
 {{- range $key, $instead := $own }}
 {{- $parts := splitList "." $key }}
 {{- $in := $v.config }}

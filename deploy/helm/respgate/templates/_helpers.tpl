@@ -103,6 +103,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.metricsToken.existingSecret }}
 {{ include "respgate.secretEnv" (dict "name" "RESPGATE_HTTP_METRICS_TOKEN" "from" .Values.metricsToken) }}
 {{- end }}
+{{- if .Values.sharedLimits.existingSecret }}
+{{ include "respgate.secretEnv" (dict "name" "RESPGATE_RATE_LIMIT_SHARED_URL" "from" .Values.sharedLimits) }}
+{{- end }}
 {{- end }}
 
 {{- define "respgate.secretEnv" -}}
