@@ -22,5 +22,5 @@ type Session struct {
 	ActiveAt    time.Time // when it last sent something
 	Command     string    // its last command, in lower case
 	Unsent      int       // bytes of replies that it has not taken
-	State       []string  // what it is in: subscribed, multi, blocked, tracking, monitor; often nothing
+	State       []string  // what it is in: subscribed, multi, blocked, tracking, monitor, delayed; often nothing
 }

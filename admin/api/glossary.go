@@ -71,9 +71,9 @@ func wordsOfAll() map[string]word {
 		"max_keys":                 {doc: "how many keys that are not revoked it may have; 0 is unlimited", example: 100},
 		"max_members":              {doc: "how many members it may have; 0 is unlimited", example: 20},
 		"max_connections":          {doc: "how many connections there may be at once to a proxy; 0 is unlimited", example: 1000},
-		"OrganizationCreate.rate":  {doc: "commands per second to a proxy, with all its keys together; 0 is unlimited", example: 1000},
-		"OrganizationPatch.rate":   {doc: "commands per second to a proxy, with all its keys together; 0 is unlimited", example: 1000},
-		"Organization.rate":        {doc: "commands per second to a proxy, with all its keys together; 0 is unlimited", example: 1000},
+		"OrganizationCreate.rate":  {doc: "commands per second, with all its keys together: to each proxy, or to all that share limits; 0 is unlimited", example: 1000},
+		"OrganizationPatch.rate":   {doc: "commands per second, with all its keys together: to each proxy, or to all that share limits; 0 is unlimited", example: 1000},
+		"Organization.rate":        {doc: "commands per second, with all its keys together: to each proxy, or to all that share limits; 0 is unlimited", example: 1000},
 		"OrganizationCreate.burst": {doc: "commands at once; 0 is as many as rate", example: 2000},
 		"OrganizationPatch.burst":  {doc: "commands at once; 0 is as many as rate", example: 2000},
 		"Organization.burst":       {doc: "commands at once; 0 is as many as rate", example: 2000},
@@ -84,9 +84,9 @@ func wordsOfAll() map[string]word {
 		"Instance.url":        {doc: "where it is, without the password", example: "redis://app:xxxxx@10.0.0.5:6379/0"},                                                                                     //nolint:gosec // an example
 		"url":                 {doc: "redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or rediss-cluster://, with its password", example: "redis://app:secret@10.0.0.5:6379/0"}, //nolint:gosec // an example
 
-		"Organization.byte_rate":       {doc: "bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited", example: 10485760},
-		"OrganizationCreate.byte_rate": {doc: "bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited", example: 10485760},
-		"OrganizationPatch.byte_rate":  {doc: "bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited", example: 10485760},
+		"Organization.byte_rate":       {doc: "bytes of commands and replies per second, with all its keys together: through each proxy, or all that share limits; 0 is unlimited", example: 10485760},
+		"OrganizationCreate.byte_rate": {doc: "bytes of commands and replies per second, with all its keys together: through each proxy, or all that share limits; 0 is unlimited", example: 10485760},
+		"OrganizationPatch.byte_rate":  {doc: "bytes of commands and replies per second, with all its keys together: through each proxy, or all that share limits; 0 is unlimited", example: 10485760},
 		"limit_mode":                   {doc: "what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are counted only; empty follows the proxy's setting", example: "reject", enum: limitModes()},
 
 		"cache_bytes":          {doc: "how much of it each proxy may keep in a near cache, in bytes; 0 is no cache", example: 67108864},
@@ -204,7 +204,7 @@ func wordsOfLive() map[string]word {
 		"active_at":      {doc: "when it last sent something", example: exampleTime},
 		"command":        {doc: "its last command", example: "get"},
 		"unsent_bytes":   {doc: "of replies that it has not taken", example: 0},
-		"state":          {doc: "what it is in: subscribed, multi, blocked, tracking, monitor", example: []string{"multi"}},
+		"state":          {doc: "what it is in: subscribed, multi, blocked, tracking, monitor, delayed", example: []string{"multi"}},
 		"at":             {doc: "when it happened, in UTC", example: exampleTime},
 		"Usage.at":       {doc: "when the step of time begins; null: all is one", example: exampleTime},
 		"Usage.commands": {doc: "how many commands", example: 1234},

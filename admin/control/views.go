@@ -250,7 +250,7 @@ type SessionView struct {
 	ActiveAt    time.Time `json:"active_at"` // when it last sent something
 	Command     string    `json:"command"`   // its last
 	Unsent      int       `json:"unsent_bytes"`
-	State       []string  `json:"state"` // what it is in: subscribed, multi, blocked, tracking, monitor
+	State       []string  `json:"state"` // what it is in: subscribed, multi, blocked, tracking, monitor, delayed
 }
 
 // ViewSession shows c.

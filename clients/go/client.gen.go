@@ -1472,7 +1472,7 @@ type Organization struct {
 	// Examples: 2000
 	Burst int64 `json:"burst"`
 
-	// ByteRate bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited
+	// ByteRate bytes of commands and replies per second, with all its keys together: through each proxy, or all that share limits; 0 is unlimited
 	//
 	// Examples: 10485760
 	ByteRate int64 `json:"byte_rate"`
@@ -1520,7 +1520,7 @@ type Organization struct {
 	// Examples: acme
 	Name string `json:"name"`
 
-	// Rate commands per second to a proxy, with all its keys together; 0 is unlimited
+	// Rate commands per second, with all its keys together: to each proxy, or to all that share limits; 0 is unlimited
 	//
 	// Examples: 1000
 	Rate int64 `json:"rate"`
@@ -1543,7 +1543,7 @@ type OrganizationCreate struct {
 	// Examples: 2000
 	Burst *int64 `json:"burst,omitempty"`
 
-	// ByteRate bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited
+	// ByteRate bytes of commands and replies per second, with all its keys together: through each proxy, or all that share limits; 0 is unlimited
 	//
 	// Examples: 10485760
 	ByteRate *int64 `json:"byte_rate,omitempty"`
@@ -1578,7 +1578,7 @@ type OrganizationCreate struct {
 	// Examples: acme
 	Name string `json:"name"`
 
-	// Rate commands per second to a proxy, with all its keys together; 0 is unlimited
+	// Rate commands per second, with all its keys together: to each proxy, or to all that share limits; 0 is unlimited
 	//
 	// Examples: 1000
 	Rate *int64 `json:"rate,omitempty"`
@@ -1596,7 +1596,7 @@ type OrganizationPatch struct {
 	// Examples: 2000
 	Burst *int64 `json:"burst,omitempty"`
 
-	// ByteRate bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited
+	// ByteRate bytes of commands and replies per second, with all its keys together: through each proxy, or all that share limits; 0 is unlimited
 	//
 	// Examples: 10485760
 	ByteRate *int64 `json:"byte_rate,omitempty"`
@@ -1631,7 +1631,7 @@ type OrganizationPatch struct {
 	// Examples: acme
 	Name *string `json:"name,omitempty"`
 
-	// Rate commands per second to a proxy, with all its keys together; 0 is unlimited
+	// Rate commands per second, with all its keys together: to each proxy, or to all that share limits; 0 is unlimited
 	//
 	// Examples: 1000
 	Rate *int64 `json:"rate,omitempty"`
@@ -1870,7 +1870,7 @@ type Session struct {
 	// Examples: Zb3kQ9
 	Proxy string `json:"proxy"`
 
-	// State what it is in: subscribed, multi, blocked, tracking, monitor
+	// State what it is in: subscribed, multi, blocked, tracking, monitor, delayed
 	//
 	// Examples: ["multi"]
 	State []string `json:"state"`

@@ -1852,7 +1852,7 @@ export interface components {
             burst: number;
             /**
              * Format: int64
-             * @description bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited
+             * @description bytes of commands and replies per second, with all its keys together: through each proxy, or all that share limits; 0 is unlimited
              * @example 10485760
              */
             byte_rate: number;
@@ -1909,7 +1909,7 @@ export interface components {
             name: string;
             /**
              * Format: int64
-             * @description commands per second to a proxy, with all its keys together; 0 is unlimited
+             * @description commands per second, with all its keys together: to each proxy, or to all that share limits; 0 is unlimited
              * @example 1000
              */
             rate: number;
@@ -1929,7 +1929,7 @@ export interface components {
             burst?: number;
             /**
              * Format: int64
-             * @description bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited
+             * @description bytes of commands and replies per second, with all its keys together: through each proxy, or all that share limits; 0 is unlimited
              * @example 10485760
              */
             byte_rate?: number;
@@ -1970,7 +1970,7 @@ export interface components {
             name: string;
             /**
              * Format: int64
-             * @description commands per second to a proxy, with all its keys together; 0 is unlimited
+             * @description commands per second, with all its keys together: to each proxy, or to all that share limits; 0 is unlimited
              * @example 1000
              */
             rate?: number;
@@ -1984,7 +1984,7 @@ export interface components {
             burst?: number;
             /**
              * Format: int64
-             * @description bytes of commands and replies per second through a proxy, with all its keys together; 0 is unlimited
+             * @description bytes of commands and replies per second, with all its keys together: through each proxy, or all that share limits; 0 is unlimited
              * @example 10485760
              */
             byte_rate?: number;
@@ -2025,7 +2025,7 @@ export interface components {
             name?: string;
             /**
              * Format: int64
-             * @description commands per second to a proxy, with all its keys together; 0 is unlimited
+             * @description commands per second, with all its keys together: to each proxy, or to all that share limits; 0 is unlimited
              * @example 1000
              */
             rate?: number;
@@ -2268,7 +2268,7 @@ export interface components {
              */
             proxy: string;
             /**
-             * @description what it is in: subscribed, multi, blocked, tracking, monitor
+             * @description what it is in: subscribed, multi, blocked, tracking, monitor, delayed
              * @example [
              *       "multi"
              *     ]

@@ -46,7 +46,7 @@ func quotas() []quota {
 		{"max-keys", "the `NUMBER` of keys that it may have; 0 for unlimited", store.MaxQuota, func(p *respgate.OrganizationPatch) **int64 { return &p.MaxKeys }},
 		{"max-members", "the `NUMBER` of members that it may have; 0 for unlimited", store.MaxQuota, func(p *respgate.OrganizationPatch) **int64 { return &p.MaxMembers }},
 		{"max-connections", connectionsHelp("with any of its keys"), store.MaxConnections, func(p *respgate.OrganizationPatch) **int64 { return &p.MaxConnections }},
-		{"rate", "commands per second to each proxy, with all of its keys: a `NUMBER`, 0 for unlimited", maxRate, func(p *respgate.OrganizationPatch) **int64 { return &p.Rate }},
+		{"rate", "commands per second with all of its keys, to each proxy or to all that share limits: a `NUMBER`, 0 for unlimited", maxRate, func(p *respgate.OrganizationPatch) **int64 { return &p.Rate }},
 		{"burst", "commands at once, with all of its keys: a `NUMBER`, 0 for as many as the rate", maxRate, func(p *respgate.OrganizationPatch) **int64 { return &p.Burst }},
 	}
 }
@@ -57,7 +57,7 @@ func quotaFlags(c *cobra.Command) func(*respgate.OrganizationPatch) error {
 	for _, q := range quotas() {
 		c.Flags().String(q.flag, "0", q.help)
 	}
-	byteRate := c.Flags().String("byte-rate", "0", byteRateHelp("through each proxy, with all of its keys"))
+	byteRate := c.Flags().String("byte-rate", "0", byteRateHelp("with all of its keys, through each proxy or all that share limits"))
 	mode := c.Flags().String("limit-mode", followsDefault, limitModeHelp)
 	return func(p *respgate.OrganizationPatch) error {
 		for _, q := range quotas() {

@@ -126,7 +126,7 @@ func tenantLimits() row {
 		{
 			kind: lines, title: "Share refused", unit: share, w: 12, max: 1, steps: from(0.01, 0.1),
 			queries: []query{of(`sum by (instance) (rate(rate_limited_commands_total{$here}[$r])) / (sum by (instance) (rate(redis_commands_total{$here}[$r])) > 0)`, "{{instance}}")},
-			about:   "Share of the tenant's commands that a limit has refused, at each proxy: each has the limit for itself.",
+			about:   "Share of the tenant's commands that a limit has refused, at each proxy.",
 		},
 	}}
 }

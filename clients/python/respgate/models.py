@@ -463,12 +463,13 @@ class Organization:
     max_members: int
     # how many connections there may be at once to a proxy; 0 is unlimited
     max_connections: int
-    # commands per second to a proxy, with all its keys together; 0 is unlimited
+    # commands per second, with all its keys together: to each proxy, or to all that share limits; 0
+    # is unlimited
     rate: int
     # commands at once; 0 is as many as rate
     burst: int
-    # bytes of commands and replies per second through a proxy, with all its keys together; 0 is
-    # unlimited
+    # bytes of commands and replies per second, with all its keys together: through each proxy, or
+    # all that share limits; 0 is unlimited
     byte_rate: int
     # what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are
     # counted only; empty follows the proxy's setting
@@ -491,8 +492,8 @@ class _OrganizationCreateRequired(TypedDict):
 class OrganizationCreate(_OrganizationCreateRequired, total=False):
     # commands at once; 0 is as many as rate
     burst: int
-    # bytes of commands and replies per second through a proxy, with all its keys together; 0 is
-    # unlimited
+    # bytes of commands and replies per second, with all its keys together: through each proxy, or
+    # all that share limits; 0 is unlimited
     byte_rate: int
     # what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are
     # counted only; empty follows the proxy's setting
@@ -505,15 +506,16 @@ class OrganizationCreate(_OrganizationCreateRequired, total=False):
     max_keys: int
     # how many members it may have; 0 is unlimited
     max_members: int
-    # commands per second to a proxy, with all its keys together; 0 is unlimited
+    # commands per second, with all its keys together: to each proxy, or to all that share limits; 0
+    # is unlimited
     rate: int
 
 
 class OrganizationPatch(TypedDict, total=False):
     # commands at once; 0 is as many as rate
     burst: int
-    # bytes of commands and replies per second through a proxy, with all its keys together; 0 is
-    # unlimited
+    # bytes of commands and replies per second, with all its keys together: through each proxy, or
+    # all that share limits; 0 is unlimited
     byte_rate: int
     # what happens to commands beyond its limits: they are refused, they wait, or (dry_run) they are
     # counted only; empty follows the proxy's setting
@@ -528,7 +530,8 @@ class OrganizationPatch(TypedDict, total=False):
     max_members: int
     # 1 to 63 of a-z, 0-9, '.', '-' and '_', beginning and ending with a letter or digit
     name: str
-    # commands per second to a proxy, with all its keys together; 0 is unlimited
+    # commands per second, with all its keys together: to each proxy, or to all that share limits; 0
+    # is unlimited
     rate: int
 
 
@@ -655,7 +658,7 @@ class Session:
     command: str
     # of replies that it has not taken
     unsent_bytes: int
-    # what it is in: subscribed, multi, blocked, tracking, monitor
+    # what it is in: subscribed, multi, blocked, tracking, monitor, delayed
     state: list[str]
 
 
