@@ -235,6 +235,7 @@ func checkScripts(t *testing.T) {
 		{"first", "preinstall.sh", "install", false, []string{"groupadd --system respgate", "useradd --system --gid respgate --home-dir /var/lib/respgate --no-create-home --shell /usr/sbin/nologin respgate"}},
 		{"again", "preinstall.sh", "upgrade", true, nil},
 		{"removed for an upgrade of a deb", "preremove.sh", "upgrade", true, nil},
+		{"removed for an upgrade of a deb whose own script has failed", "preremove.sh", "failed-upgrade", true, nil},
 		{"removed for an upgrade of an rpm", "preremove.sh", "1", true, nil},
 		{"removed", "preremove.sh", "remove", true, []string{"systemctl disable --now respgate.service"}},
 		{"the last rpm removed", "preremove.sh", "0", true, []string{"systemctl disable --now respgate.service"}},
