@@ -182,16 +182,18 @@ func words(n ast.Node, source []byte) string {
 	return all.String()
 }
 
+// others are folders whose pages, if any, are not the project's, or copies: what .gitignore has, and tests' own.
+var others = []string{"bin", "dist", "node_modules", "testdata", "var"}
+
 // all are the project's pages.
 func all(tb testing.TB) (names []string) {
-	tb.Helper()
 	tb.Helper()
 	root := Root(tb)
 	err := filepath.WalkDir(root, func(name string, d os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == "testdata" || d.Name() == "var" || d.Name() == "dist" || name != root && strings.HasPrefix(d.Name(), ".")) {
+		if d.IsDir() && (slices.Contains(others, d.Name()) || name != root && strings.HasPrefix(d.Name(), ".")) {
 			return filepath.SkipDir
 		}
 		if path.Ext(name) == ".md" {
