@@ -22,12 +22,7 @@ type cleaned struct{ *testing.M }
 
 // Run runs the tests.
 func (c cleaned) Run() int {
-	defer func() {
-		if builtAny {
-			path, _ := builtBinary()
-			_ = os.RemoveAll(filepath.Dir(path))
-		}
-	}()
+	defer func() { _ = testbed.RemoveRespgate() }()
 	return c.M.Run()
 }
 
@@ -66,7 +61,7 @@ func TestCommandLineRemote(t *testing.T) {
 // inFolder sets a script up with a Redis and variables.
 func inFolder(t *testing.T, redis string, variables map[string]string) func(*testscript.Env) error {
 	t.Helper()
-	binary, err := builtBinary() // the tests' own, with the race detector, takes ten times as long to start
+	binary, err := testbed.Respgate() // the tests' own, with the race detector, takes ten times as long to start
 	if err != nil {
 		t.Fatal(err)
 	}

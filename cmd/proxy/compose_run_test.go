@@ -94,7 +94,7 @@ func (s *stack) checkTour(dir, script string) {
 	if err != nil {
 		s.t.Errorf("%v", err)
 	}
-	wantAll(s.t, out, `(?m)^7 created, 0 updated, 0 deleted, 0 unchanged$`, `(?m)^OK$`, `"command":"set","instance":"[^"]*","job":"[^"]*","tenant":"acme/cache"`)
+	pages.Want(s.t, out, `(?m)^7 created, 0 updated, 0 deleted, 0 unchanged$`, `(?m)^OK$`, `"command":"set","instance":"[^"]*","job":"[^"]*","tenant":"acme/cache"`)
 	for name, want := range map[string]string{"redis-acme": "hello", "redis-globex": ""} {
 		_, port, _ := net.SplitHostPort(s.addrs[name+":6379"])
 		got, err := exec.CommandContext(s.t.Context(), "redis-cli", "-p", port, "get", "greeting").Output()

@@ -45,7 +45,7 @@ type stack struct {
 // newStack has the files and folders for what is in project, whose variables are env.
 func newStack(t *testing.T, project *types.Project, env map[string]string) *stack {
 	t.Helper()
-	binary, err := builtBinary()
+	binary, err := testbed.Respgate()
 	if err != nil {
 		t.Fatal(err)
 	}

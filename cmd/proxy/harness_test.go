@@ -164,24 +164,6 @@ func httpGet(t testing.TB, url string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-// builtAny says that there is something to remove.
-var builtAny bool
-
-// builtBinary builds bin/respgate, without the race detector, once for all tests.
-var builtBinary = sync.OnceValues(func() (string, error) {
-	builtAny = true
-	dir, err := os.MkdirTemp("", "respgate-test-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "respgate")
-	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build: %w: %s", err, out)
-	}
-	return path, nil
-})
-
 // process is a proxy in a process of its own: for what concerns descriptors,
 // memory, CPU time and signals.
 type process struct {
@@ -198,7 +180,7 @@ type process struct {
 // startProcess starts one under `sh -c`, after the shell commands in before.
 func startProcess(t testing.TB, before, settings string) *process {
 	t.Helper()
-	binary, err := builtBinary()
+	binary, err := testbed.Respgate()
 	if err != nil {
 		t.Fatal(err)
 	}

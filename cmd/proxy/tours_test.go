@@ -73,7 +73,7 @@ func TestOperatorsTour(t *testing.T) {
 			if err != nil {
 				t.Errorf("%v", err)
 			}
-			wantAll(t, out, wanted...)
+			pages.Want(t, out, wanted...)
 		})
 	}
 }

@@ -1,10 +1,10 @@
-package main
+// Package tours runs what pages tell people to type, with the program as it is built.
+package tours
 
 import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -12,9 +12,18 @@ import (
 	"github.com/respgate/respgate/internal/testbed"
 )
 
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := testbed.RemoveRespgate(); err != nil {
+		panic(err)
+	}
+	os.Exit(code)
+}
+
 // TestReadmeTour runs the README's shell blocks.
 func TestReadmeTour(t *testing.T) {
-	wantAll(t, runBlocks(t, "README.md"),
+	t.Parallel()
+	pages.Want(t, runBlocks(t, "README.md"),
 		`(?m)^reachable +true$`, `(?m)^status ready$`, `(?m)^OK$`, `(?m)^"?hello"?$`,
 		`NOPERM this key has no permissions to run the 'config\|get' command`,
 		`{"status":"healthy"`, `(?m)^redis_commands_total{command="get",tenant="acme/cache"} 1$`,
@@ -23,7 +32,8 @@ func TestReadmeTour(t *testing.T) {
 
 // TestTLSTour runs those of the guide to TLS.
 func TestTLSTour(t *testing.T) {
-	wantAll(t, runBlocks(t, "docs/TLS.md"),
+	t.Parallel()
+	pages.Want(t, runBlocks(t, "docs/TLS.md"),
 		`(?m)^reachable +true$`, `(?m)^key +rg_`, `(?m)^status ready$`, `(?m)^OK$`, `(?m)^"?hello"?$`,
 		`NOAUTH Authentication required`, `(?m)^subject=CN = partner$`,
 		`(?m)^respgate_tls_reloads_total{listener="http",result="ok"} [12]$`, `(?m)^respgate_tls_client_certificates_total{result="key"} [1-9]`, `msg=stopped`)
@@ -31,7 +41,8 @@ func TestTLSTour(t *testing.T) {
 
 // TestApplyTour runs those of the guide to applying a file.
 func TestApplyTour(t *testing.T) {
-	wantAll(t, runBlocks(t, "docs/APPLY.md"),
+	t.Parallel()
+	pages.Want(t, runBlocks(t, "docs/APPLY.md"),
 		`(?m)^create key acme/reports: instances cache, commands \+@read -@dangerous, allow_from 10.0.0.0/8, expires 2099-01-31T00:00:00Z$`, `(?m)^4 to create, 0 to update, 0 to delete, 0 unchanged$`,
 		`(?m)^\[4/4\] create key acme/reports: `, `(?m)^4 created, 0 updated, 0 deleted, 0 unchanged\nnothing to do\n\[1/1\] update key acme/web: rate 100 → 500$`,
 		`(?m)^nothing to do\n\[1/1\] delete key acme/by-hand$`, `(?m)^{"dry_run":false,"steps":\[\],"unchanged":4}$`)
@@ -39,7 +50,8 @@ func TestApplyTour(t *testing.T) {
 
 // TestLimitsTour runs those of the guide to limits.
 func TestLimitsTour(t *testing.T) {
-	wantAll(t, runBlocks(t, "docs/LIMITS.md"),
+	t.Parallel()
+	pages.Want(t, runBlocks(t, "docs/LIMITS.md"),
 		`(?m)^ +50 hello$`, `(?m)^rate_limit_dry_run_commands_total{tenant="acme/cache"} [1-9]`, `(?m)^rate_limited_commands_total{tenant="acme/cache"} 0$`,
 		`RATELIMIT 20 commands/s exceeded for this key, retry after \d+ ms`, `(?m)^rate_limit_delayed_commands_total{tenant="acme/cache"} [1-9]`,
 		`RATELIMIT 10240 bytes/s exceeded for this key, retry after \d+ ms`, `msg=stopped`)
@@ -47,7 +59,8 @@ func TestLimitsTour(t *testing.T) {
 
 // TestBackupTour runs those of the guide to backups.
 func TestBackupTour(t *testing.T) {
-	wantAll(t, runBlocks(t, "docs/BACKUP.md"),
+	t.Parallel()
+	pages.Want(t, runBlocks(t, "docs/BACKUP.md"),
 		`(?m)^file +acme.backup\nkeys +2$`, `(?m)^of +acme/cache$`, `(?m)^compared +2 keys, 0 differ$`, `(?m)^respgate: 1 of 2 keys differ: "jobs" \(database 0, value\)$`,
 		`(?m)^respgate: nothing is written: the target has 2 of the keys: `, `(?m)^skipped +0$`, `(?m)^one\ntwo\nthree$`,
 		`(?m)^2 keys in \d+ bytes$`, `(?m)^file +-\nkeys +2$`, `(?m)^hello$`)
@@ -55,25 +68,27 @@ func TestBackupTour(t *testing.T) {
 
 // TestCachingTour runs those of the guide to near caches.
 func TestCachingTour(t *testing.T) {
-	wantAll(t, runBlocks(t, "docs/CACHING.md"),
+	t.Parallel()
+	pages.Want(t, runBlocks(t, "docs/CACHING.md"),
 		`(?m)^reachable +true$`, `(?m)^cache_hits_total{tenant="acme/cache"} [1-9]`, `(?m)^cache_entries{tenant="acme/cache"} 1$`, `(?m)^cache_hit_age_seconds_count [1-9]`, `msg=stopped`)
 }
 
 // TestInstallTour runs those of the guide to installing that need no release.
 func TestInstallTour(t *testing.T) {
 	t.Parallel()
-	wantAll(t, runBlocks(t, "docs/INSTALL.md"), `(?m)^version +\S+$`, `(?m)^written man$`, `(?m)^respgate-store-export.1$`, `(?m)^{"version":"`, `(?m)^\tpath\tgithub.com/respgate/respgate/cmd/proxy$`)
+	pages.Want(t, runBlocks(t, "docs/INSTALL.md"), `(?m)^version +\S+$`, `(?m)^written man$`, `(?m)^respgate-store-export.1$`, `(?m)^{"version":"`, `(?m)^\tpath\tgithub.com/respgate/respgate/cmd/proxy$`)
 }
 
 // TestOperatingTour runs those of the guide to operating: about moving a store.
 func TestOperatingTour(t *testing.T) {
 	t.Parallel()
-	wantAll(t, runBlocks(t, "docs/OPERATING.md"), `(?m)^file +store.jsonl$`, `(?m)^audit +2$`, `(?m)^reachable +true$`, `(?m)^replaced organizations +1$`)
+	pages.Want(t, runBlocks(t, "docs/OPERATING.md"), `(?m)^file +store.jsonl$`, `(?m)^audit +2$`, `(?m)^reachable +true$`, `(?m)^replaced organizations +1$`)
 }
 
 // TestRegionsTour runs those of the guide to regions and moves.
 func TestRegionsTour(t *testing.T) {
-	wantAll(t, runBlocks(t, "docs/REGIONS.md"),
+	t.Parallel()
+	pages.Want(t, runBlocks(t, "docs/REGIONS.md"),
 		`(?m)^respgate_region_info{region="eu"} 1$`, `(?m)^acme/cache +shared .* eu +closed`, `(?m)^from Redis \S+ with [1-9]\d* keys to Redis \S+ with 0 keys$`,
 		`(?m)^switched: writes were held for `, `(?m)^moved acme/cache\n.*\n?hello\nhello$`, `instance\.move`)
 }
@@ -81,7 +96,7 @@ func TestRegionsTour(t *testing.T) {
 // TestLoadTour runs those of the guide to loading a deployment.
 func TestLoadTour(t *testing.T) {
 	testbed.Binary(t, "redis-benchmark", "redis-tools")
-	wantAll(t, runBlocks(t, "docs/PERFORMANCE.md"),
+	pages.Want(t, runBlocks(t, "docs/PERFORMANCE.md"),
 		`(?m)^through / direct, median: \d`, `(?m)^2000 commands/s wanted, \d+ answered; p50 .*\n2000 commands/s wanted, \d+ answered; p50 `,
 		`(?m)^phase backend: [1-9]\d* µs$`, `(?m)^phase limit: 0 µs$`, `(?m)^CPU for a command: [1-9][\d.]* µs$`,
 		`(?m)^rate_limited_commands_total{tenant="load/target"} 0$`, `(?m)^redis_connections_active{kind="shared",tenant="load/target"} [1-9]`,
@@ -93,15 +108,12 @@ func TestLoadTour(t *testing.T) {
 func runBlocks(t *testing.T, document string) []byte {
 	t.Helper()
 	script := pages.Script(t, document)
-	binary, err := builtBinary()
+	binary, err := testbed.Respgate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := os.ReadFile("../../configs/respgate.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := filepath.Abs("../..")
+	root := pages.Root(t)
+	config, err := os.ReadFile(filepath.Join(root, "configs", "respgate.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,17 +151,4 @@ func runBlocks(t *testing.T, document string) []byte {
 		t.Errorf("%v", err)
 	}
 	return out
-}
-
-// wantAll wants something in out to match each expression.
-func wantAll(t *testing.T, out []byte, expressions ...string) {
-	t.Helper()
-	for _, want := range expressions {
-		if !regexp.MustCompile(want).Match(out) {
-			t.Errorf("nothing matches %s", want)
-		}
-	}
-	if t.Failed() {
-		t.Logf("%s", out)
-	}
 }

@@ -1,4 +1,4 @@
-package main
+package tours
 
 import (
 	"errors"
@@ -60,7 +60,7 @@ func TestBackupOfManyKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	binary, err := builtBinary()
+	binary, err := testbed.Respgate()
 	if err != nil {
 		t.Fatal(err)
 	}
