@@ -16,6 +16,7 @@ import (
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
+	"github.com/respgate/respgate/pool"
 )
 
 // cached has the instance of a key keep so many bytes of replies.
@@ -35,12 +36,18 @@ type nearProxy struct {
 func startNear(t *testing.T, addr string, bytes int64, log ...*testbed.Buffer) *nearProxy {
 	t.Helper()
 	st := fixed{}
-	p := &nearProxy{t: t, key: st.grant("acme", addr, 0, "+@all")}
+	return startNearAs(t, st, st.grant("acme", addr, 0, "+@all"), bytes, log...)
+}
+
+// startNearAs is startNear for a key of acme's that the store has.
+func startNearAs(t *testing.T, st fixed, key string, bytes int64, log ...*testbed.Buffer) *nearProxy {
+	t.Helper()
+	p := &nearProxy{t: t, key: key}
 	st.cached(p.key, bytes)
 	p.m, _ = parts(t, st, slog.New(slog.DiscardHandler))
 	p.addr = startProxyWith(t, st, newBook(t), func(core *Core, l *loop.Loop) {
 		core.Metrics = p.m.Loop(0)
-		p.core, p.loop = core, l
+		p.core, p.loop, core.Upkeep = core, l, core.Links.(*pool.Pool)
 		for _, to := range log {
 			core.Log = slog.New(slog.NewTextHandler(to, nil))
 		}

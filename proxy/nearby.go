@@ -91,7 +91,7 @@ func keepable(it *item) cache.Rule {
 // A reply from the cache must not be older than anything that the session knows. It knows of
 // what it has sent itself: until that has been answered, and then the server has answered
 // something sent later over the cache's link, nothing is given from the cache (the fence). And
-// it will know of what it has asked there in an earlier turn.
+// it will know of what it has asked there before, and waits for.
 func (s *Session) relayNear(items []item, most int) (n int) {
 	if most == 0 || keepable(&items[0]) == cache.Never || !s.unencumbered() {
 		return 0
@@ -124,6 +124,7 @@ func (s *Session) relayNear(items []item, most int) (n int) {
 		case sure && s.serveKept(c, it, rule, now):
 		case asks && c.takes(now) && s.owed() < maxOwed && (s.owed() == 0 || s.link == c.link) && s.askNear(c, it, rule):
 			c.meter.tenant.CacheMissed(1)
+			sure = false
 		default:
 			return n
 		}
@@ -229,11 +230,10 @@ func (c *nearCache) sampleIn() {
 func (s *Session) noteSent(items []item) {
 	for i := range items {
 		it := &items[i]
-		kept := keepable(it) != cache.Never
-		if kept && s.db == s.backend.DB {
+		if keepable(it) != cache.Never && s.db == s.backend.DB {
 			s.meter.tenant.CacheMissed(1)
 		}
-		if kept || cache.Changes(it.id) {
+		if cache.RuleOf(it.id) != cache.Never || cache.Changes(it.id) { // too long for the cache, it shows the same
 			s.near.bypassed(s.sent)
 		}
 	}
