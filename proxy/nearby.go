@@ -60,6 +60,16 @@ func (s *Session) followCache() {
 	}
 }
 
+// leaveNear ends the cache of the session's instance when that is at another backend from now on.
+func (s *Session) leaveNear(p *tenant.Principal) {
+	if s.principal == nil || s.principal.Route.InstanceID != p.Route.InstanceID {
+		return
+	}
+	if c := s.core.near[s.nearKey()]; c != nil {
+		c.close()
+	}
+}
+
 // forgetNear ends the caches of the instance called label.
 func (c *Core) forgetNear(label string) {
 	for key, near := range c.near {
