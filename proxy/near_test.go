@@ -36,13 +36,7 @@ type nearProxy struct {
 func startNear(t *testing.T, addr string, bytes int64, log ...*testbed.Buffer) *nearProxy {
 	t.Helper()
 	st := fixed{}
-	return startNearAs(t, st, st.grant("acme", addr, 0, "+@all"), bytes, log...)
-}
-
-// startNearAs is startNear for a key of acme's that the store has.
-func startNearAs(t *testing.T, st fixed, key string, bytes int64, log ...*testbed.Buffer) *nearProxy {
-	t.Helper()
-	p := &nearProxy{t: t, key: key}
+	p := &nearProxy{t: t, key: st.grant("acme", addr, 0, "+@all")}
 	st.cached(p.key, bytes)
 	p.m, _ = parts(t, st, slog.New(slog.DiscardHandler))
 	p.addr = startProxyWith(t, st, newBook(t), func(core *Core, l *loop.Loop) {

@@ -124,7 +124,7 @@ func (s *Session) relayNear(items []item, most int) (n int) {
 		run++
 	}
 	asks := run == len(items) // else what follows would have to wait for the replies
-	for n < min(run, most) && s.wait == nothing && !s.closing {
+	for n < min(run, most) && s.wait == nothing && !s.closing && (n == 0 || !s.isAhead()) {
 		it := &items[n]
 		rule := keepable(it)
 		s.muteNow = false
@@ -166,6 +166,7 @@ func (s *Session) serveKept(c *nearCache, it *item, rule cache.Rule, now int64) 
 	c.meter.tenant.Phase(metrics.PhasePool, 0, 1)
 	c.look(s, it, reply)
 	s.say(reply)
+	s.core.looked += len(reply) >> 10 // no backend's pace holds it up
 	return true
 }
 
