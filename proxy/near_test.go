@@ -55,6 +55,13 @@ func (p *nearProxy) totals() (all metrics.Totals) {
 	return all
 }
 
+// onLoop returns what fn does on the loop.
+func (p *nearProxy) onLoop(fn func() int) int {
+	got := make(chan int)
+	p.loop.Post(func() { got <- fn() })
+	return <-got
+}
+
 // on runs fn on the loop with the instance's cache, and waits for it.
 func (p *nearProxy) on(fn func(*nearCache)) {
 	p.t.Helper()
