@@ -309,9 +309,7 @@ func (k *keeper) cutOff(s *stand, now time.Time) {
 	id := s.move.InstanceID
 	k.everywhere(func(c *proxy.Core) {
 		c.EndTransactions(id)
-		if c.UnderWay(id) > 0 {
-			c.Upkeep.Kill(id)
-		}
+		c.CutOff(id)
 	})
 }
 
