@@ -126,3 +126,25 @@ func TestCacheLosesMoreThanCanWait(t *testing.T) {
 		t.Errorf("the first is answered %q", got)
 	}
 }
+
+// TestCacheIsReplacedInSilence: an operator may have the connections replaced just since the old
+// ones are dead: reads that wait for the cache's are answered all the same.
+func TestCacheIsReplacedInSilence(t *testing.T) {
+	r := newRelay(t, testbed.Redis(t).Addr)
+	p := startNear(t, r.addr, 1<<20)
+	c := p.call("2")
+	p.hot(c, "GET", "k")
+	r.hold(true)
+	c.send("GET", "other")
+	testbed.Eventually(t, 10*time.Second, "it is under way", func() (asked bool) {
+		p.on(func(*nearCache) { asked = p.core.UnderWay("acme") == 1 })
+		return asked
+	})
+	p.on(func(near *nearCache) {
+		p.core.Upkeep.Reconnect("acme")
+		near.moved -= int64(nearGiveUp) // it has been silent for so long
+	})
+	if got := c.next(); got != "$-1|" {
+		t.Errorf("it is answered %q", got)
+	}
+}
