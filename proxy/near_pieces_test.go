@@ -37,7 +37,4 @@ func TestCacheGivesInPieces(t *testing.T) {
 			t.Fatalf("reply %d: %v", i, err)
 		}
 	}
-	if got := p.totals(); got.Hits < batchSize {
-		t.Errorf("%d hits, want %d", got.Hits, batchSize)
-	}
 }
