@@ -163,6 +163,7 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
 	}
 	waits := s.unshape()
 	if s.principal == nil || !s.principal.Route.SameWay(p.Route) {
+		s.leaveNear(p)
 		s.leave()
 		s.backend, s.db = backend, backend.DB
 		s.principal = p

@@ -76,7 +76,7 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 		n := 0
 		if s.near.on {
 			n = s.relayNear(items[served:], tokens)
-			stop = n > 0 && (s.wait != nothing || s.closing)
+			stop = n > 0 && (s.wait != nothing || s.closing || s.isAhead())
 		}
 		if n == 0 {
 			n = s.relayRun(items[served:], tokens)

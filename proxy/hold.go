@@ -77,14 +77,22 @@ func (c *Core) forget(s *Session) {
 
 // held reports whether a pause concerns the command; the session waits then.
 func (s *Session) held(it *item) bool {
+	h := s.holdOf(it)
+	if h != nil {
+		s.holdBack(h, s.resume)
+	}
+	return h != nil
+}
+
+// holdOf returns the pause that concerns the command; nil: there is none.
+func (s *Session) holdOf(it *item) *hold {
 	for by := range holder(holders) {
 		h := s.core.holds[holdKey{s.principal.Route.InstanceID, by}]
 		if h != nil && !h.lets(s, it) {
-			s.holdBack(h, s.resume)
-			return true
+			return h
 		}
 	}
-	return false
+	return nil
 }
 
 // letsTransactionsEnd is an operator's pause: transactions that have begun come to their end.

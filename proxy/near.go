@@ -196,6 +196,8 @@ func (c *nearCache) tick() {
 	case c.link == nil && c.cancel == nil && now >= c.retryAt:
 		c.connect()
 	case c.link == nil:
+	case c.out > 0 && now-c.moved > int64(nearGiveUp):
+		c.link.Abort(errSilent)
 	case c.link.Worn():
 		if c.ready {
 			c.ready = false // what is asked already is waited for
@@ -204,8 +206,6 @@ func (c *nearCache) tick() {
 		if c.out == 0 {
 			c.leave(0)
 		}
-	case c.out > 0 && now-c.moved > int64(nearGiveUp):
-		c.link.Abort(errSilent)
 	case c.ready && !c.asking:
 		c.ping(c.link)
 	}

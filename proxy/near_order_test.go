@@ -13,11 +13,11 @@ import (
 	"github.com/respgate/respgate/resp"
 )
 
-// puppet is a server that tracks, and answers GET only when the test says what.
+// puppet is a server that tracks, and answers GET and MGET only when the test says what.
 type puppet struct {
 	addr    string
 	answers chan string // to the next GET, perhaps with an announcement before it
-	asked   chan string // the keys of GETs, each before its answer
+	asked   chan string // the (first) keys of these, each before its answer
 }
 
 func newPuppet(t *testing.T) *puppet {
@@ -67,7 +67,7 @@ func (p *puppet) serve(nc net.Conn) {
 		if name == "HELLO" && string(args[1]) == "2" {
 			answer = "*2\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n"
 		}
-		if name == "GET" {
+		if name == "GET" || name == "MGET" {
 			p.asked <- string(args[1])
 			answer = <-p.answers
 		}

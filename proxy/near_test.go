@@ -16,6 +16,7 @@ import (
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/metrics"
+	"github.com/respgate/respgate/pool"
 )
 
 // cached has the instance of a key keep so many bytes of replies.
@@ -40,7 +41,7 @@ func startNear(t *testing.T, addr string, bytes int64, log ...*testbed.Buffer) *
 	p.m, _ = parts(t, st, slog.New(slog.DiscardHandler))
 	p.addr = startProxyWith(t, st, newBook(t), func(core *Core, l *loop.Loop) {
 		core.Metrics = p.m.Loop(0)
-		p.core, p.loop = core, l
+		p.core, p.loop, core.Upkeep = core, l, core.Links.(*pool.Pool)
 		for _, to := range log {
 			core.Log = slog.New(slog.NewTextHandler(to, nil))
 		}
@@ -52,6 +53,13 @@ func startNear(t *testing.T, addr string, bytes int64, log ...*testbed.Buffer) *
 func (p *nearProxy) totals() (all metrics.Totals) {
 	p.m.Totals("acme/cache", &all)
 	return all
+}
+
+// onLoop returns what fn does on the loop.
+func (p *nearProxy) onLoop(fn func() int) int {
+	got := make(chan int)
+	p.loop.Post(func() { got <- fn() })
+	return <-got
 }
 
 // on runs fn on the loop with the instance's cache, and waits for it.

@@ -60,6 +60,16 @@ func (s *Session) followCache() {
 	}
 }
 
+// leaveNear ends the cache of the session's instance when that is at another backend from now on.
+func (s *Session) leaveNear(p *tenant.Principal) {
+	if s.principal == nil || s.principal.Route.InstanceID != p.Route.InstanceID {
+		return
+	}
+	if c := s.core.near[s.nearKey()]; c != nil {
+		c.close()
+	}
+}
+
 // forgetNear ends the caches of the instance called label.
 func (c *Core) forgetNear(label string) {
 	for key, near := range c.near {
@@ -91,7 +101,7 @@ func keepable(it *item) cache.Rule {
 // A reply from the cache must not be older than anything that the session knows. It knows of
 // what it has sent itself: until that has been answered, and then the server has answered
 // something sent later over the cache's link, nothing is given from the cache (the fence). And
-// it will know of what it has asked there in an earlier turn.
+// it will know of what it has asked there before, and waits for.
 func (s *Session) relayNear(items []item, most int) (n int) {
 	if most == 0 || keepable(&items[0]) == cache.Never || !s.unencumbered() {
 		return 0
@@ -114,7 +124,7 @@ func (s *Session) relayNear(items []item, most int) (n int) {
 		run++
 	}
 	asks := run == len(items) // else what follows would have to wait for the replies
-	for n < min(run, most) && s.wait == nothing && !s.closing {
+	for n < min(run, most) && s.wait == nothing && !s.closing && (n == 0 || !s.isAhead()) {
 		it := &items[n]
 		rule := keepable(it)
 		s.muteNow = false
@@ -124,6 +134,7 @@ func (s *Session) relayNear(items []item, most int) (n int) {
 		case sure && s.serveKept(c, it, rule, now):
 		case asks && c.takes(now) && s.owed() < maxOwed && (s.owed() == 0 || s.link == c.link) && s.askNear(c, it, rule):
 			c.meter.tenant.CacheMissed(1)
+			sure = false
 		default:
 			return n
 		}
@@ -154,7 +165,11 @@ func (s *Session) serveKept(c *nearCache, it *item, rule cache.Rule, now int64) 
 	c.meter.Answered(it.id, 0, 1)
 	c.meter.tenant.Phase(metrics.PhasePool, 0, 1)
 	c.look(s, it, reply)
+	if s.buckets.more != nil {
+		s.debit(len(reply))
+	}
 	s.say(reply)
+	s.core.looked += len(reply) >> 10 // no backend's pace holds it up
 	return true
 }
 
@@ -229,11 +244,10 @@ func (c *nearCache) sampleIn() {
 func (s *Session) noteSent(items []item) {
 	for i := range items {
 		it := &items[i]
-		kept := keepable(it) != cache.Never
-		if kept && s.db == s.backend.DB {
+		if keepable(it) != cache.Never && s.db == s.backend.DB {
 			s.meter.tenant.CacheMissed(1)
 		}
-		if kept || cache.Changes(it.id) {
+		if cache.RuleOf(it.id) != cache.Never || cache.Changes(it.id) { // too long for the cache, it shows the same
 			s.near.bypassed(s.sent)
 		}
 	}

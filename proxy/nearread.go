@@ -15,6 +15,7 @@ type nearRead struct {
 	link    *pool.Link
 	id      command.ID
 	raw     []byte // to be sent again, elsewhere, when the link is lost
+	nth     uint64 // of the session's relayed commands
 	number  uint64
 	sentAt  int64
 	proto   int
@@ -102,7 +103,8 @@ func (f *nearFill) keepElement(element []byte) {
 }
 
 // Failed implements pool.Owner. It only reads, and nothing later of the session has run: it
-// goes again, as if there were no cache.
+// goes again, as if there were no cache, to where the instance is now. Not while its commands
+// wait: the server may be away, or the instance may just be on its way.
 func (r *nearRead) Failed(id command.ID, err *pool.Error) {
 	if r.c.link == r.link {
 		r.c.out--
@@ -111,7 +113,9 @@ func (r *nearRead) Failed(id command.ID, err *pool.Error) {
 		r.fills[i].entry.Drop()
 	}
 	s := r.s
-	if s.closed || s.partial || s.principal == nil || s.nearKey() != r.c.key || s.proto != r.proto || s.db != s.backend.DB {
+	switch {
+	case s.closed, s.partial, s.principal == nil, s.principal.Route.InstanceID != r.c.key.instance, s.group.topology != nil,
+		s.proto != r.proto, s.db != s.backend.DB, s.holdOf(&item{id: id}) != nil:
 		s.Failed(id, err)
 		return
 	}
@@ -122,6 +126,10 @@ func (r *nearRead) Failed(id command.ID, err *pool.Error) {
 	}
 	pos, refused := l.Send(s, r.raw, id, s.core.Clock.Nanos())
 	if refused != nil {
+		if r.nth != s.done+1 { // one before it goes again, and must be answered first
+			s.drop(errTorn)
+			return
+		}
 		s.Failed(id, refused)
 		return
 	}
@@ -154,7 +162,7 @@ func (s *Session) askNear(c *nearCache, it *item, rule cache.Rule) bool {
 	}
 	s.link, s.last = c.link, pos
 	s.sent++
-	s.near.asked = s.sent
+	s.near.asked, r.nth = s.sent, s.sent
 	s.meter.tenant.Phase(metrics.PhasePool, 0, 1)
 	return true
 }

@@ -291,6 +291,9 @@ func (c *Core) UnderWay(instance string) int {
 		}
 	}
 	for k, status := range c.Upkeep.Survey(instance) {
+		if k.Kind == pool.Tracker.String() {
+			continue // its clients' reads are counted; the rest is the proxy's own, and never ends
+		}
 		links += status.Owed
 		if k.Kind == pool.SharedLinks || k.Kind == pool.ScriptLinks {
 			links += status.Waiting

@@ -160,6 +160,10 @@ const (
 	readPatience = time.Minute
 )
 
+// isAhead reports whether so much has been written since the output was last drained that it is
+// time to see whether the client falls behind.
+func (s *Session) isAhead() bool { return s.outBytes > min(readAhead, s.core.Limits.MaxOutput/2) }
+
 // fallsBehind pauses a client that has left too much unread: what it asks for more would
 // have to be kept. How much that is depends on what is free, so that few clients may have
 // a lot and many have a little.

@@ -136,7 +136,7 @@ func (s *Session) Data(b []byte) int {
 	s.active = s.core.Clock.Nanos()
 	off := 0
 	for end := s.core.allowance(); s.wait == nothing && !s.closing && !s.toldEnough(); {
-		if s.outBytes > min(readAhead, s.core.Limits.MaxOutput/2) && s.fallsBehind() {
+		if s.isAhead() && s.fallsBehind() {
 			break
 		}
 		if s.core.looked >= end {

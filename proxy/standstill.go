@@ -81,3 +81,15 @@ func (c *Core) EndTransactions(instance string) {
 		}
 	}
 }
+
+// CutOff ends what is under way of an instance on the loop, if anything is: its connections close.
+// Clients stay, and have others when commands go on.
+func (c *Core) CutOff(instance string) {
+	if c.UnderWay(instance) == 0 {
+		return
+	}
+	for s := range c.sessionsOf(instance) {
+		s.releaseLinks() // they end
+	}
+	c.Upkeep.Kill(instance)
+}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/respgate/respgate/internal/testbed"
 )
 
 // TestStandstill has an instance's move go through its phases: what goes on in each, and that
@@ -87,6 +89,27 @@ func TestStandstillGoesOn(t *testing.T) {
 	wantTold(t, "the writer after it", writer, "+backend|")
 	if len(c.core.holds) != 0 {
 		t.Errorf("%d holds are left", len(c.core.holds))
+	}
+}
+
+// TestStandstillCutsOff: when the lease of a move is over what is under way ends, and clients that
+// have stayed are served again when the store answers.
+func TestStandstillCutsOff(t *testing.T) {
+	p := startNear(t, testbed.Redis(t).Addr, 0)
+	c, blocked := p.call("2"), p.call("2")
+	if got := c.do("SET", "k", "1"); got != "+OK|" {
+		t.Fatalf("SET: %s", got)
+	}
+	blocked.send("BLPOP", "q", "0")
+	testbed.Eventually(t, 10*time.Second, "a command is under way", func() bool {
+		return p.onLoop(func() int { return p.core.UnderWay("acme") }) == 1
+	})
+	p.onLoop(func() int { p.core.CutOff("acme"); return 0 })
+	if got, want := blocked.next(), "-ERR backend connection lost: the command may have been executed|"; got != want {
+		t.Errorf("what was under way is answered %q, want %q", got, want)
+	}
+	if got := c.do("GET", "k"); got != "$1|1|" {
+		t.Errorf("a client that has stayed is answered %q", got)
 	}
 }
 

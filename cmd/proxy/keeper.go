@@ -244,6 +244,18 @@ func (k *keeper) begin(m tenant.Move, asked time.Time) {
 
 // advance follows a move that goes on. It reports whether the store is to be told at once.
 func (k *keeper) advance(s *stand, m tenant.Move, asked time.Time) (news bool) {
+	now := time.Now()
+	begins := m.Holding && s.phase == proxy.MoveAnnounced
+	if begins {
+		k.log.Info("an instance is about to be switched: its commands wait", "tenant", m.Label)
+		s.draining = now
+		k.enter(s, proxy.MoveDraining)
+	}
+	// The mover may have counted this proxy out, and not wait for it: what had begun before the
+	// lease was over must not go on, and nothing begin before the hold.
+	if m.Holding && s.phase == proxy.MoveDraining && s.lease.Over(now) && !s.cut {
+		k.cutOff(s, now)
+	}
 	s.lease.Renew(asked.Add(tenant.MoveLease))
 	if !s.lapsed.IsZero() && !s.lease.Over(time.Now()) {
 		k.log.Info("the store answers again: an instance that is being moved is served", "tenant", m.Label)
@@ -254,13 +266,7 @@ func (k *keeper) advance(s *stand, m tenant.Move, asked time.Time) (news bool) {
 		s.heard = time.Now()
 	}
 	s.move = m
-	if !m.Holding || s.phase != proxy.MoveAnnounced {
-		return false
-	}
-	k.log.Info("an instance is about to be switched: its commands wait", "tenant", m.Label)
-	s.draining = time.Now()
-	k.enter(s, proxy.MoveDraining)
-	return k.drain(s, s.draining)
+	return begins && k.drain(s, s.draining)
 }
 
 // drain looks whether all that was under way has ended: then reads go on.
@@ -290,14 +296,21 @@ func (k *keeper) lapse(s *stand, now time.Time) {
 		s.lapsed = now
 		k.log.Warn("an instance that is being moved is not served until the store answers: it may be elsewhere by now", "tenant", s.move.Label)
 	case !s.cut && now.Sub(s.lapsed) > tenant.MoveGrace/4:
-		s.cut = true
-		id := s.move.InstanceID
-		k.everywhere(func(c *proxy.Core) {
-			if c.UnderWay(id) > 0 {
-				c.Upkeep.Kill(id)
-			}
-		})
+		k.cutOff(s, now)
 	}
+}
+
+// cutOff ends what was under way when the lease was over, and transactions that have begun.
+func (k *keeper) cutOff(s *stand, now time.Time) {
+	s.cut = true
+	if s.lapsed.IsZero() {
+		s.lapsed = now
+	}
+	id := s.move.InstanceID
+	k.everywhere(func(c *proxy.Core) {
+		c.EndTransactions(id)
+		c.CutOff(id)
+	})
 }
 
 // end lets commands go to where the instance is now.

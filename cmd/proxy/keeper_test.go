@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/proxy"
+	"github.com/respgate/respgate/tenant"
+)
+
+// TestKeeperComesBack: a proxy whose lease is over hears from the store again, which says that
+// writes are held. Its mover may have counted it out: nothing that has waited, and no transaction
+// that had begun, gets to the old backend.
+func TestKeeperComesBack(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		before, answers []string // while the lease lasts
+		waits           string   // what is sent when it is over
+		ends            bool     // the client is disconnected
+	}{
+		{name: "a write", waits: "SET k 1"},
+		{name: "a transaction", before: []string{"MULTI", "SET k 1"}, answers: []string{"+OK", "+QUEUED"}, waits: "EXEC", ends: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := startPlane(t)
+			server := testbed.Redis(t)
+			x := talkTo(t, p.addr, p.tenant(t, "acme", server.Addr, nil))
+			in, err := p.store.Instance(t.Context(), "acme", "cache")
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := newKeeper(tenant.Proxy{ID: "proxy1"}, nil, p.data, p.service.Applied, p.service.Poll, slog.New(slog.NewTextHandler(p.log, nil)))
+			m := tenant.Move{InstanceID: in.ID, Label: in.Label(), Token: "token", Beat: 1}
+			hear := func() { k.follow(answer{asked: time.Now(), moves: tenant.Moves{All: []tenant.Move{m}}}) }
+			hear()
+			x.send(append([]string{"PING"}, c.before...)...)
+			x.expect(append([]string{"+PONG"}, c.answers...)...)
+			s := k.stands[in.ID]
+			s.lease.Renew(time.Now().Add(-tenant.MoveLease))
+			sent := time.Now()
+			x.send(c.waits)
+			testbed.Eventually(t, 10*time.Second, "the command waits", func() bool {
+				all, err := p.data.Sessions(context.Background(), "")
+				return err == nil && len(all) == 1 && all[0].ActiveAt.After(sent)
+			})
+			k.look(time.Now())
+			m.Holding = true
+			hear()
+			if c.ends {
+				if line := x.line(); line != "end" {
+					t.Errorf("the client reads %q, want the end", line)
+				}
+			}
+			testbed.Eventually(t, 10*time.Second, "nothing is under way", func() bool {
+				k.look(time.Now())
+				return s.phase == proxy.MoveStill
+			})
+			if n := server.Client().Exists(t.Context(), "k").Val(); n != 0 {
+				t.Error("the old backend has the write")
+			}
+		})
+	}
+}
