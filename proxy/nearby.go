@@ -154,6 +154,9 @@ func (s *Session) serveKept(c *nearCache, it *item, rule cache.Rule, now int64) 
 	c.meter.Answered(it.id, 0, 1)
 	c.meter.tenant.Phase(metrics.PhasePool, 0, 1)
 	c.look(s, it, reply)
+	if s.buckets.more != nil {
+		s.debit(len(reply))
+	}
 	s.say(reply)
 	return true
 }
