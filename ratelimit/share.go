@@ -28,6 +28,8 @@ type share struct {
 	demand  float64 // tokens per second that are wanted, of late
 	pace    float64 // tokens per second that are used, over a second or so
 	pending int64   // Used of the request under way
+	asked   int64   // what Bucket.spent was then
+	told    told
 }
 
 const (
@@ -102,13 +104,13 @@ func (b *Bucket) ask(now time.Time) (request tenant.LeaseRequest, due, stays boo
 	if s.alone { // what it has used has come again meanwhile, but for what is missing
 		s.ahead = min(0, int64(tokens)-int64(b.limiter.Burst()))
 	}
-	s.pending = max(0, -s.ahead)
+	s.pending, s.asked = max(0, -s.ahead), b.spent
 	request = tenant.LeaseRequest{
 		Name: shareName(b.key), Rate: int64(perSecond), Burst: int64(burst), Refills: b.limits.Reset,
 		Used: s.pending, Want: target - max(0, s.ahead),
 	}
 	if request.Want < 0 { // nobody may use it meanwhile
-		b.draw(at, int(-request.Want))
+		b.draw(at, int(min(float64(-request.Want), max(0, tokens))))
 		s.ahead += request.Want
 	}
 	s.since, s.wanted, s.used, s.short = at, 0, s.ahead, false
@@ -159,6 +161,7 @@ func (b *Bucket) settle(now time.Time, l tenant.Lease) {
 		return
 	}
 	s, at := &b.share, b.advance(now)
+	s.told = told{at, s.asked, l.Left}
 	s.ahead += s.pending
 	s.used += s.pending
 	tokens := b.limiter.TokensAt(at)
