@@ -33,7 +33,7 @@ func (w *waiter) turn(b *Bucket, now time.Time, most time.Duration) (admitted, r
 			w.waits, w.place = true, b.Place()
 			w.look(b, now, time.Hour)
 		} else {
-			w.due = now.Add(20 * time.Millisecond)
+			w.due = now.Add(100 * time.Millisecond)
 			refused++
 		}
 	}
@@ -63,10 +63,10 @@ func TestModelOfWaiting(t *testing.T) {
 	}{
 		{"all clients at one of four", 4, 1000, 1, []int{100}, time.Second, 0.9},
 		{"a few clients at one of four", 4, 1000, 1, []int{3}, time.Second, 0.9},
-		{"more than can wait at one of two", 2, 1000, 1, []int{3000}, time.Second, 0.9},
-		{"very many at one of two", 2, 1000, 1, []int{6000}, 5 * time.Second, 0.9},
+		{"more than can wait at one of two", 2, 200, 1, []int{500}, time.Second, 0.9},
+		{"for long, at one of two", 2, 200, 1, []int{1200}, 5 * time.Second, 0.9},
 		{"at all", 4, 1000, 1, []int{50, 50, 50, 50}, time.Second, 0.9},
-		{"more than can wait at all", 4, 1000, 1, []int{2000, 2000, 2000, 2000}, time.Second, 0.9},
+		{"more than can wait at all", 4, 200, 1, []int{400, 400, 400, 400}, time.Second, 0.9},
 		{"a low rate at one of four", 4, 10, 1, []int{5}, time.Second, 0.8},
 		{"the lowest at one of eight", 8, 2, 2, []int{1}, time.Second, 0.6},
 	} {
