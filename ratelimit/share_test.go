@@ -333,3 +333,18 @@ func TestGivenBackIsNobodysWhileOwed(t *testing.T) {
 		t.Errorf("got request %+v, want all to go back but for 100 that are wanted", got)
 	}
 }
+
+// TestGivenBackMovesNobodyBack has somebody give tokens back, and another one behind wait for no more than for what is owed still.
+func TestGivenBackMovesNobodyBack(t *testing.T) {
+	r, b := sharedBucket(4, ownBurst(10, 1))
+	b.Take(start, 1)
+	b.Reserve(start, 5, time.Minute)
+	b.Reserve(start, 1, time.Minute)
+	place := b.Place()
+	b.Give(5)
+	lease(t, r, start)
+	r.Settle(start, 4, []tenant.Lease{{Left: -1}})
+	if wait, certain := b.Until(start, place); !near(wait, 100*time.Millisecond) || !certain {
+		t.Errorf("who owes the last of 10 tokens/s waits %v (certain: %v), want 100ms", wait, certain)
+	}
+}
