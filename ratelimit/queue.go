@@ -31,7 +31,7 @@ func (b *Bucket) Until(now time.Time, place int64) (_ time.Duration, certain boo
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at, t := b.advance(now), &b.share.told
-	place = min(place, b.spent) // some before it may have gone
+	place = min(place, b.spent)             // some before it may have gone
 	if !t.at.IsZero() && place <= t.spent { // nobody gets in front of what is owed there
 		owed := -t.left - float64(t.spent-place)
 		return max(0, wait(owed, rate.Limit(perSecond))+t.at.Sub(now)), true

@@ -23,6 +23,7 @@ type share struct {
 	wanted int64     // since the last request
 	used   int64     // what ahead was after the last request
 	since  time.Time // when that was; zero: none since it joined
+	last   time.Time // when tokens were wanted, about
 	most   int       // what the bucket may hold for what it has ahead
 
 	demand  float64 // tokens per second that are wanted, of late
@@ -37,6 +38,9 @@ const (
 	quiet = 10
 	// lonely is how many leases it goes without one after one that has failed.
 	lonely = 5
+	// patience, by the rate, is for how long a bucket that nobody wants is waited for until it has one token: for the next command of
+	// who sends about as many as the rate allows.
+	patience = 2 * time.Second
 	// paceSpan is the time over which pace is an average.
 	paceSpan = time.Second
 )
@@ -96,8 +100,11 @@ func (b *Bucket) ask(now time.Time) (request tenant.LeaseRequest, due, stays boo
 		}
 	}
 	s.measure(elapsed, lease)
+	if s.wanted > 0 {
+		s.last = at
+	}
 	target := s.target(lease, perSecond, burst)
-	if target == 0 && s.ahead == 0 && s.wanted == 0 && !s.alone && !s.since.IsZero() {
+	if target == 0 && s.ahead == 0 && s.wanted == 0 && !s.alone && !s.since.IsZero() && (tokens >= 1 || at.Sub(s.last) > lease+patience/time.Duration(perSecond)) {
 		b.part()
 		return request, false, false
 	}
