@@ -185,6 +185,9 @@ func (c *Core) endDelays() {
 	d, now := &c.delays, c.Clock.Nanos()
 	d.next = 0
 	for len(d.waiting) > 0 && d.waiting[0].buckets.more.due <= now {
+		if d.requeue(c.Clock) {
+			continue
+		}
 		s := heap.Pop(d).(*Session)
 		x := s.buckets.more
 		x.waited = time.Duration(now - x.since)

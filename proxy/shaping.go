@@ -44,6 +44,7 @@ type shaping struct {
 	since   int64  // when the wait began; the loop's clock
 	due     int64  // when it ends
 	index   int    // in delays; -1: nothing waits
+	queue   *queue // nil: buckets are not shared
 }
 
 // shapingOf is a principal's with these buckets; nil when there is nothing to do for it.
@@ -55,10 +56,14 @@ func shapingOf(r *ratelimit.Registry, p *tenant.Principal, b buckets) *shaping {
 	if !measured && key == tenant.LimitReject && (b.org == nil || org == tenant.LimitReject) {
 		return nil
 	}
-	return &shaping{
+	x := &shaping{
 		commands: [2]limit{{b.key, key}, {b.org, org}}, bytes: [2]limit{{keyBytes, key}, {orgBytes, org}},
 		most: d.MaxDelay + time.Microsecond, measured: measured, index: -1,
 	}
+	if often := r.Recheck(); often > 0 {
+		x.queue = &queue{recheck: often}
+	}
+	return x
 }
 
 // ask asks for n commands' tokens, and grants as many as may be served. What was reserved is spent
@@ -212,6 +217,9 @@ func (x *shaping) reserve(now time.Time, n, each int) (wait time.Duration, short
 		return x.reserve(now, 1, each)
 	case n == 0:
 		return 0, short
+	}
+	if x.queue != nil {
+		wait = x.queue.enter(now, x)
 	}
 	for i := range x.bytes {
 		if l := &x.bytes[i]; l.Bucket != nil && l.mode == tenant.LimitDelay {

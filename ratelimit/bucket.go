@@ -24,6 +24,7 @@ type Bucket struct {
 	limiter *rate.Limiter
 	last    time.Time // the latest time seen
 	kept    bool      // the registry holds on to it
+	spent   int64     // tokens that were taken, without those that were given back
 	share   share     // of what all proxies have together
 }
 
@@ -50,13 +51,13 @@ func (b *Bucket) Take(now time.Time, n int) (granted int, retry time.Duration) {
 	defer b.mu.Unlock()
 	at := b.use(now, n)
 	if b.limiter.AllowN(at, n) {
-		b.share.ahead -= int64(n)
+		b.spend(n)
 		return n, 0
 	}
 	tokens := b.limiter.TokensAt(at)
 	granted = max(0, int(tokens))
 	b.limiter.AllowN(at, granted)
-	b.share.ahead -= int64(granted)
+	b.spend(granted)
 	return granted, b.soonest(wait(1-(tokens-float64(granted)), b.limiter.Limit())) + at.Sub(now)
 }
 
@@ -79,13 +80,14 @@ func (b *Bucket) Wait(now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at := b.advance(now)
-	return b.until(now, b.limiter.TokensAt(at))
+	return b.hope(now, b.limiter.TokensAt(at), 0)
 }
 
 // Reserve takes n tokens that are there in at most the time most from now, and returns in how
 // long that is: who waits so long may do what they are for, or gives them back with Give.
 // Whoever asks later waits longer. Where it would take longer than most, it takes none and
-// returns false, with the time that it would have been.
+// returns false, with the time that it would have been. Of a bucket that is shared the wait is
+// what the proxy knows by itself: see Until.
 func (b *Bucket) Reserve(now time.Time, n int, most time.Duration) (wait time.Duration, ok bool) {
 	if n <= 0 || b.rate.Load() == 0 {
 		return 0, true
@@ -93,12 +95,12 @@ func (b *Bucket) Reserve(now time.Time, n int, most time.Duration) (wait time.Du
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at := b.use(now, n)
-	wait = b.until(now, b.limiter.TokensAt(at)-float64(n))
-	if wait > most {
+	tokens := b.limiter.TokensAt(at) - float64(n)
+	if wait = b.hope(now, tokens, n); wait > most {
 		return wait, false
 	}
 	b.debit(at, n)
-	return wait, true
+	return b.until(now, tokens), true
 }
 
 // Give returns n tokens that were granted or reserved and are not used.
@@ -114,10 +116,20 @@ func (b *Bucket) Give(n int) {
 // Rate returns how many commands per second may be sent; 0 is unlimited.
 func (b *Bucket) Rate() int { return int(b.rate.Load()) }
 
-// give takes n tokens back that were taken.
+// give takes n tokens back that were taken. Those that a shared bucket owes are nobody's yet: they go back there.
 func (b *Bucket) give(n int) {
-	b.share.ahead += int64(n)
-	b.put(n)
+	back := n
+	if b.share.told.left < 0 && !b.share.alone {
+		back = min(n, int(max(0, -b.share.ahead)))
+	}
+	b.spend(-n)
+	b.put(back)
+}
+
+// spend counts n tokens that are taken.
+func (b *Bucket) spend(n int) {
+	b.spent += int64(n)
+	b.share.ahead -= int64(n)
 }
 
 // put adds n tokens. A negative request is how to put tokens back: the limiter
@@ -126,7 +138,7 @@ func (b *Bucket) put(n int) { b.limiter.ReserveN(b.last, -n) }
 
 // debit takes n tokens at the time at, whether or not they are there.
 func (b *Bucket) debit(at time.Time, n int) {
-	b.share.ahead -= int64(n)
+	b.spend(n)
 	b.draw(at, n)
 }
 

@@ -23,11 +23,14 @@ type share struct {
 	wanted int64     // since the last request
 	used   int64     // what ahead was after the last request
 	since  time.Time // when that was; zero: none since it joined
+	last   time.Time // when tokens were wanted, about
 	most   int       // what the bucket may hold for what it has ahead
 
 	demand  float64 // tokens per second that are wanted, of late
 	pace    float64 // tokens per second that are used, over a second or so
 	pending int64   // Used of the request under way
+	asked   int64   // what Bucket.spent was then
+	told    told
 }
 
 const (
@@ -35,6 +38,9 @@ const (
 	quiet = 10
 	// lonely is how many leases it goes without one after one that has failed.
 	lonely = 5
+	// patience, by the rate, is for how long a bucket that nobody wants is waited for until it has one token: for the next command of
+	// who sends about as many as the rate allows.
+	patience = 2 * time.Second
 	// paceSpan is the time over which pace is an average.
 	paceSpan = time.Second
 )
@@ -94,21 +100,24 @@ func (b *Bucket) ask(now time.Time) (request tenant.LeaseRequest, due, stays boo
 		}
 	}
 	s.measure(elapsed, lease)
+	if s.wanted > 0 {
+		s.last = at
+	}
 	target := s.target(lease, perSecond, burst)
-	if target == 0 && s.ahead == 0 && s.wanted == 0 && !s.alone && !s.since.IsZero() {
+	if target == 0 && s.ahead == 0 && s.wanted == 0 && !s.alone && !s.since.IsZero() && (tokens >= 1 || at.Sub(s.last) > lease+patience/time.Duration(perSecond)) {
 		b.part()
 		return request, false, false
 	}
 	if s.alone { // what it has used has come again meanwhile, but for what is missing
 		s.ahead = min(0, int64(tokens)-int64(b.limiter.Burst()))
 	}
-	s.pending = max(0, -s.ahead)
+	s.pending, s.asked = max(0, -s.ahead), b.spent
 	request = tenant.LeaseRequest{
 		Name: shareName(b.key), Rate: int64(perSecond), Burst: int64(burst), Refills: b.limits.Reset,
 		Used: s.pending, Want: target - max(0, s.ahead),
 	}
 	if request.Want < 0 { // nobody may use it meanwhile
-		b.draw(at, int(-request.Want))
+		b.draw(at, int(min(float64(-request.Want), max(0, tokens))))
 		s.ahead += request.Want
 	}
 	s.since, s.wanted, s.used, s.short = at, 0, s.ahead, false
@@ -159,6 +168,7 @@ func (b *Bucket) settle(now time.Time, l tenant.Lease) {
 		return
 	}
 	s, at := &b.share, b.advance(now)
+	s.told = told{at, s.asked, l.Left}
 	s.ahead += s.pending
 	s.used += s.pending
 	tokens := b.limiter.TokensAt(at)

@@ -226,3 +226,23 @@ func TestModelOutage(t *testing.T) {
 		})
 	}
 }
+
+// Who sends one command after the other at one of four proxies, a bit less often than the limit allows, is refused next to nothing.
+func TestModelOfSlowClients(t *testing.T) {
+	for _, perSecond := range []int{1, 2, 5, 10} {
+		m := newModel(rand.New(rand.NewPCG(1, 2)), 4, perSecond, 1, testLease)
+		admitted, wanted, every := 0, 0, 1150/perSecond
+		for ms := range 40 * every {
+			a, w := m.step(func(i int) float64 {
+				if i == 0 && ms%every == 0 {
+					return 1
+				}
+				return 0
+			})
+			admitted, wanted = admitted+a, wanted+w
+		}
+		if admitted < wanted-wanted/10 {
+			t.Errorf("%d of %d commands at %d/s were admitted, want nearly all", admitted, wanted, perSecond)
+		}
+	}
+}

@@ -318,3 +318,33 @@ func TestSharedTakeDoesNotAllocate(t *testing.T) {
 		t.Errorf("Take allocates %v times, want 0", got)
 	}
 }
+
+// TestGivenBackIsNobodysWhileOwed has tokens be given back that were reserved where all proxies owe: nobody may use them at once.
+func TestGivenBackIsNobodysWhileOwed(t *testing.T) {
+	r, b := sharedBucket(4, own(1000))
+	if _, ok := b.Reserve(start, 1500, 10*time.Second); !ok {
+		t.Fatal("they are not reserved")
+	}
+	lease(t, r, start)
+	r.Settle(start, 4, []tenant.Lease{{Left: -2000}}) // other proxies have used some
+	b.Give(1500)
+	take(t, b, start, 1000, 0)
+	if got := lease(t, r, after(Tick(testLease))); got.Used != 0 || got.Want != 100-1500 {
+		t.Errorf("got request %+v, want all to go back but for 100 that are wanted", got)
+	}
+}
+
+// TestGivenBackMovesNobodyBack has somebody give tokens back, and another one behind wait for no more than for what is owed still.
+func TestGivenBackMovesNobodyBack(t *testing.T) {
+	r, b := sharedBucket(4, ownBurst(10, 1))
+	b.Take(start, 1)
+	b.Reserve(start, 5, time.Minute)
+	b.Reserve(start, 1, time.Minute)
+	place := b.Place()
+	b.Give(5)
+	lease(t, r, start)
+	r.Settle(start, 4, []tenant.Lease{{Left: -1}})
+	if wait, certain := b.Until(start, place); !near(wait, 100*time.Millisecond) || !certain {
+		t.Errorf("who owes the last of 10 tokens/s waits %v (certain: %v), want 100ms", wait, certain)
+	}
+}

@@ -151,6 +151,16 @@ func TestLimitsAcrossProxies(t *testing.T) {
 			f.wantAbout(t, f.load(t, f.tenant(t, org, tt.limits, tt.quota), tt.command, tt.proxies, second), tt.want, tt.burst, tt.size, tt.underWay)
 		})
 	}
+	t.Run("commands that wait, of a key at one proxy", func(t *testing.T) {
+		waits := of
+		waits.Mode = tenant.LimitDelay
+		o := f.load(t, f.tenant(t, "waits", waits, tenant.Quota{}), "SET k v", []int{0, 0, 0}, second)
+		if o.refused > 0 {
+			t.Errorf("%d commands were refused, want none", o.refused)
+		}
+		o.refused = 1
+		f.wantAbout(t, o, rate, burst, 1, 0)
+	})
 	t.Run("without the shared Redis", func(t *testing.T) {
 		r := f.proxies[0]
 		o := f.load(t, f.tenant(t, "alone", of, tenant.Quota{}), "SET k v", all, func() {
