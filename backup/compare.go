@@ -68,7 +68,7 @@ type comparer struct {
 
 // Compare compares all keys of a and b, one by one: their values, by their payloads and where
 // these differ by what clients read, and when they expire. differs, unless nil, is called for
-// each that differs. A key that has expired may be missing.
+// each that differs. Without it a key that has expired, or is about to, may be missing.
 func Compare(ctx context.Context, a, b *Redis, o Options, differs func(Difference) error) (Comparison, error) {
 	infoA, err := a.Info(ctx)
 	if err != nil {
@@ -135,7 +135,8 @@ func (c *comparer) compare(ctx context.Context, entries []Entry) error {
 		other, there := has[e.Key]
 		switch {
 		case !there:
-			if !expired(e) {
+			// Who mends differences finds out whether it is there still, which a clock does not say.
+			if c.differs != nil || !expired(e) {
 				err = c.differ(Missing, e.DB, e.Key)
 			}
 		default:

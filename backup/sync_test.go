@@ -47,6 +47,53 @@ func TestSync(t *testing.T) {
 	}
 }
 
+// TestSyncShortLived: a key that will expire soon, such as a lock, is copied as others are: who
+// looks for it at the other one has to find it.
+func TestSyncShortLived(t *testing.T) {
+	ctx := t.Context()
+	from, to := one(t, testbed.Redis(t)), one(t, testbed.Redis(t))
+	if err := from.of(0).Set(ctx, "lock", "owner", 8*time.Second).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Sync(ctx, from, to, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	was, is := from.of(0).Get(ctx, "lock").Val(), to.of(0).Get(ctx, "lock").Val()
+	if was == "owner" && is != was && from.of(0).Get(ctx, "lock").Val() == was {
+		t.Errorf("the lock is %q, want %q", is, was)
+	}
+}
+
+// deletedAtGet is a client whose keys are deleted right before it gets them.
+type deletedAtGet struct{ by *redis.Client }
+
+func (deletedAtGet) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (deletedAtGet) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+func (d deletedAtGet) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "get" {
+			d.by.FlushAll(ctx)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// TestSyncDeletedMeanwhile: a key that goes while its values are compared is no error, and is gone
+// at the other one too.
+func TestSyncDeletedMeanwhile(t *testing.T) {
+	ctx := t.Context()
+	server := testbed.Redis(t)
+	from, to := one(t, server), one(t, testbed.Redis(t))
+	from.of(0).Set(ctx, "lock", "first", 0)
+	to.of(0).Set(ctx, "lock", "second", 0)
+	from.client(0).AddHook(deletedAtGet{server.Client()})
+	if s, err := Sync(ctx, from, to, Options{}); err != nil || s.Deleted != 1 {
+		t.Errorf("synced %+v, %v, want it deleted", s, err)
+	}
+}
+
 // TestSyncClusters does so from a server to a cluster and back.
 func TestSyncClusters(t *testing.T) {
 	ctx := t.Context()
