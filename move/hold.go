@@ -62,18 +62,28 @@ func because(ctx context.Context, err error) error {
 // settled waits until each proxy is either heard of or certainly serves the instance no more:
 // clients need not wait for that.
 func (m *mover) settled(ctx context.Context) error {
+	deadline := time.Now().Add(m.Answer + tenant.MoveLease*5/4 + tenant.MoveGrace)
 	for {
 		r, silent, err := m.watch.next(ctx)
 		if err != nil {
 			return err
 		}
 		all := true
+		var missing []tenant.Proxy // have come since
 		for _, p := range r.Proxies {
-			_, known := r.Holding[p.ID]
-			all = all && known && (m.watch.fresh(p.ID) || silent[p.ID])
+			if _, known := r.Holding[p.ID]; !known {
+				missing = append(missing, p)
+			}
+			all = all && (m.watch.fresh(p.ID) || silent[p.ID])
 		}
-		if all {
+		switch {
+		case all && len(missing) == 0:
 			return nil
+		case time.Now().Before(deadline):
+		case len(missing) > 0:
+			return notHeardOf(missing)
+		default:
+			return errors.New("proxies are heard of now and then only: they do not reach the store well")
 		}
 	}
 }

@@ -152,6 +152,16 @@ func TestRollBack(t *testing.T) {
 			s.options.Check = func(context.Context) error { return unwell }
 			return s.t.Context()
 		}, unwell.Error()},
+		{"a proxy that has come meanwhile and does not answer", func(s *scene) context.Context {
+			s.options.Answer = 300 * time.Millisecond
+			var once sync.Once
+			s.options.Progress = func(string, Progress) {
+				once.Do(func() {
+					_, _ = s.store.ReportProxy(context.Background(), tenant.Proxy{ID: "late01", StartedAt: time.Now(), SeenAt: time.Now()}, nil)
+				})
+			}
+			return s.t.Context()
+		}, "late01"},
 		{"Ctrl-C", func(s *scene) context.Context {
 			ctx, stop := context.WithCancel(s.t.Context())
 			s.options.Progress = func(string, Progress) { stop() }
