@@ -122,7 +122,7 @@ func TestCopyFunctions(t *testing.T) {
 	}
 	for name, to := range map[string]*Redis{"server": one(t, testbed.Redis(t)), "cluster": several(t, testbed.NewCluster(t, 3, 0))} {
 		for range 2 {
-			if err := CopyFunctions(ctx, from, to); err != nil {
+			if err := CopyFunctions(ctx, from, to, false); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -138,7 +138,7 @@ func TestCopyFunctions(t *testing.T) {
 	}
 	refused := Server(&redis.Options{Addr: testbed.Redis(t, "--rename-command", "FUNCTION", "").Addr})
 	defer func() { _ = refused.Close() }()
-	if err := CopyFunctions(context.WithoutCancel(ctx), refused, from); err == nil || !strings.Contains(err.Error(), "FUNCTION DUMP") {
+	if err := CopyFunctions(context.WithoutCancel(ctx), refused, from, true); err == nil || !strings.Contains(err.Error(), "FUNCTION DUMP") {
 		t.Errorf("from a server without FUNCTION: %v", err)
 	}
 }

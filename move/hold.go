@@ -31,6 +31,11 @@ func (m *mover) switchOver(ctx context.Context, mv tenant.Move, in tenant.Instan
 	if err != nil {
 		return r, because(holding, err)
 	}
+	if m.functions { // clients load them as they write
+		if err := backup.CopyFunctions(holding, m.ends.Old, m.ends.New, m.Databases == nil); err != nil {
+			return r, because(holding, err)
+		}
+	}
 	r.Keys = s.Keys
 	m.Say(fmt.Sprintf("last pass: of %d keys %d had changed, and all are the same now", s.Keys, s.Changed()))
 	if m.Check != nil {

@@ -55,6 +55,8 @@ type mover struct {
 	ends  Ends
 	empty bool // the new backend was
 	watch *watch
+
+	functions bool // libraries can be copied
 }
 
 // Run moves an instance between the ends. Whatever goes wrong before the switch, ctx's end
@@ -185,8 +187,10 @@ func (m *mover) copy(ctx context.Context) (passes int, err error) {
 		return 0, err
 	}
 	m.Say(fmt.Sprintf("copied %d keys, %d bytes", copied.Keys, copied.Bytes))
-	if err := backup.CopyFunctions(ctx, m.ends.Old, m.ends.New); err != nil {
+	if err := backup.CopyFunctions(ctx, m.ends.Old, m.ends.New, m.Databases == nil); err != nil {
 		m.Say("warning: libraries of functions are not copied: " + err.Error())
+	} else {
+		m.functions = true
 	}
 	last := int64(-1)
 	for {

@@ -117,6 +117,45 @@ func TestHeld(t *testing.T) {
 	t.Logf("%d keys: writes held for %v\n%s", *keys, r.Held, strings.Join(s.said, "\n"))
 }
 
+// TestFunctions: libraries of functions that change while keys are copied are at the new backend as
+// they are at the old one.
+func TestFunctions(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	library := func(name string, answer int) string {
+		return fmt.Sprintf("#!lua name=%s\nredis.register_function('%s', function() return %d end)", name, name, answer)
+	}
+	for _, name := range []string{"changed", "deleted"} {
+		if err := s.old.FunctionLoad(t.Context(), library(name, 1)).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.options.Say = func(line string) {
+		s.say(line)
+		if strings.HasPrefix(line, "pass 1:") {
+			for _, err := range []error{
+				s.old.FunctionLoadReplace(t.Context(), library("changed", 2)).Err(), s.old.FunctionLoad(t.Context(), library("new", 3)).Err(),
+				s.old.FunctionDelete(t.Context(), "deleted").Err(),
+			} {
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	if r, err := Run(t.Context(), s.store, s.ends, s.options); err != nil {
+		t.Fatalf("moved %+v, %v\n%s", r, err, strings.Join(s.said, "\n"))
+	}
+	for name, want := range map[string]int{"changed": 2, "new": 3} {
+		if got, err := s.new.FCall(t.Context(), name, nil).Int(); err != nil || got != want {
+			t.Errorf("%s() is %d, %v, want %d", name, got, err, want)
+		}
+	}
+	if err := s.new.FCall(t.Context(), "deleted", nil).Err(); err == nil {
+		t.Error("the library that was deleted is there")
+	}
+}
+
 // TestRollBack: what goes wrong leaves the instance where it was, and nothing at the new one.
 func TestRollBack(t *testing.T) {
 	unwell := errors.New("another primary")
