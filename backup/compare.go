@@ -116,6 +116,9 @@ func (c *comparer) differ(kind Kind, db int, key string) error {
 
 // compare compares entries of one database with what b has.
 func (c *comparer) compare(ctx context.Context, entries []Entry) error {
+	if err := c.b.redis.fits(entries); err != nil {
+		return err
+	}
 	keys := make([]string, len(entries))
 	for i, e := range entries {
 		keys[i] = e.Key

@@ -99,6 +99,19 @@ func TestSyncClusters(t *testing.T) {
 	ctx := t.Context()
 	from, cluster, back := one(t, testbed.Redis(t)), several(t, testbed.NewCluster(t, 3, 0)), one(t, testbed.Redis(t))
 	n := fill(t, from, 0)
+	other := one(t, testbed.Redis(t))
+	other.of(3).Set(ctx, "k", "of database 3", 0)
+	for name, err := range map[string]error{
+		"copied": func() error { _, err := Copy(ctx, other, cluster, Options{}); return err }(),
+		"synced": func() error { _, err := Sync(ctx, other, cluster, Options{}); return err }(),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "database 3") {
+			t.Errorf("keys of database 3 %s to a cluster: %v, want that it has none", name, err)
+		}
+	}
+	if n := cluster.of(0).Exists(ctx, "k").Val(); n != 0 {
+		t.Error("the cluster has a key of database 3")
+	}
 	for range 2 {
 		for _, pair := range [][2]*Redis{{from, cluster}, {cluster, back}} {
 			if _, err := Sync(ctx, pair[0], pair[1], Options{}); err != nil {
