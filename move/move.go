@@ -17,6 +17,7 @@ import (
 type Options struct {
 	Org, Name   string
 	URL         tenant.Secret // of the new backend
+	Target      string        // its address: no two instances are moved there at once
 	HoldTimeout time.Duration // for how long writes may wait
 	Answer      time.Duration // for how long proxies may take to say that they know of the move, or of the switch
 	Rate        float64       // keys per second that are copied while clients are served; 0 is unlimited
@@ -94,7 +95,7 @@ func Run(ctx context.Context, st *store.Store, ends Ends, o Options) (r Result, 
 // begin notes the move in the store. A move whose mover has died is in the way until proxies,
 // or this, have ended it.
 func (m *mover) begin(ctx context.Context) (mv tenant.Move, in tenant.Instance, err error) {
-	mv, in, err = m.store.BeginMove(ctx, m.Org, m.Name)
+	mv, in, err = m.store.BeginMove(ctx, m.Org, m.Name, m.Target)
 	if !errors.Is(err, store.ErrConflict) {
 		return mv, in, err
 	}
@@ -115,7 +116,7 @@ func (m *mover) begin(ctx context.Context) (mv tenant.Move, in tenant.Instance, 
 			}
 		}
 	}
-	return m.store.BeginMove(ctx, m.Org, m.Name)
+	return m.store.BeginMove(ctx, m.Org, m.Name, m.Target)
 }
 
 // check looks at the new backend, and changes nothing that stays.
