@@ -139,6 +139,7 @@ func TestMoveRollsBack(t *testing.T) {
 		{name: "one that has keys", to: full.Addr, want: "want an empty one, or --replace"},
 		{name: "one that another instance has", to: taken.Addr, want: "instance globex/cache is on that server"},
 		{name: "the same one", to: server.Addr, want: "it is where the instance is"},
+		{name: "the same one by another name", to: strings.Replace(server.Addr, "127.0.0.1", "localhost", 1), want: "the source and the target are the same server", flags: []string{"--replace"}},
 		{name: "another database", to: fresh.Addr + "/3", want: "database 3"},
 		{name: "a time that is none", to: fresh.Addr, want: "--hold-timeout: want", flags: []string{"--hold-timeout", "1ms"}},
 		{name: "a proxy that does not answer", to: fresh.Addr, want: "lost01 in eu", flags: []string{"--answer-timeout", "2s"}, before: func() {
