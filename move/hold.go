@@ -1,6 +1,7 @@
 package move
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,10 @@ func (m *mover) switchOver(ctx context.Context, mv tenant.Move, in tenant.Instan
 	if err := m.still(holding); err != nil {
 		return r, because(holding, err)
 	}
+	before, err := m.processes(holding)
+	if err != nil {
+		return r, because(holding, err)
+	}
 	s, err := backup.Sync(holding, m.ends.Old, m.ends.New, m.options("last pass", 0))
 	if err != nil {
 		return r, because(holding, err)
@@ -38,6 +43,9 @@ func (m *mover) switchOver(ctx context.Context, mv tenant.Move, in tenant.Instan
 	}
 	r.Keys = s.Keys
 	m.Say(fmt.Sprintf("last pass: of %d keys %d had changed, and all are the same now", s.Keys, s.Changed()))
+	if now, err := m.processes(holding); err != nil || now != before {
+		return r, because(holding, cmp.Or(err, errRestarted))
+	}
 	if m.Check != nil {
 		if err := m.Check(holding); err != nil {
 			return r, because(holding, err)
@@ -55,6 +63,21 @@ func (m *mover) switchOver(ctx context.Context, mv tenant.Move, in tenant.Instan
 }
 
 var errHoldTimeout = errors.New("writes would have been held for longer than --hold-timeout")
+
+var errRestarted = errors.New("a server of one of the backends was started again, or another one has taken its place: begin again")
+
+// processes says which processes both backends are.
+func (m *mover) processes(ctx context.Context) (string, error) {
+	old, err := m.ends.Old.Processes(ctx)
+	if err != nil {
+		return "", fmt.Errorf("source: %w", err)
+	}
+	fresh, err := m.ends.New.Processes(ctx)
+	if err != nil {
+		return "", fmt.Errorf("target: %w", err)
+	}
+	return old + fresh, nil
+}
 
 // because is why a step failed: the end of its context has a cause.
 func because(ctx context.Context, err error) error {

@@ -27,6 +27,7 @@ type scene struct {
 	t        *testing.T
 	store    *store.Store
 	old, new *redis.Client
+	fresh    *testbed.Server // the new one
 	ends     Ends
 	options  Options
 	mu       sync.Mutex
@@ -37,7 +38,7 @@ func newScene(t *testing.T) *scene {
 	t.Helper()
 	s := &scene{t: t, store: stores.SQLite(t)(t)}
 	a, b := testbed.Redis(t), testbed.Redis(t)
-	s.old, s.new = a.Client(), b.Client()
+	s.old, s.new, s.fresh = a.Client(), b.Client(), b
 	s.ends = Ends{Old: backup.Server(&redis.Options{Addr: a.Addr}), New: backup.Server(&redis.Options{Addr: b.Addr})}
 	t.Cleanup(func() { _, _ = s.ends.Old.Close(), s.ends.New.Close() })
 	if _, err := s.store.CreateOrganization(t.Context(), tenant.Organization{Name: "acme"}); err != nil {
@@ -201,6 +202,15 @@ func TestRollBack(t *testing.T) {
 			}
 			return s.t.Context()
 		}, "late01"},
+		{"a new backend that has been started again", func(s *scene) context.Context {
+			s.options.Say = func(line string) {
+				if s.say(line); strings.HasPrefix(line, "last pass:") {
+					s.fresh.Kill()
+					s.fresh.Start()
+				}
+			}
+			return s.t.Context()
+		}, "was started again"},
 		{"Ctrl-C", func(s *scene) context.Context {
 			ctx, stop := context.WithCancel(s.t.Context())
 			s.options.Progress = func(string, Progress) { stop() }
