@@ -231,6 +231,24 @@ func TestCopySome(t *testing.T) {
 	}
 }
 
+// TestCompareFieldsThatExpire: hashes with the same fields differ when those of one expire, which
+// reading them does not tell.
+func TestCompareFieldsThatExpire(t *testing.T) {
+	r := one(t, testbed.Redis(t))
+	r.of(0).HSet(t.Context(), "h", "f", "v")
+	c := &comparer{a: r, b: newReader(r, "7.4.0")}
+	const end = "0123456789"
+	expires, never := Entry{Key: "h", Payload: "\x18 expires" + end}, Entry{Key: "h", Payload: "\x04 never" + end}
+	for _, pair := range [][2]Entry{{expires, never}, {never, expires}} {
+		if err := c.pair(t.Context(), pair[0], pair[1]); err != nil {
+			t.Error(err)
+		}
+	}
+	if c.found.Differences != 2 {
+		t.Errorf("%d differ, want both", c.found.Differences)
+	}
+}
+
 // TestCompare tells what differs.
 func TestCompare(t *testing.T) {
 	ctx := t.Context()

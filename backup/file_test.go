@@ -333,3 +333,20 @@ func TestResume(t *testing.T) {
 		}
 	})
 }
+
+// TestResumeOthersFile: what others may read, or have put there, is not gone on with.
+func TestResumeOthersFile(t *testing.T) {
+	from := one(t, testbed.Redis(t))
+	for name, put := range map[string]func(partial string) error{
+		"readable by others": func(partial string) error { return os.WriteFile(partial, nil, 0o644) }, //nolint:gosec // that is the point
+		"a link":             func(partial string) error { return os.Symlink(filepath.Join(t.TempDir(), "x"), partial) },
+	} {
+		file := filepath.Join(t.TempDir(), "backup")
+		if err := put(file + PartialSuffix); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := SaveFile(t.Context(), from, file, true, Header{Compress: None}, Options{}); err == nil || !strings.Contains(err.Error(), "only its owner") {
+			t.Errorf("%s: %v, want it refused", name, err)
+		}
+	}
+}

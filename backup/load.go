@@ -130,9 +130,6 @@ func Load(ctx context.Context, from Source, to *Redis, o Options) (Result, error
 	}
 	progress, limit := Progress{Total: total}, newLimiter(o.Rate)
 	_, _, err = from.each(ctx, func(entries []Entry) error {
-		if err := to.fits(entries); err != nil {
-			return err
-		}
 		if err := limit.take(ctx, len(entries)); err != nil {
 			return err
 		}
@@ -212,7 +209,7 @@ func (s Source) twice(ctx context.Context, busy map[Difference]int64, found *Exi
 // fits reports entries of databases that a cluster has not.
 func (r *Redis) fits(entries []Entry) error {
 	if r.cluster != nil && entries[0].DB != 0 {
-		return fmt.Errorf("the target is a cluster, which has database 0 only, and the file has keys in database %d: choose which become its own (--database %d:0)", entries[0].DB, entries[0].DB)
+		return fmt.Errorf("the target is a cluster, which has database 0 only, and there are keys in database %d: a restore chooses which become its own (--database %d:0)", entries[0].DB, entries[0].DB)
 	}
 	return nil
 }
@@ -249,7 +246,7 @@ func Verify(ctx context.Context, from Source, to *Redis, o Options) (v Verified,
 	v.Opened = true
 	v.Header, v.Trailer, err = from.each(ctx, func(entries []Entry) error {
 		if to != nil {
-			if err := errors.Join(to.fits(entries), limit.take(ctx, len(entries))); err != nil {
+			if err := limit.take(ctx, len(entries)); err != nil {
 				return err
 			}
 			if err := c.compare(ctx, entries); err != nil {

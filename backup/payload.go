@@ -14,6 +14,13 @@ const (
 	payloadEnd = 10
 )
 
+// lastPlain is the last kind of value of which clients read all that there is: those after it are
+// hashes whose fields expire.
+const lastPlain = 21
+
+// isPlain reports whether a payload is of such a kind.
+func isPlain(payload string) bool { return len(payload) > payloadEnd && payload[0] <= lastPlain }
+
 // samePayload reports whether two payloads hold the same. False is that they do, perhaps, in
 // different forms: versions and settings of Redis keep values differently.
 func samePayload(a, b string) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,13 +22,18 @@ type PreflightReport struct {
 // target may not be older, must have the databases, and its user must be allowed what it takes. A key
 // is written there and deleted.
 func Preflight(ctx context.Context, from, to *Redis, databases []int) (r PreflightReport, err error) {
-	source, err := from.Info(ctx)
+	nodes, source, err := from.survey(ctx)
 	if err != nil {
 		return r, fmt.Errorf("source: %w", err)
 	}
-	target, err := to.Info(ctx)
+	others, target, err := to.survey(ctx)
 	if err != nil {
 		return r, fmt.Errorf("target: %w", err)
+	}
+	for _, n := range nodes { // who has two names
+		if slices.ContainsFunc(others, func(o node) bool { return o.run == n.run && n.run != "" }) {
+			return r, errors.New("the source and the target are the same server")
+		}
 	}
 	r = PreflightReport{source.Version, target.Version, source.keys(databases), target.keys(databases)}
 	if older(target.Version, source.Version) {

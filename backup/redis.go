@@ -93,6 +93,17 @@ func (r *Redis) Info(ctx context.Context) (Info, error) {
 	return info, err
 }
 
+// Processes says which processes it is, of all nodes: another answer later is that one has been
+// started again, or that another one has taken its place, and that writes may be lost.
+func (r *Redis) Processes(ctx context.Context) (string, error) {
+	nodes, _, err := r.survey(ctx)
+	text := ""
+	for _, n := range nodes {
+		text += n.id + " " + n.run + "\n"
+	}
+	return text, err
+}
+
 // survey asks all nodes who they are.
 func (r *Redis) survey(ctx context.Context) ([]node, Info, error) {
 	info := Info{Databases: map[int]int64{}}

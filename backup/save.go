@@ -125,6 +125,9 @@ func finish(file *os.File, name string, err error) error {
 // resumeFile goes on with a file that is not finished.
 func resumeFile(ctx context.Context, from *Redis, name string, h Header, o Options) (Saved, error) {
 	partial := name + PartialSuffix
+	if info, err := os.Lstat(partial); err == nil && (!info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0) {
+		return Saved{}, fmt.Errorf("%s cannot be gone on with: want a file that only its owner may read and write", partial)
+	}
 	file, err := os.OpenFile(partial, os.O_RDWR, 0) //nolint:gosec // who calls names it
 	if errors.Is(err, fs.ErrNotExist) {
 		return Saved{}, fmt.Errorf("%s is not there: nothing can be gone on with", partial)

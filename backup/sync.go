@@ -114,9 +114,9 @@ func Clear(ctx context.Context, r *Redis, o Options) (deleted int64, err error) 
 	return m.deleted, err
 }
 
-// CopyFunctions has to have the libraries of functions that from has, in place of those of the
-// same name. Redis before 7.0 has none. A user who may not ask for them gets the error.
-func CopyFunctions(ctx context.Context, from, to *Redis) error {
+// CopyFunctions has to have the libraries of functions that from has, in place of those of the same
+// name; where it is alone there, in place of all. Redis before 7.0 has none. A user who may not ask for them gets the error.
+func CopyFunctions(ctx context.Context, from, to *Redis, alone bool) error {
 	nodes, info, err := from.survey(ctx)
 	if err != nil {
 		return fmt.Errorf("source: %w", err)
@@ -133,8 +133,12 @@ func CopyFunctions(ctx context.Context, from, to *Redis) error {
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
+	others := "REPLACE"
+	if alone {
+		others = "FLUSH"
+	}
 	for _, n := range targets {
-		err := n.client(to.server.DB).Do(ctx, "FUNCTION", "RESTORE", libraries, "REPLACE").Err()
+		err := n.client(to.server.DB).Do(ctx, "FUNCTION", "RESTORE", libraries, others).Err()
 		if err != nil && !strings.Contains(err.Error(), "unknown") {
 			return fmt.Errorf("target: FUNCTION RESTORE: %w", err)
 		}

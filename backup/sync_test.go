@@ -47,11 +47,71 @@ func TestSync(t *testing.T) {
 	}
 }
 
+// TestSyncShortLived: a key that will expire soon, such as a lock, is copied as others are: who
+// looks for it at the other one has to find it.
+func TestSyncShortLived(t *testing.T) {
+	ctx := t.Context()
+	from, to := one(t, testbed.Redis(t)), one(t, testbed.Redis(t))
+	if err := from.of(0).Set(ctx, "lock", "owner", 8*time.Second).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Sync(ctx, from, to, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	was, is := from.of(0).Get(ctx, "lock").Val(), to.of(0).Get(ctx, "lock").Val()
+	if was == "owner" && is != was && from.of(0).Get(ctx, "lock").Val() == was {
+		t.Errorf("the lock is %q, want %q", is, was)
+	}
+}
+
+// deletedAtGet is a client whose keys are deleted right before it gets them.
+type deletedAtGet struct{ by *redis.Client }
+
+func (deletedAtGet) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (deletedAtGet) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+func (d deletedAtGet) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "get" {
+			d.by.FlushAll(ctx)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// TestSyncDeletedMeanwhile: a key that goes while its values are compared is no error, and is gone
+// at the other one too.
+func TestSyncDeletedMeanwhile(t *testing.T) {
+	ctx := t.Context()
+	server := testbed.Redis(t)
+	from, to := one(t, server), one(t, testbed.Redis(t))
+	from.of(0).Set(ctx, "lock", "first", 0)
+	to.of(0).Set(ctx, "lock", "second", 0)
+	from.client(0).AddHook(deletedAtGet{server.Client()})
+	if s, err := Sync(ctx, from, to, Options{}); err != nil || s.Deleted != 1 {
+		t.Errorf("synced %+v, %v, want it deleted", s, err)
+	}
+}
+
 // TestSyncClusters does so from a server to a cluster and back.
 func TestSyncClusters(t *testing.T) {
 	ctx := t.Context()
 	from, cluster, back := one(t, testbed.Redis(t)), several(t, testbed.NewCluster(t, 3, 0)), one(t, testbed.Redis(t))
 	n := fill(t, from, 0)
+	other := one(t, testbed.Redis(t))
+	other.of(3).Set(ctx, "k", "of database 3", 0)
+	for name, err := range map[string]error{
+		"copied": func() error { _, err := Copy(ctx, other, cluster, Options{}); return err }(),
+		"synced": func() error { _, err := Sync(ctx, other, cluster, Options{}); return err }(),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "database 3") {
+			t.Errorf("keys of database 3 %s to a cluster: %v, want that it has none", name, err)
+		}
+	}
+	if n := cluster.of(0).Exists(ctx, "k").Val(); n != 0 {
+		t.Error("the cluster has a key of database 3")
+	}
 	for range 2 {
 		for _, pair := range [][2]*Redis{{from, cluster}, {cluster, back}} {
 			if _, err := Sync(ctx, pair[0], pair[1], Options{}); err != nil {
@@ -75,7 +135,7 @@ func TestCopyFunctions(t *testing.T) {
 	}
 	for name, to := range map[string]*Redis{"server": one(t, testbed.Redis(t)), "cluster": several(t, testbed.NewCluster(t, 3, 0))} {
 		for range 2 {
-			if err := CopyFunctions(ctx, from, to); err != nil {
+			if err := CopyFunctions(ctx, from, to, false); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -91,7 +151,7 @@ func TestCopyFunctions(t *testing.T) {
 	}
 	refused := Server(&redis.Options{Addr: testbed.Redis(t, "--rename-command", "FUNCTION", "").Addr})
 	defer func() { _ = refused.Close() }()
-	if err := CopyFunctions(context.WithoutCancel(ctx), refused, from); err == nil || !strings.Contains(err.Error(), "FUNCTION DUMP") {
+	if err := CopyFunctions(context.WithoutCancel(ctx), refused, from, true); err == nil || !strings.Contains(err.Error(), "FUNCTION DUMP") {
 		t.Errorf("from a server without FUNCTION: %v", err)
 	}
 }

@@ -2,10 +2,12 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -67,10 +69,18 @@ func (c *comparer) sameValue(ctx context.Context, e Entry) (bool, error) {
 	}
 	was, err := read(ctx, a, e.Key)
 	if err != nil {
-		return false, err
+		return false, unlessGone(err)
 	}
 	is, err := read(ctx, b, e.Key)
-	return err == nil && reflect.DeepEqual(was, is), err
+	return err == nil && reflect.DeepEqual(was, is), unlessGone(err)
+}
+
+// unlessGone leaves out errors that say that a key is not there any more, or is of another type.
+func unlessGone(err error) error {
+	if errors.Is(err, redis.Nil) || isReply(err) && (strings.HasPrefix(err.Error(), "WRONGTYPE ") || err.Error() == "ERR no such key") {
+		return nil
+	}
+	return err
 }
 
 // contents read what a key of a type holds, in an order that is always the same.

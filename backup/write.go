@@ -59,6 +59,9 @@ type writer struct {
 
 // restore writes entries of one database, at most about batchBytes.
 func (w *writer) restore(ctx context.Context, entries []Entry) error {
+	if err := w.redis.fits(entries); err != nil {
+		return err
+	}
 	pipe := w.redis.of(entries[0].DB).Pipeline()
 	answers := make([]*redis.Cmd, len(entries))
 	for i, e := range entries {

@@ -1,6 +1,7 @@
 package move
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,12 +28,24 @@ func (m *mover) switchOver(ctx context.Context, mv tenant.Move, in tenant.Instan
 	if err := m.still(holding); err != nil {
 		return r, because(holding, err)
 	}
+	before, err := m.processes(holding)
+	if err != nil {
+		return r, because(holding, err)
+	}
 	s, err := backup.Sync(holding, m.ends.Old, m.ends.New, m.options("last pass", 0))
 	if err != nil {
 		return r, because(holding, err)
 	}
+	if m.functions { // clients load them as they write
+		if err := backup.CopyFunctions(holding, m.ends.Old, m.ends.New, m.Databases == nil); err != nil {
+			return r, because(holding, err)
+		}
+	}
 	r.Keys = s.Keys
 	m.Say(fmt.Sprintf("last pass: of %d keys %d had changed, and all are the same now", s.Keys, s.Changed()))
+	if now, err := m.processes(holding); err != nil || now != before {
+		return r, because(holding, cmp.Or(err, errRestarted))
+	}
 	if m.Check != nil {
 		if err := m.Check(holding); err != nil {
 			return r, because(holding, err)
@@ -51,6 +64,21 @@ func (m *mover) switchOver(ctx context.Context, mv tenant.Move, in tenant.Instan
 
 var errHoldTimeout = errors.New("writes would have been held for longer than --hold-timeout")
 
+var errRestarted = errors.New("a server of one of the backends was started again, or another one has taken its place: begin again")
+
+// processes says which processes both backends are.
+func (m *mover) processes(ctx context.Context) (string, error) {
+	old, err := m.ends.Old.Processes(ctx)
+	if err != nil {
+		return "", fmt.Errorf("source: %w", err)
+	}
+	fresh, err := m.ends.New.Processes(ctx)
+	if err != nil {
+		return "", fmt.Errorf("target: %w", err)
+	}
+	return old + fresh, nil
+}
+
 // because is why a step failed: the end of its context has a cause.
 func because(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
@@ -62,18 +90,28 @@ func because(ctx context.Context, err error) error {
 // settled waits until each proxy is either heard of or certainly serves the instance no more:
 // clients need not wait for that.
 func (m *mover) settled(ctx context.Context) error {
+	deadline := time.Now().Add(m.Answer + tenant.MoveLease*5/4 + tenant.MoveGrace)
 	for {
 		r, silent, err := m.watch.next(ctx)
 		if err != nil {
 			return err
 		}
 		all := true
+		var missing []tenant.Proxy // have come since
 		for _, p := range r.Proxies {
-			_, known := r.Holding[p.ID]
-			all = all && known && (m.watch.fresh(p.ID) || silent[p.ID])
+			if _, known := r.Holding[p.ID]; !known {
+				missing = append(missing, p)
+			}
+			all = all && (m.watch.fresh(p.ID) || silent[p.ID])
 		}
-		if all {
+		switch {
+		case all && len(missing) == 0:
 			return nil
+		case time.Now().Before(deadline):
+		case len(missing) > 0:
+			return notHeardOf(missing)
+		default:
+			return errors.New("proxies are heard of now and then only: they do not reach the store well")
 		}
 	}
 }

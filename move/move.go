@@ -17,6 +17,7 @@ import (
 type Options struct {
 	Org, Name   string
 	URL         tenant.Secret // of the new backend
+	Target      string        // its address: no two instances are moved there at once
 	HoldTimeout time.Duration // for how long writes may wait
 	Answer      time.Duration // for how long proxies may take to say that they know of the move, or of the switch
 	Rate        float64       // keys per second that are copied while clients are served; 0 is unlimited
@@ -55,6 +56,8 @@ type mover struct {
 	ends  Ends
 	empty bool // the new backend was
 	watch *watch
+
+	functions bool // libraries can be copied
 }
 
 // Run moves an instance between the ends. Whatever goes wrong before the switch, ctx's end
@@ -92,7 +95,7 @@ func Run(ctx context.Context, st *store.Store, ends Ends, o Options) (r Result, 
 // begin notes the move in the store. A move whose mover has died is in the way until proxies,
 // or this, have ended it.
 func (m *mover) begin(ctx context.Context) (mv tenant.Move, in tenant.Instance, err error) {
-	mv, in, err = m.store.BeginMove(ctx, m.Org, m.Name)
+	mv, in, err = m.store.BeginMove(ctx, m.Org, m.Name, m.Target)
 	if !errors.Is(err, store.ErrConflict) {
 		return mv, in, err
 	}
@@ -113,7 +116,7 @@ func (m *mover) begin(ctx context.Context) (mv tenant.Move, in tenant.Instance, 
 			}
 		}
 	}
-	return m.store.BeginMove(ctx, m.Org, m.Name)
+	return m.store.BeginMove(ctx, m.Org, m.Name, m.Target)
 }
 
 // check looks at the new backend, and changes nothing that stays.
@@ -185,8 +188,10 @@ func (m *mover) copy(ctx context.Context) (passes int, err error) {
 		return 0, err
 	}
 	m.Say(fmt.Sprintf("copied %d keys, %d bytes", copied.Keys, copied.Bytes))
-	if err := backup.CopyFunctions(ctx, m.ends.Old, m.ends.New); err != nil {
+	if err := backup.CopyFunctions(ctx, m.ends.Old, m.ends.New, m.Databases == nil); err != nil {
 		m.Say("warning: libraries of functions are not copied: " + err.Error())
+	} else {
+		m.functions = true
 	}
 	last := int64(-1)
 	for {

@@ -27,6 +27,7 @@ type scene struct {
 	t        *testing.T
 	store    *store.Store
 	old, new *redis.Client
+	fresh    *testbed.Server // the new one
 	ends     Ends
 	options  Options
 	mu       sync.Mutex
@@ -37,7 +38,7 @@ func newScene(t *testing.T) *scene {
 	t.Helper()
 	s := &scene{t: t, store: stores.SQLite(t)(t)}
 	a, b := testbed.Redis(t), testbed.Redis(t)
-	s.old, s.new = a.Client(), b.Client()
+	s.old, s.new, s.fresh = a.Client(), b.Client(), b
 	s.ends = Ends{Old: backup.Server(&redis.Options{Addr: a.Addr}), New: backup.Server(&redis.Options{Addr: b.Addr})}
 	t.Cleanup(func() { _, _ = s.ends.Old.Close(), s.ends.New.Close() })
 	if _, err := s.store.CreateOrganization(t.Context(), tenant.Organization{Name: "acme"}); err != nil {
@@ -117,6 +118,45 @@ func TestHeld(t *testing.T) {
 	t.Logf("%d keys: writes held for %v\n%s", *keys, r.Held, strings.Join(s.said, "\n"))
 }
 
+// TestFunctions: libraries of functions that change while keys are copied are at the new backend as
+// they are at the old one.
+func TestFunctions(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	library := func(name string, answer int) string {
+		return fmt.Sprintf("#!lua name=%s\nredis.register_function('%s', function() return %d end)", name, name, answer)
+	}
+	for _, name := range []string{"changed", "deleted"} {
+		if err := s.old.FunctionLoad(t.Context(), library(name, 1)).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.options.Say = func(line string) {
+		s.say(line)
+		if strings.HasPrefix(line, "pass 1:") {
+			for _, err := range []error{
+				s.old.FunctionLoadReplace(t.Context(), library("changed", 2)).Err(), s.old.FunctionLoad(t.Context(), library("new", 3)).Err(),
+				s.old.FunctionDelete(t.Context(), "deleted").Err(),
+			} {
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	if r, err := Run(t.Context(), s.store, s.ends, s.options); err != nil {
+		t.Fatalf("moved %+v, %v\n%s", r, err, strings.Join(s.said, "\n"))
+	}
+	for name, want := range map[string]int{"changed": 2, "new": 3} {
+		if got, err := s.new.FCall(t.Context(), name, nil).Int(); err != nil || got != want {
+			t.Errorf("%s() is %d, %v, want %d", name, got, err, want)
+		}
+	}
+	if err := s.new.FCall(t.Context(), "deleted", nil).Err(); err == nil {
+		t.Error("the library that was deleted is there")
+	}
+}
+
 // TestRollBack: what goes wrong leaves the instance where it was, and nothing at the new one.
 func TestRollBack(t *testing.T) {
 	unwell := errors.New("another primary")
@@ -152,6 +192,25 @@ func TestRollBack(t *testing.T) {
 			s.options.Check = func(context.Context) error { return unwell }
 			return s.t.Context()
 		}, unwell.Error()},
+		{"a proxy that has come meanwhile and does not answer", func(s *scene) context.Context {
+			s.options.Answer = 300 * time.Millisecond
+			var once sync.Once
+			s.options.Progress = func(string, Progress) {
+				once.Do(func() {
+					_, _ = s.store.ReportProxy(context.Background(), tenant.Proxy{ID: "late01", StartedAt: time.Now(), SeenAt: time.Now()}, nil)
+				})
+			}
+			return s.t.Context()
+		}, "late01"},
+		{"a new backend that has been started again", func(s *scene) context.Context {
+			s.options.Say = func(line string) {
+				if s.say(line); strings.HasPrefix(line, "last pass:") {
+					s.fresh.Kill()
+					s.fresh.Start()
+				}
+			}
+			return s.t.Context()
+		}, "was started again"},
 		{"Ctrl-C", func(s *scene) context.Context {
 			ctx, stop := context.WithCancel(s.t.Context())
 			s.options.Progress = func(string, Progress) { stop() }

@@ -253,7 +253,7 @@ func testObserved(t *testing.T, s *Store, seen *queries) {
 	_, _ = s.ReportProxy(ctx, tenant.Proxy{ID: "nosuch", StartedAt: time.Now(), SeenAt: time.Now()}, nil)
 	_ = s.ForgetProxy(ctx, "nosuch")
 	_, _ = s.Proxies(ctx)
-	_, _, _ = s.BeginMove(ctx, "nosuch", "nosuch")
+	_, _, _ = s.BeginMove(ctx, "nosuch", "nosuch", "nosuch")
 	_, _ = s.WatchMove(ctx, "nosuch")
 	_ = s.HoldMove(ctx, "nosuch")
 	_, _ = s.FinishMove(ctx, "nosuch", 1, testURL)

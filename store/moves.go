@@ -55,9 +55,10 @@ func (s *Store) Proxies(ctx context.Context) (all []tenant.Proxy, err error) {
 	return all, err
 }
 
-// BeginMove notes that an instance is about to be moved, and by whom: the token of the
-// answer says so from now on. ErrConflict when it is being moved already.
-func (s *Store) BeginMove(ctx context.Context, org, name string) (m tenant.Move, in tenant.Instance, err error) {
+// BeginMove notes that an instance is about to be moved to target, an address, and by whom: the
+// token of the answer says so from now on. ErrConflict when it is being moved already, ErrInvalid
+// when another one is being moved to the same address.
+func (s *Store) BeginMove(ctx context.Context, org, name, target string) (m tenant.Move, in tenant.Instance, err error) {
 	err = s.write(ctx, "begin_move", func(tx statements) error {
 		if in, err = s.instance(ctx, tx, org, name); err != nil {
 			return err
@@ -68,12 +69,18 @@ func (s *Store) BeginMove(ctx context.Context, org, name string) (m tenant.Move,
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
 		}
+		switch err := tx.QueryRowContext(ctx, "SELECT token FROM moves WHERE target = ?", target).Scan(new(string)); {
+		case err == nil:
+			return invalid("another instance is being moved to the same backend")
+		case !errors.Is(err, sql.ErrNoRows):
+			return err
+		}
 		token, err := newID()
 		if err != nil {
 			return err
 		}
 		m = tenant.Move{InstanceID: in.ID, Label: in.Label(), Token: token, Beat: 1}
-		if _, err := tx.ExecContext(ctx, "INSERT INTO moves (instance_id, token, beat, holding, begun_at) VALUES (?, ?, 1, 0, ?)", in.ID, token, millis(now())); err != nil {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO moves (instance_id, token, target, beat, holding, begun_at) VALUES (?, ?, ?, 1, 0, ?)", in.ID, token, target, millis(now())); err != nil {
 			return err
 		}
 		return s.changed(ctx, tx, changedMove)()

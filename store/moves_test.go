@@ -20,14 +20,16 @@ func testMoves(t *testing.T, s *Store) {
 			t.Errorf("before a move a proxy is told %+v, %v", m, err)
 		}
 	}
-	m, in, err := s.BeginMove(ctx, "acme", "cache")
+	m, in, err := s.BeginMove(ctx, "acme", "cache", "new:6379")
 	if err != nil || m.InstanceID != in.ID || m.Label != "acme/cache" || m.Token == "" || in.URL != testURL {
 		t.Fatalf("the move is %+v of %+v, %v", m, in, err)
 	}
-	_, _, err = s.BeginMove(ctx, "acme", "cache")
+	_, _, err = s.BeginMove(ctx, "acme", "cache", "new:6379")
 	wantError(t, err, ErrConflict, "is being moved already")
-	_, _, err = s.BeginMove(ctx, "acme", "nothing")
+	_, _, err = s.BeginMove(ctx, "acme", "nothing", "other:6379")
 	wantError(t, err, tenant.ErrNotFound, "nothing")
+	_, _, err = s.BeginMove(ctx, "acme", "queue", "new:6379")
+	wantError(t, err, ErrInvalid, "is being moved to the same backend")
 	if c, err := s.Changes(ctx, before.Seq); err != nil || c.Moves != 1 || c.Seq <= before.Seq || len(c.Keys) > 0 {
 		t.Errorf("changes tell %+v, %v, want one move and no key", c, err)
 	}
@@ -83,7 +85,7 @@ func testMoveEnds(t *testing.T, s *Store) {
 	seed(t, s, "acme", "000000000001", "cache")
 	begin := func() tenant.Move {
 		t.Helper()
-		m, _, err := s.BeginMove(ctx, "acme", "cache")
+		m, _, err := s.BeginMove(ctx, "acme", "cache", "new:6379")
 		if err != nil {
 			t.Fatal(err)
 		}

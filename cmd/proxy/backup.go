@@ -27,6 +27,7 @@ type keysOf struct {
 	databases     []string
 	rate          float64
 	quiet         bool
+	writes        bool // not while the instance is moved
 }
 
 // keysFlags adds what backup and restore share.
@@ -160,6 +161,15 @@ func (a *app) onKeys(ctx context.Context, k keysOf, op func(*control.Service, co
 		return err
 	}
 	return a.withStore(ctx, cfg, func(st *store.Store) error {
+		if k.writes {
+			moves, err := st.Moves(ctx)
+			if err != nil {
+				return err
+			}
+			if label := k.org + "/" + k.instance; slices.ContainsFunc(moves, func(m tenant.Move) bool { return m.Label == label }) {
+				return fmt.Errorf("instance %s is being moved: what is written to its backend now may be lost: wait until that is over", label)
+			}
+		}
 		plane := control.New(control.Config{Audit: shellAudit{st, cfg.Audit.File, a.stderr}, Log: slog.New(slog.NewTextHandler(a.stderr, nil))}, st)
 		return op(plane, ctx, control.Actor{Kind: tenant.ByShell, Name: shellUser()}, k.org, k.instance, func(ctx context.Context, in tenant.Instance) (any, error) {
 			r, err := openRedis(ctx, cfg, in.URL)

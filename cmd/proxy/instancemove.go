@@ -109,7 +109,7 @@ func movable(ctx context.Context, st *store.Store, in tenant.Instance, url tenan
 		return from, to, fmt.Errorf("--url: %w", err)
 	}
 	switch {
-	case from.Addr == to.Addr && from.Master == to.Master:
+	case sameServer(from, to):
 		return from, to, errors.New("--url: it is where the instance is: `instance set --url` changes how it is reached")
 	case from.DB != to.DB:
 		return from, to, fmt.Errorf("--url: database %d: clients begin in database %d, and their keys stay in the databases that they are in", to.DB, from.DB)
@@ -120,12 +120,24 @@ func movable(ctx context.Context, st *store.Store, in tenant.Instance, url tenan
 	}
 	for _, other := range all {
 		b, err := pool.ParseURL(other.URL)
-		if err == nil && other.ID != in.ID && b.Addr == from.Addr && b.Master == from.Master && (!onlyDatabase || b.DB == from.DB) {
+		if err != nil || other.ID == in.ID || onlyDatabase && b.DB != from.DB {
+			continue
+		}
+		switch {
+		case sameServer(b, to):
+			return from, to, fmt.Errorf("--url: instance %s is on that server: what it has would be deleted", other.Label())
+		case sameServer(b, from):
 			return from, to, fmt.Errorf("instance %s is on the same server, and its writes would not wait: %s", other.Label(),
 				map[bool]string{true: "its database is the same", false: "with --only-database only this one's database is moved"}[onlyDatabase])
 		}
 	}
 	return from, to, nil
+}
+
+// sameServer reports whether two backends are the same one, as far as their URLs say.
+func sameServer(a, b pool.Backend) bool {
+	there := strings.Split(b.Addr, ",")
+	return a.Master == b.Master && slices.ContainsFunc(strings.Split(a.Addr, ","), func(addr string) bool { return slices.Contains(there, addr) })
 }
 
 // confirm asks whoever has typed the command.
@@ -174,7 +186,7 @@ func (m *moving) run(ctx context.Context) error {
 		return err
 	}
 	o := move.Options{
-		Org: m.flags.org, Name: m.flags.name, URL: m.url, HoldTimeout: m.flags.holdTimeout, Answer: m.flags.answer, Rate: m.flags.rate,
+		Org: m.flags.org, Name: m.flags.name, URL: m.url, Target: m.to.Master + " " + m.to.Addr, HoldTimeout: m.flags.holdTimeout, Answer: m.flags.answer, Rate: m.flags.rate,
 		Replace: m.flags.replace, Keep: m.flags.keep, DryRun: m.flags.dryRun, Without: m.flags.without,
 		Say: m.say, Progress: m.progress,
 		Check: func(ctx context.Context) error {

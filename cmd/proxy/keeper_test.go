@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +12,37 @@ import (
 	"github.com/respgate/respgate/proxy"
 	"github.com/respgate/respgate/tenant"
 )
+
+// TestRestoreDuringMove: what is restored while an instance is moved would be written to the old
+// backend only.
+func TestRestoreDuringMove(t *testing.T) {
+	cfg := testConfig(t)
+	server := testbed.Redis(t)
+	inStore(t, cfg, "org create --name acme")
+	inStore(t, cfg, "instance create --org acme --name cache --url redis://"+server.Addr)
+	st, err := openStore(t.Context(), cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = st.Close() }()
+	file := filepath.Join(t.TempDir(), "backup")
+	server.Client().Set(t.Context(), "k", "v", 0)
+	inStore(t, cfg, "backup --org acme --instance cache -o "+file)
+	server.Client().FlushAll(t.Context())
+	m, _, err := st.BeginMove(t.Context(), "acme", "cache", "elsewhere")
+	if err != nil {
+		t.Fatal(err)
+	}
+	restore := "restore --org acme --instance cache -i " + file
+	var printed testbed.Buffer
+	if status := run(t.Context(), strings.Fields(restore), strings.NewReader(""), &printed, &printed); status != 1 || !strings.Contains(printed.String(), "instance acme/cache is being moved") {
+		t.Errorf("a restore during a move: %d, %s", status, &printed)
+	}
+	if _, err := st.EndMove(t.Context(), m.Token, 0); err != nil {
+		t.Fatal(err)
+	}
+	inStore(t, cfg, restore)
+}
 
 // TestKeeperComesBack: a proxy whose lease is over hears from the store again, which says that
 // writes are held. Its mover may have counted it out: nothing that has waited, and no transaction

@@ -112,6 +112,7 @@ func (a *app) restore(ctx context.Context, k keysOf, f fileFlags, existing backu
 	if source.Databases, err = k.mapping(true); err != nil {
 		return err
 	}
+	k.writes = true
 	return a.onKeys(ctx, k, (*control.Service).LoadInstance, func(ctx context.Context, r *backup.Redis) (any, error) {
 		p := a.progress(k.quiet, "restored")
 		done, err := backup.Load(ctx, source, r, backup.Options{Rate: k.rate, Existing: existing, Progress: p.show})

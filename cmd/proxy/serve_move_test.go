@@ -124,6 +124,8 @@ func TestMoveRollsBack(t *testing.T) {
 	key := r.tenant(t, "acme", server.Addr, nil)
 	x := talkTo(t, r.addr, key)
 	full.Client().Set(t.Context(), "there", 1, 0)
+	taken := testbed.Redis(t)
+	r.tenant(t, "globex", taken.Addr, nil)
 	open := talkTo(t, r.addr, key)
 	x.send("SET k 1")
 	x.expect("+OK")
@@ -135,7 +137,9 @@ func TestMoveRollsBack(t *testing.T) {
 	}{
 		{name: "a backend that is not there", to: "127.0.0.1:1", want: "the new backend cannot be reached: "},
 		{name: "one that has keys", to: full.Addr, want: "want an empty one, or --replace"},
+		{name: "one that another instance has", to: taken.Addr, want: "instance globex/cache is on that server"},
 		{name: "the same one", to: server.Addr, want: "it is where the instance is"},
+		{name: "the same one by another name", to: strings.Replace(server.Addr, "127.0.0.1", "localhost", 1), want: "the source and the target are the same server", flags: []string{"--replace"}},
 		{name: "another database", to: fresh.Addr + "/3", want: "database 3"},
 		{name: "a time that is none", to: fresh.Addr, want: "--hold-timeout: want", flags: []string{"--hold-timeout", "1ms"}},
 		{name: "a proxy that does not answer", to: fresh.Addr, want: "lost01 in eu", flags: []string{"--answer-timeout", "2s"}, before: func() {
@@ -216,7 +220,7 @@ func TestMoverIsKilled(t *testing.T) {
 	r := startServe(t, cfg)
 	server, fresh := testbed.Redis(t), testbed.Redis(t)
 	x := talkTo(t, r.addr, r.tenant(t, "acme", server.Addr, nil))
-	m, _, err := r.store.BeginMove(t.Context(), "acme", "cache")
+	m, _, err := r.store.BeginMove(t.Context(), "acme", "cache", fresh.Addr)
 	if err == nil {
 		err = r.store.HoldMove(t.Context(), m.Token)
 	}

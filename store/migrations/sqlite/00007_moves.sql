@@ -13,6 +13,7 @@ CREATE TABLE proxies (
 CREATE TABLE moves (
     instance_id TEXT PRIMARY KEY,
     token       TEXT NOT NULL UNIQUE, -- of who moves it
+    target      TEXT NOT NULL UNIQUE, -- the address that it is on its way to
     beat        INTEGER NOT NULL, -- grows each time that the mover is heard of
     holding     INTEGER NOT NULL, -- 1: writes are to wait
     begun_at    INTEGER NOT NULL
