@@ -338,7 +338,7 @@ func TestResume(t *testing.T) {
 func TestResumeOthersFile(t *testing.T) {
 	from := one(t, testbed.Redis(t))
 	for name, put := range map[string]func(partial string) error{
-		"readable by others": func(partial string) error { return os.WriteFile(partial, nil, 0o644) }, //nolint:gosec // that is the point
+		"readable by others": func(partial string) error { return os.WriteFile(partial, nil, 0o644) },
 		"a link":             func(partial string) error { return os.Symlink(filepath.Join(t.TempDir(), "x"), partial) },
 	} {
 		file := filepath.Join(t.TempDir(), "backup")
