@@ -20,7 +20,7 @@ build: ## build bin/respgate
 test: ## install what this machine lacks, then run every test with -race
 	@scripts/need redis-server redis-cli redis-benchmark promtool prometheus-alertmanager busybox curl openssl gcc prlimit libnss-wrapper postgresql chromium dpkg-deb rpm systemd-analyze groff
 	cd deploy/check && $(GO) test -count=1 ./...
-	$(GO) test -race -p 3 -timeout 18m ./... # many tests wait more than they compute
+	@GO=$(GO) scripts/test
 
 # Before the others in test, and without -race: its tests have no goroutines but those of the
 # servers they start, and Helm and Kubernetes's types would have to be compiled once more.
