@@ -48,7 +48,7 @@ func FuzzToRESP2(f *testing.F) {
 		var framer resp.ReplyFramer
 		n, done, err := framer.Next(reply)
 		if err != nil || !done || n != len(reply) || bytes.ContainsAny(reply[:1], "|>!=#(") {
-			t.Skip()
+			return
 		}
 		var whole, cutUp ToRESP2
 		want := whole.Append(nil, reply)

@@ -86,9 +86,15 @@ func (s *scene) proxy(id string, holds func(m tenant.Move) bool) {
 	}
 	report()
 	running.Go(func() {
-		for ctx.Err() == nil {
-			report()
-			time.Sleep(20 * time.Millisecond)
+		beat := time.NewTicker(20 * time.Millisecond)
+		defer beat.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-beat.C:
+				report()
+			}
 		}
 	})
 }
