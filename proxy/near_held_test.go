@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,44 @@ func TestCacheIsNotUnderWay(t *testing.T) {
 	r.cut()
 	if got := c.next(); got != "$-1|" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestWhatTheCacheAsksIsCounted: reads that wait for the cache's link are in the process's memory,
+// until they are answered or the link is lost.
+func TestWhatTheCacheAsksIsCounted(t *testing.T) {
+	server := testbed.Redis(t)
+	r := newRelay(t, server.Addr)
+	p := startNear(t, r.addr, 1<<20)
+	held := &purse{room: math.MaxInt64}
+	c := p.call("2")
+	p.hot(c, "GET", "k")
+	p.on(func(*nearCache) { p.core.Memory = held })
+	for _, end := range []struct {
+		name string
+		do   func()
+	}{
+		{"answered", func() { r.hold(false) }},
+		{"lost", func() { r.cut() }},
+	} {
+		t.Run(end.name, func(t *testing.T) {
+			r.hold(true)
+			const size = 3000
+			c.send("GET", end.name+strings.Repeat("x", size))
+			testbed.Eventually(t, 10*time.Second, "the read is counted", func() (counted bool) {
+				p.on(func(*nearCache) { counted = held.held >= size })
+				return counted
+			})
+			end.do()
+			if got := c.next(); got != "$-1|" {
+				t.Errorf("got %q", got)
+			}
+			p.on(func(*nearCache) {
+				if held.held != 0 {
+					t.Errorf("%d bytes are held, want none", held.held)
+				}
+			})
+		})
 	}
 }
 

@@ -25,6 +25,19 @@ type nearRead struct {
 	tooLong bool
 }
 
+// nearReadSize is what a read takes besides its command and its reply, about.
+const nearReadSize = 256
+
+// hold counts n bytes more, or less, that the read keeps: for its session, while that is there.
+func (r *nearRead) hold(n int) {
+	if !r.s.closed {
+		r.s.keep(n)
+	}
+}
+
+// let counts what the read keeps no more: it is over.
+func (r *nearRead) let() { r.hold(-nearReadSize - len(r.raw) - len(r.reply)) }
+
 // nearFill is an entry that a nearRead fills.
 type nearFill struct {
 	entry   *cache.Entry
@@ -43,6 +56,7 @@ func (r *nearRead) Replies(b []byte, done int, partial bool) {
 	}
 	r.take(b)
 	if done > 0 {
+		r.let()
 		r.settle()
 	}
 	if r.proto == 2 {
@@ -63,8 +77,10 @@ func (r *nearRead) take(b []byte) {
 	switch {
 	case len(r.fills) == 0 || r.tooLong:
 	case len(r.reply)+len(b) > most:
+		r.hold(-len(r.reply))
 		r.tooLong, r.reply = true, nil
 	default:
+		r.hold(len(b))
 		r.reply = append(r.reply, b...)
 	}
 }
@@ -112,6 +128,7 @@ func (r *nearRead) Failed(id command.ID, err *pool.Error) {
 	for i := range r.fills {
 		r.fills[i].entry.Drop()
 	}
+	r.let()
 	s := r.s
 	switch {
 	case s.closed, s.partial, s.principal == nil, s.principal.Route.InstanceID != r.c.key.instance, s.group.topology != nil,
@@ -160,6 +177,7 @@ func (s *Session) askNear(c *nearCache, it *item, rule cache.Rule) bool {
 		c.out--
 		return false
 	}
+	r.hold(nearReadSize + len(r.raw))
 	s.link, s.last = c.link, pos
 	s.sent++
 	s.near.asked, r.nth = s.sent, s.sent
