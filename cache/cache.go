@@ -51,6 +51,9 @@ func (s *Space) SetLimits(limits Limits) {
 	s.shrink(0)
 }
 
+// Closed reports whether nothing may be kept.
+func (s *Space) Closed() bool { return s.limits.Bytes == 0 }
+
 // Used returns how many bytes are kept.
 func (s *Space) Used() int { return s.used }
 

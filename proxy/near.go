@@ -80,7 +80,7 @@ func (c *nearCache) Failed(command.ID, *pool.Error) {}
 
 // nearCache returns the cache for what the session asks; nil: there is none.
 func (s *Session) nearCache() *nearCache {
-	if s.db != s.backend.DB {
+	if s.db != s.backend.DB || s.core.Cache.Closed() {
 		return nil
 	}
 	if c := s.near.at; c != nil && !c.closed {

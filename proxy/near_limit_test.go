@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/respgate/respgate/cache"
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/resp"
@@ -43,4 +44,33 @@ func TestCachedBytesAreLimited(t *testing.T) {
 	if got := c.do("GET", "k"); !strings.HasPrefix(got, want) {
 		t.Errorf("after 50,000 bytes from the cache: got %.80q, want %s", got, want)
 	}
+}
+
+// TestCacheOfNoBytes: where the bound of all caches is 0 the proxy asks no server to announce
+// changes, and a cache that there is ends; where it is more again, there is one again.
+func TestCacheOfNoBytes(t *testing.T) {
+	server := testbed.Redis(t)
+	p := startNear(t, server.Addr, 1<<20)
+	c := p.call("2")
+	p.hot(c, "GET", "k")
+	bound := func(most int64) (caches int) {
+		return p.onLoop(func() int {
+			p.core.SetCache(cache.Limits{Bytes: most, EntryBytes: 1000})
+			return len(p.core.near)
+		})
+	}
+	if n := bound(0); n != 0 {
+		t.Errorf("%d caches are left, want none", n)
+	}
+	before := p.totals().Hits
+	for range 3 {
+		if got := c.do("GET", "k"); got != "$-1|" {
+			t.Errorf("got %q", got)
+		}
+	}
+	if caches, hits := p.onLoop(func() int { return len(p.core.near) }), p.totals().Hits-before; caches != 0 || hits != 0 {
+		t.Errorf("%d caches, %d hits, want none", caches, hits)
+	}
+	bound(1 << 20)
+	p.hot(c, "GET", "k")
 }

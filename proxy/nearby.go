@@ -70,6 +70,16 @@ func (s *Session) leaveNear(p *tenant.Principal) {
 	}
 }
 
+// SetCache changes the bounds of what near caches keep. Where they may keep nothing they end.
+func (c *Core) SetCache(limits cache.Limits) {
+	c.Cache.SetLimits(limits)
+	if c.Cache.Closed() {
+		for _, near := range c.near {
+			near.close()
+		}
+	}
+}
+
 // forgetNear ends the caches of the instance called label.
 func (c *Core) forgetNear(label string) {
 	for key, near := range c.near {

@@ -159,7 +159,7 @@ func (d *dataPlane) reconfigure(cfg Config) {
 	d.book.SetConfig(cfg.insight(d.id))
 	d.everywhere(func(l *lane) {
 		l.core.SetLimits(cfg.Limits.client())
-		l.core.Cache.SetLimits(cfg.Cache.limits())
+		l.core.SetCache(cfg.Cache.limits())
 		l.pool.SetConfig(cfg.Pool.links())
 		l.core.Rewatch()
 		l.core.Relimit()
