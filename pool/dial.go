@@ -186,15 +186,21 @@ func (d *Dialer) try(ctx context.Context, b Backend, db, proto int) (net.Conn, H
 	return conn, hello, nil
 }
 
+// What is said in place of a server's own words, which may repeat the command that it does not
+// know, and the password in it.
+const (
+	errProtocol ReplyError = "NOPROTO unsupported protocol version"
+	errPassword ReplyError = "WRONGPASS invalid username-password pair or user is disabled."
+)
+
 // handshake authenticates, selects the protocol and the database, and ends with
 // an answered PING. Servers before Redis 6 do not know HELLO.
 func handshake(conn net.Conn, b Backend, db, proto int) (Hello, error) {
 	reply, err := exchange(conn, helloCommand(b, proto)...)
 	var refused ReplyError
-	if errors.As(err, &refused) && proto == 2 && refused.Code() == "ERR" {
-		err = nil
-		if auth := authCommand(b); auth != nil {
-			_, err = exchange(conn, auth...)
+	if errors.As(err, &refused) && refused.unknown() {
+		if err = errProtocol; proto == 2 {
+			err = logIn(conn, b)
 		}
 	}
 	if err != nil {
@@ -255,6 +261,20 @@ func helloCommand(b Backend, proto int) []string {
 		hello = append(hello, "AUTH", cmp.Or(b.Username, "default"), b.Password.Reveal())
 	}
 	return hello
+}
+
+// logIn authenticates where there is no HELLO.
+func logIn(conn net.Conn, b Backend) error {
+	auth := authCommand(b)
+	if auth == nil {
+		return nil
+	}
+	_, err := exchange(conn, auth...)
+	var refused ReplyError
+	if errors.As(err, &refused) && refused.unknown() {
+		return errPassword
+	}
+	return err
 }
 
 // authCommand is what authenticates where there is no HELLO; nil: nothing does.

@@ -77,6 +77,9 @@ func (e ReplyError) everyones() bool {
 	return e.Code() == "LOADING" || e.Code() == "DENIED" || e == "ERR max number of clients reached"
 }
 
+// unknown reports whether the backend does not know the command, or what it was given.
+func (e ReplyError) unknown() bool { return e.Code() == "ERR" && !e.everyones() }
+
 // databaseError is a refusal of one database: the others may be had.
 type databaseError struct{ ReplyError }
 
