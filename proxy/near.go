@@ -117,7 +117,7 @@ func (c *nearCache) connect() {
 	cancel := c.core.Links.Borrow(key, pool.Tracker, func(l *pool.Link, err *pool.Error) {
 		over, c.cancel = true, nil
 		if err != nil {
-			c.retryAt = c.core.Clock.Nanos() + int64(pool.Jitter(nearRetry))
+			c.notConnected(err)
 			return
 		}
 		c.link = l
@@ -132,6 +132,20 @@ func (c *nearCache) connect() {
 	}
 }
 
+// notConnected has a link be tried again: later when the server knows no RESP3.
+func (c *nearCache) notConnected(err *pool.Error) {
+	wait := nearRetry
+	if err.Reply.Code() == "NOPROTO" {
+		wait = nearRefused
+		c.refused(string(err.Reply))
+	}
+	c.retryAt = c.core.Clock.Nanos() + int64(pool.Jitter(wait))
+}
+
+func (c *nearCache) refused(reason string) {
+	c.core.Log.Warn("near cache is off: the backend refuses CLIENT TRACKING", "tenant", c.key.label, "reason", reason)
+}
+
 // tracked takes the server's word on whether it announces changes.
 func (c *nearCache) tracked(l *pool.Link, reply []byte) {
 	if c.link != l || len(reply) == 0 {
@@ -141,7 +155,7 @@ func (c *nearCache) tracked(l *pool.Link, reply []byte) {
 		c.ready = true
 		return
 	}
-	c.core.Log.Warn("near cache is off: the backend refuses CLIENT TRACKING", "tenant", c.key.label, "reason", strings.TrimSpace(string(reply[1:])))
+	c.refused(strings.TrimSpace(string(reply[1:])))
 	c.leave(nearRefused)
 }
 

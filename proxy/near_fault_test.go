@@ -245,25 +245,46 @@ func TestCacheAndKeysThatEnd(t *testing.T) {
 	}
 }
 
-// TestCacheThatIsRefused: where the server does not let it track, there is no cache, and a line in
-// the log that says so.
+// TestCacheThatIsRefused: where the server does not let it track, or knows no RESP3, there is no
+// cache, and a line in the log that says so; it is not asked again at once.
 func TestCacheThatIsRefused(t *testing.T) {
-	server := testbed.Redis(t)
-	if err := server.Client().Do(t.Context(), "acl", "setuser", "plain", "on", "nopass", "~*", "&*", "+@all", "-client|tracking").Err(); err != nil {
-		t.Fatal(err)
-	}
-	log := &testbed.Buffer{}
-	p := startNear(t, "plain:x@"+server.Addr, 1<<20, log)
-	c := p.call("2")
-	c.do("SET", "k", "1")
-	testbed.Eventually(t, 10*time.Second, "the log says why", func() bool {
-		if got := c.do("GET", "k"); got != "$1|1|" {
-			t.Fatalf("k is %q", got)
-		}
-		return strings.Contains(log.String(), "near cache is off: the backend refuses CLIENT TRACKING")
-	})
-	if got := p.totals(); got.Hits > 0 || got.Misses == 0 {
-		t.Errorf("%d hits and %d misses, want misses only", got.Hits, got.Misses)
+	for _, c := range []struct {
+		name   string
+		server func(t *testing.T) (addr string)
+		want   string
+	}{
+		{"no permission", func(t *testing.T) string {
+			server := testbed.Redis(t)
+			if err := server.Client().Do(t.Context(), "acl", "setuser", "plain", "on", "nopass", "~*", "&*", "+@all", "-client|tracking").Err(); err != nil {
+				t.Fatal(err)
+			}
+			return "plain:x@" + server.Addr
+		}, "NOPERM"},
+		{"before Redis 6", func(t *testing.T) string {
+			answers := map[string]string{"SET": "+OK\r\n", "GET": "$1\r\n1\r\n"}
+			return testbed.NewScriptedCluster(t, 1, func(_ int, command []string) string { return answers[command[0]] }).Addrs[0]
+		}, "NOPROTO"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			log := &testbed.Buffer{}
+			p := startNear(t, c.server(t), 1<<20, log)
+			client := p.call("2")
+			client.do("SET", "k", "1")
+			testbed.Eventually(t, 10*time.Second, "the log says why", func() bool {
+				if got := client.do("GET", "k"); got != "$1|1|" {
+					t.Fatalf("k is %q", got)
+				}
+				return strings.Contains(log.String(), `near cache is off: the backend refuses CLIENT TRACKING" tenant=acme/cache reason="`+c.want)
+			})
+			if got := p.totals(); got.Hits > 0 || got.Misses == 0 {
+				t.Errorf("%d hits and %d misses, want misses only", got.Hits, got.Misses)
+			}
+			p.on(func(near *nearCache) {
+				if wait := time.Duration(near.retryAt - p.core.Clock.Nanos()); wait < nearRefused/2 {
+					t.Errorf("it is asked again in %v, want about %v", wait, nearRefused)
+				}
+			})
+		})
 	}
 }
 
