@@ -73,15 +73,8 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 		s.waited = buckets.more.spent()
 	}
 	for ; served < len(items) && !stop; served++ {
-		n := 0
-		if s.near.on {
-			n = s.relayNear(items[served:], tokens)
-			stop = n > 0 && (s.wait != nothing || s.closing || s.isAhead())
-		}
-		if n == 0 {
-			n = s.relayRun(items[served:], tokens)
-		}
-		if n > 0 {
+		var n int
+		if n, stop = s.relayMany(items[served:], tokens); n > 0 {
 			if audited != nil {
 				s.audit(principal, items[served:served+n], tenant.Done, "")
 			}
@@ -135,6 +128,18 @@ func (s *Session) serve(items []item, tokens int, short shortage) (served int, s
 		buckets.give(tokens)
 	}
 	return served, stop
+}
+
+// relayMany serves the commands that items begin with, as far as several can be served at once,
+// from the instance's cache or over a shared link. It returns how many, and whether what follows
+// must be looked at again.
+func (s *Session) relayMany(items []item, tokens int) (n int, stop bool) {
+	if s.near.on {
+		if n = s.relayNear(items, tokens); n > 0 {
+			return n, s.wait != nothing || s.closing || s.isAhead()
+		}
+	}
+	return s.relayRun(items, tokens), false
 }
 
 // stopBefore returns what is consumed when item i is not: it is framed again.

@@ -27,6 +27,7 @@ import (
 	"github.com/respgate/respgate/internal/bare"
 	"github.com/respgate/respgate/metrics"
 	"github.com/respgate/respgate/proxy"
+	"github.com/respgate/respgate/ratelimit"
 	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 	"github.com/respgate/respgate/tracing"
@@ -189,29 +190,8 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	s.operate(st, data)
 	keeper := newKeeper(tenant.Proxy{ID: s.id, Region: s.cfg.Region, StartedAt: time.Now()}, st, data, service.Applied, service.Poll, s.log)
 	service.OnMoves(keeper.told)
-	if instances, err := st.Instances(ctx, "", store.Page{}); err == nil {
-		for _, in := range instances {
-			s.metrics.AddTenant(in.Label())
-		}
-	}
-	for _, task := range append(s.books(events, st, service, data),
-		func(ctx context.Context) { _ = service.Run(ctx) },
-		func(ctx context.Context) { st.Follow(ctx, service.Poll) },
-		func(ctx context.Context) { every(ctx, time.Minute, func() { limiters.Sweep(time.Now()) }) },
-		shared.run,
-		func(ctx context.Context) { s.watchInstances(ctx, st, data) },
-		func(ctx context.Context) { s.sweep(ctx, st) },
-		pictures.Run,
-		s.lines.run,
-		data.watchMemory,
-		data.book.Run,
-		s.certs.watch,
-		func(ctx context.Context) {
-			if from != nil {
-				s.followConfig(ctx, from, s.stages(data, service, limiters))
-			}
-		},
-	) {
+	s.knowTenants(ctx, st)
+	for _, task := range s.tasks(from, parts{st, service, limiters, shared, data, events, pictures}) {
 		tasks.Go(func() { task(background) })
 	}
 	data.start()
@@ -227,6 +207,48 @@ func (s *server) run(ctx context.Context, from *origin, started func(listeners))
 	s.accept(ctx, data, stopHTTP, started)
 	s.drain(data)
 	return nil
+}
+
+// parts are what a server is made of.
+type parts struct {
+	store    *store.Store
+	auth     *auth.Service
+	limiters *ratelimit.Registry
+	shared   *sharedLimits
+	data     *dataPlane
+	trail    *trail
+	pictures *picture.Sampler
+}
+
+// tasks are what runs in the background until all clients have left.
+func (s *server) tasks(from *origin, p parts) []func(context.Context) {
+	return append(s.books(p.trail, p.store, p.auth, p.data),
+		func(ctx context.Context) { _ = p.auth.Run(ctx) },
+		func(ctx context.Context) { p.store.Follow(ctx, p.auth.Poll) },
+		func(ctx context.Context) { every(ctx, time.Minute, func() { p.limiters.Sweep(time.Now()) }) },
+		p.shared.run,
+		func(ctx context.Context) { s.watchInstances(ctx, p.store, p.data) },
+		func(ctx context.Context) { s.sweep(ctx, p.store) },
+		p.pictures.Run,
+		s.lines.run,
+		p.data.watchMemory,
+		p.data.book.Run,
+		s.certs.watch,
+		func(ctx context.Context) {
+			if from != nil {
+				s.followConfig(ctx, from, s.stages(p.data, p.auth, p.limiters))
+			}
+		},
+	)
+}
+
+// knowTenants has the metrics have all instances' series from the start.
+func (s *server) knowTenants(ctx context.Context, st *store.Store) {
+	if instances, err := st.Instances(ctx, "", store.Page{}); err == nil {
+		for _, in := range instances {
+			s.metrics.AddTenant(in.Label())
+		}
+	}
 }
 
 // becomeReady returns true once /health/ready says so too: the store may have opened and not
