@@ -89,10 +89,7 @@ func Compare(ctx context.Context, a, b *Redis, o Options, differs func(Differenc
 			if err := c.compare(ctx, entries); err != nil {
 				return err
 			}
-			progress.add(entries)
-			if o.Progress != nil {
-				o.Progress(progress)
-			}
+			o.done(&progress, entries)
 			return nil
 		})
 	})

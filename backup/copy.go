@@ -98,10 +98,7 @@ func Copy(ctx context.Context, from, to *Redis, o Options) (Result, error) {
 			if err := w.restore(ctx, entries); err != nil {
 				return fmt.Errorf("target: %w", err)
 			}
-			progress.add(entries)
-			if o.Progress != nil {
-				o.Progress(progress)
-			}
+			o.done(&progress, entries)
 		}
 		return nil
 	})
@@ -113,6 +110,14 @@ func Copy(ctx context.Context, from, to *Redis, o Options) (Result, error) {
 		}
 	}
 	return result, err
+}
+
+// done counts entries, and tells of them.
+func (o Options) done(p *Progress, entries []Entry) {
+	p.add(entries)
+	if o.Progress != nil {
+		o.Progress(*p)
+	}
 }
 
 func (p *Progress) add(entries []Entry) {

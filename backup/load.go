@@ -136,10 +136,7 @@ func Load(ctx context.Context, from Source, to *Redis, o Options) (Result, error
 		if err := w.restore(ctx, entries); err != nil {
 			return err
 		}
-		progress.add(entries)
-		if o.Progress != nil {
-			o.Progress(progress)
-		}
+		o.done(&progress, entries)
 		return nil
 	})
 	if err == nil && len(busy) > 0 {
@@ -253,10 +250,7 @@ func Verify(ctx context.Context, from Source, to *Redis, o Options) (v Verified,
 				return err
 			}
 		}
-		progress.add(entries)
-		if o.Progress != nil {
-			o.Progress(progress)
-		}
+		o.done(&progress, entries)
 		return nil
 	})
 	v.Against = c.found

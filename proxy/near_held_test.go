@@ -13,6 +13,28 @@ import (
 	"github.com/respgate/respgate/tenant"
 )
 
+// underWay waits until n of the clients' commands are.
+func (p *nearProxy) underWay(n int) {
+	p.t.Helper()
+	testbed.Eventually(p.t, 10*time.Second, "the clients' commands are under way", func() bool {
+		return p.onLoop(func() int { return p.core.UnderWay("acme") }) == n
+	})
+}
+
+// heldCache is a cache of a server behind a relay, which holds from now on, and a client whose
+// GET of the key other is under way.
+func heldCache(t *testing.T) (*relay, *nearProxy, *caller) {
+	t.Helper()
+	r := newRelay(t, testbed.Redis(t).Addr)
+	p := startNear(t, r.addr, 1<<20)
+	c := p.call("2")
+	p.hot(c, "GET", "k")
+	r.hold(true)
+	c.send("GET", "other")
+	p.underWay(1)
+	return r, p, c
+}
+
 // TestCacheIsNotUnderWay: what a cache asks its server itself keeps neither an operator's pause
 // nor a move waiting.
 func TestCacheIsNotUnderWay(t *testing.T) {
@@ -32,10 +54,7 @@ func TestCacheIsNotUnderWay(t *testing.T) {
 		}
 	})
 	c.send("GET", "other")
-	testbed.Eventually(t, 10*time.Second, "a client's read is under way", func() (asked bool) {
-		p.on(func(*nearCache) { asked = p.core.UnderWay("acme") == 1 })
-		return asked
-	})
+	p.underWay(1)
 	r.cut()
 	if got := c.next(); got != "$-1|" {
 		t.Errorf("got %q", got)
@@ -83,17 +102,7 @@ func TestWhatTheCacheAsksIsCounted(t *testing.T) {
 // TestCacheOfAHeldInstance: a read that is lost with the cache's link is not sent again while the
 // instance's commands wait: it may be at another backend by now.
 func TestCacheOfAHeldInstance(t *testing.T) {
-	server := testbed.Redis(t)
-	r := newRelay(t, server.Addr)
-	p := startNear(t, r.addr, 1<<20)
-	c := p.call("2")
-	p.hot(c, "GET", "k")
-	r.hold(true)
-	c.send("GET", "other")
-	testbed.Eventually(t, 10*time.Second, "it is under way", func() (asked bool) {
-		p.on(func(*nearCache) { asked = p.core.UnderWay("acme") == 1 })
-		return asked
-	})
+	r, p, c := heldCache(t)
 	p.on(func(*nearCache) {
 		now := p.core.Clock.Now()
 		p.core.Standstill("acme", MoveStill, NewLease(now)) // which is over
@@ -107,20 +116,11 @@ func TestCacheOfAHeldInstance(t *testing.T) {
 // TestCacheOfAMovedInstance: when the instance is at another backend the cache of the old one ends,
 // and reads that were under way there are answered by the new one.
 func TestCacheOfAMovedInstance(t *testing.T) {
-	r := newRelay(t, testbed.Redis(t).Addr)
-	p := startNear(t, r.addr, 1<<20)
-	c := p.call("2")
-	p.hot(c, "GET", "k")
 	next := testbed.Redis(t)
 	if err := next.Client().Set(t.Context(), "other", "there", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	r.hold(true)
-	c.send("GET", "other")
-	testbed.Eventually(t, 10*time.Second, "it is under way", func() (asked bool) {
-		p.on(func(*nearCache) { asked = p.core.UnderWay("acme") == 1 })
-		return asked
-	})
+	_, p, c := heldCache(t)
 	p.on(func(*nearCache) {
 		for s := range p.core.sessions {
 			changed := *s.principal
@@ -150,10 +150,7 @@ func TestCacheLosesMoreThanCanWait(t *testing.T) {
 	for i := range n {
 		c.send("GET", fmt.Sprint(i, strings.Repeat("x", maxNearCommand-100)))
 	}
-	testbed.Eventually(t, 10*time.Second, "they are under way", func() (asked bool) {
-		p.on(func(*nearCache) { asked = p.core.UnderWay("acme") == n })
-		return asked
-	})
+	p.underWay(n)
 	p.on(func(near *nearCache) {
 		loop.NewAccount(1).Add(p.loop) // there is no room
 		for s := range p.core.sessions {
@@ -169,16 +166,7 @@ func TestCacheLosesMoreThanCanWait(t *testing.T) {
 // TestCacheIsReplacedInSilence: an operator may have the connections replaced just since the old
 // ones are dead: reads that wait for the cache's are answered all the same.
 func TestCacheIsReplacedInSilence(t *testing.T) {
-	r := newRelay(t, testbed.Redis(t).Addr)
-	p := startNear(t, r.addr, 1<<20)
-	c := p.call("2")
-	p.hot(c, "GET", "k")
-	r.hold(true)
-	c.send("GET", "other")
-	testbed.Eventually(t, 10*time.Second, "it is under way", func() (asked bool) {
-		p.on(func(*nearCache) { asked = p.core.UnderWay("acme") == 1 })
-		return asked
-	})
+	_, p, c := heldCache(t)
 	p.on(func(near *nearCache) {
 		p.core.Upkeep.Reconnect("acme")
 		near.moved -= int64(nearGiveUp) // it has been silent for so long

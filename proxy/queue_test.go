@@ -8,6 +8,15 @@ import (
 	"github.com/respgate/respgate/tenant"
 )
 
+// sharing has the desk's limits be shared with four proxies.
+func sharing(d *desk) *ratelimit.Registry {
+	r := ratelimit.New(ratelimit.Defaults{MaxDelay: time.Second})
+	r.Share(100 * time.Millisecond)
+	r.Settle(d.Now(), 4, nil)
+	d.core.Limiters = r
+	return r
+}
+
 // TestDelayAcrossProxies has a client of one of four proxies, which share a limit, send two commands, the second of which
 // has to wait: its turn is when all proxies together have a token for it, though this one by itself had one later.
 func TestDelayAcrossProxies(t *testing.T) {
@@ -29,10 +38,7 @@ func TestDelayAcrossProxies(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			st := fixed{}
 			d := newDesk(t, st)
-			r := ratelimit.New(ratelimit.Defaults{MaxDelay: time.Second})
-			r.Share(100 * time.Millisecond)
-			r.Settle(d.Now(), 4, nil)
-			d.core.Limiters = r
+			r := sharing(d)
 			d.open(st.limited("acme", c.limits, tenant.Quota{}))
 			d.send(getFrame)
 			d.reply()
@@ -61,10 +67,7 @@ func TestDelayAcrossProxies(t *testing.T) {
 func TestDelayWithoutTheSharedRedis(t *testing.T) {
 	st := fixed{}
 	d := newDesk(t, st)
-	r := ratelimit.New(ratelimit.Defaults{MaxDelay: time.Second})
-	r.Share(100 * time.Millisecond)
-	r.Settle(d.Now(), 4, nil)
-	d.core.Limiters = r
+	r := sharing(d)
 	d.open(st.limited("acme", delaying(10, 1), tenant.Quota{}))
 	d.send(getFrame + getFrame)
 	d.reply()

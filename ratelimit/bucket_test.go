@@ -160,14 +160,17 @@ func TestSkewedLoops(t *testing.T) {
 }
 
 func TestTakeDoesNotAllocate(t *testing.T) {
-	b := New(Defaults{RPS: 100}).Bucket("k", tenant.Limits{})
-	now := start
-	got := testing.AllocsPerRun(100, func() {
-		now = now.Add(time.Millisecond)
-		b.Take(now, 16)
-	})
-	if got != 0 {
-		t.Errorf("Take allocates %v times, want 0", got)
+	_, shared := sharedBucket(4, own(100))
+	shared.Take(start, 1)
+	for name, b := range map[string]*Bucket{"its own": New(Defaults{RPS: 100}).Bucket("k", tenant.Limits{}), "shared": shared} {
+		now := start
+		got := testing.AllocsPerRun(100, func() {
+			now = now.Add(time.Millisecond)
+			b.Take(now, 16)
+		})
+		if got != 0 {
+			t.Errorf("%s: Take allocates %v times, want 0", name, got)
+		}
 	}
 }
 

@@ -306,19 +306,6 @@ func TestSharedBucketsAreSwept(t *testing.T) {
 	}
 }
 
-func TestSharedTakeDoesNotAllocate(t *testing.T) {
-	_, b := sharedBucket(4, own(100))
-	b.Take(start, 1)
-	now := start
-	got := testing.AllocsPerRun(100, func() {
-		now = now.Add(time.Millisecond)
-		b.Take(now, 16)
-	})
-	if got != 0 {
-		t.Errorf("Take allocates %v times, want 0", got)
-	}
-}
-
 // TestGivenBackIsNobodysWhileOwed has tokens be given back that were reserved where all proxies owe: nobody may use them at once.
 func TestGivenBackIsNobodysWhileOwed(t *testing.T) {
 	r, b := sharedBucket(4, own(1000))
