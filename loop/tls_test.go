@@ -171,8 +171,9 @@ func TestPauseHoldsUpAPeerWithTLS(t *testing.T) {
 		l.Do(func() { kept = len(conn.in) })
 		return kept >= maxAhead
 	})
-	if kept > 2*maxAhead {
-		t.Errorf("%d bytes are kept during a pause, want at most %d", kept, 2*maxAhead)
+	// What was there, what is read at once, and the record that this completes.
+	if most := 3 * maxAhead; kept > most {
+		t.Errorf("%d bytes are kept during a pause, want at most %d", kept, most)
 	}
 	l.Do(func() { conn.Resume() })
 	got := make([]byte, len(text))
