@@ -6,7 +6,7 @@ func overview() board {
 		uid: overviewUID, title: "respgate overview", here: every, variables: variables(),
 		about: "All proxies and tenants: how much is asked, what fails, where the time goes, and what is near its bound. A tenant's line leads to its own page.",
 		rows: []row{
-			now(), traffic(), timeByPhase(), byCommand(), limitsOfAll(), backends(), clients(), overHTTP(), stored(), process(),
+			now(), traffic(), timeByPhase(), byCommand(), limitsOfAll(), sharedLimits(), nearCaches(), backends(), clients(), overHTTP(), stored(), process(),
 		},
 	}
 }
@@ -117,21 +117,6 @@ func byCommand() row {
 			kind: lines, title: "Commands sent again", unit: perSecond, steps: from(1),
 			queries: []query{of(`sum by (reason) (rate(redis_command_retries_total{$here}[$r]))`, "{{reason}}")},
 			about:   "Commands that no server had executed, or that only read, by why they were sent again; denied: they were not, since there were too many.",
-		},
-	}}
-}
-
-func limitsOfAll() row {
-	return row{"Limits", []panel{
-		{
-			kind: stacked, title: "Rate limited commands", none: "nothing refused", unit: perSecond, w: 12, byTenant: true, steps: from(1),
-			queries: []query{of(busiest("10", `sum by (tenant) (rate(rate_limited_commands_total{$here}[$r]))`), "{{tenant}}")},
-			about:   "Commands per second that the limit of their key or organization has refused, of the ten tenants that have most.",
-		},
-		{
-			kind: lines, title: "Share refused by tenant", none: "nothing refused", unit: share, w: 12, max: 1, byTenant: true, steps: from(0.01, 0.1),
-			queries: []query{of(busiest("10", `sum by (tenant) (rate(rate_limited_commands_total{$here}[$r])) / (sum by (tenant) (rate(redis_commands_total{$here}[$r])) > 0)`), "{{tenant}}")},
-			about:   "Share of a tenant's commands that a limit has refused. A tenant near 1 is kept out: it needs a higher limit, or does something in a loop.",
 		},
 	}}
 }

@@ -61,4 +61,10 @@ var pauseStates = map[string]state{"0": {"served", "green"}, "1": {"held up", "o
 // pauseSteps are their colours.
 var pauseSteps = []step{{colour: "green"}, {1, "orange"}}
 
+// sharedStates are the values of rate_limit_shared_up.
+var sharedStates = map[string]state{"0": {"away", "red"}, "1": {"answers", "green"}}
+
+// sharedSteps are their colours.
+var sharedSteps = []step{{colour: "red"}, {1, "green"}}
+
 func sorted(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
