@@ -77,7 +77,7 @@ func tenantLimits() row {
 		{
 			kind: lines, title: "Wait for the limit p50, p95, p99", none: "nothing limited", unit: seconds, colours: quantileColours, steps: from(0.01, 0.1),
 			queries: quantiles(`redis_tenant_duration_seconds_bucket{$here, phase="limit"}`),
-			about:   "Time that the tenant's commands waited for their limit. It is 0 but in the mode delay, where their clients feel a slow Redis.",
+			about:   "Time that the tenant's commands waited for their limit. In the mode delay their clients feel a slow Redis; in others nothing waits, which is drawn as up to 0.1 ms, the finest that is told apart.",
 		},
 		{
 			kind: lines, title: "Share refused", unit: share, max: 1, steps: from(0.01, 0.1),

@@ -6,7 +6,7 @@ func overview() board {
 		uid: overviewUID, title: "respgate overview", here: every, variables: variables(),
 		about: "All proxies and tenants: how much is asked, what fails, where the time goes, and what is near its bound. A tenant's line leads to its own page.",
 		rows: []row{
-			now(), traffic(), timeByPhase(), byCommand(), limitsOfAll(), sharedLimits(), nearCaches(), backends(), clients(), overHTTP(), stored(), process(),
+			now(), traffic(), timeByPhase(), byCommand(), limitsOfAll(), sharedLimits(), backends(), nearCaches(), clients(), overHTTP(), stored(), process(),
 		},
 	}
 }
@@ -125,7 +125,7 @@ func backends() row {
 	return row{"Redis", []panel{
 		{
 			kind: stacked, title: "Redis connections", w: 6, unit: count, colours: kindColours, queries: []query{of(`sum by (kind) (redis_connections_active{$here})`, "{{kind}}")},
-			about: "Open connections to backends: shared by many clients, pinned to one for a time (transactions, blocking commands), and of subscribers.",
+			about: "Open connections to backends: shared by many clients, pinned to one for a time (transactions, blocking commands), of subscribers, and of near caches.",
 		},
 		{
 			kind: lines, title: "Connection attempts", w: 6, unit: perSecond, colours: resultColours, steps: from(1),

@@ -44,7 +44,7 @@ var (
 	codeColours     = map[string]string{
 		"RATELIMIT": "orange", "backend_unavailable": "dark-red", "backend_lost": "red", "NOPERM": "purple", "ERR": "yellow", "WRONGTYPE": "blue",
 	}
-	kindColours   = map[string]string{"shared": "blue", "pinned": "orange", "subscriber": "purple"}
+	kindColours   = map[string]string{"shared": "blue", "pinned": "orange", "subscriber": "purple", "cache": "green"}
 	resultColours = map[string]string{"ok": "green", "refused": "red", "timeout": "orange", "auth": "purple", "error": "dark-red", "breaker_open": "yellow"}
 	sideColours   = map[string]string{"in": "green", "out": "blue"}
 )

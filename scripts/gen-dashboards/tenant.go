@@ -6,7 +6,7 @@ func tenantPage() board {
 		uid: tenantUID, title: "respgate tenant", here: every + `, tenant="$tenant"`,
 		about:     "One tenant: whether it is its clients, the proxy, its limit or its Redis, and what it does.",
 		variables: append(variables(), labelValues("tenant", "Tenant", `label_values(client_connections{job=~"$job", instance=~"$instance"}, tenant)`, single)),
-		rows:      []row{whoIsIt(), tenantTime(), tenantCommands(), tenantLimits(), tenantCache(), tenantClients(), tenantRedis()},
+		rows:      []row{whoIsIt(), tenantTime(), tenantCommands(), tenantLimits(), tenantClients(), tenantRedis(), tenantCache()},
 	}
 }
 
@@ -131,7 +131,7 @@ func tenantRedis() row {
 		{
 			kind: stacked, title: "Connections by kind", w: 6, unit: count, colours: kindColours,
 			queries: []query{of(`sum by (kind) (redis_connections_active{$here})`, "{{kind}}")},
-			about:   "Open connections to the tenant's Redis: shared by many clients, pinned to one for a time (transactions, blocking commands), and of subscribers.",
+			about:   "Open connections to the tenant's Redis: shared by many clients, pinned to one for a time (transactions, blocking commands), of subscribers, and of near caches.",
 		},
 		{
 			kind: lines, title: "Links of their own in use", w: 6, unit: share, max: 1, colours: kindColours, steps: from(0.8, 0.95),
