@@ -44,7 +44,7 @@ func TestDashboards(t *testing.T) {
 	t.Run("whose limit delays", func(t *testing.T) {
 		page := *pages["tenant.json"]
 		page.t, page.chosen = t, dashboards.Values{"job": {"respgate"}, "instance": {dashboards.All}, "tenant": {"hooli/cache"}}
-		page.blames("Limit")
+		page.blames("Limit", "rate_limit_delayed_commands_total")
 		page.isNeverBlank()
 	})
 	if *dashboardPictures != "" {
@@ -126,15 +126,15 @@ func (w *watched) hasData() {
 	}
 }
 
-// blames waits until a box at the top of a tenant's page is not green.
-func (w *watched) blames(box string) {
+// blames waits until a box at the top of a tenant's page is not green because of a metric.
+func (w *watched) blames(box, metric string) {
 	w.t.Helper()
 	panels := dashboards.Panels(w.dashboard)
 	p := panels[slices.IndexFunc(panels, func(p dashboard.Panel) bool { return *p.Title == box })]
-	testbed.Eventually(w.t, 20*time.Second, box+" is not green", func() bool {
+	testbed.Eventually(w.t, 20*time.Second, box+" is not green because of "+metric, func() bool {
 		return slices.ContainsFunc(dashboards.Queries(p), func(q prometheus.Dataquery) bool {
 			answer := w.ask(q, time.Now())
-			return len(answer) > 0 && !dashboards.Green(p, *q.RefId, answer[0].Points[len(answer[0].Points)-1].Value)
+			return strings.Contains(q.Expr, metric) && len(answer) > 0 && !dashboards.Green(p, *q.RefId, answer[0].Points[len(answer[0].Points)-1].Value)
 		})
 	})
 }
