@@ -56,6 +56,15 @@ func validPattern(pattern string) bool {
 	return err == nil && pattern != "" && !strings.ContainsAny(pattern, " =\\")
 }
 
+// Names are the regions, in order.
+func (r Regions) Names() []string {
+	names := strings.Fields(string(r))
+	for i, one := range names {
+		names[i], _, _ = strings.Cut(one, "=")
+	}
+	return names
+}
+
 // Of returns the region of the server at addr, host:port: the first in the order of names
 // that one of its patterns says; "" is none.
 func (r Regions) Of(addr string) string {

@@ -1,6 +1,9 @@
 package pool
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestRegionOf(t *testing.T) {
 	var r Regions
@@ -28,6 +31,12 @@ func TestRegionsAreInOrder(t *testing.T) {
 	a, b := mustParse(t, "redis://h?region.eu=h1&region.us=h2"), mustParse(t, "redis://h?region.us=h2&region.eu=h1")
 	if a != b {
 		t.Errorf("%+v and %+v are not the same", a.Regions, b.Regions)
+	}
+	if got := strings.Join(b.Regions.Names(), " "); got != "eu us" {
+		t.Errorf("the regions are %q, want eu and us", got)
+	}
+	if got := Regions("").Names(); len(got) > 0 {
+		t.Errorf("no regions are %q", got)
 	}
 }
 

@@ -79,7 +79,7 @@ func testAnswers(t *testing.T, open stores.Opener) {
 		{"an instance's top", request{who: "viewer", call: "GET /organizations/acme/instances/cache/top?limit=1"}, 200, `"commands":[{"command":"get of acme/cache","per_second":2}],"window_seconds":60,"sample_every":32,"hot_keys":[{"key":"hot\\xff of `},
 		{"another's instance's top", request{who: "owner", call: "GET /organizations/globex/instances/store/top"}, 404, `organization \"globex\" not found`},
 		{"a slow log", request{who: "viewer", call: "GET /organizations/acme/instances/cache/slowlog?limit=1"}, 200,
-			`{"proxy":"proxy1","entries":[{"id":3,"at":"2001-09-09T01:46:40Z","command":"get","args":["GET","a"],"duration_us":15000,"waited_us":0,"ahead_us":0,"total_us":15000,`},
+			`{"proxy":"proxy1","entries":[{"id":3,"at":"2001-09-09T01:46:40Z","command":"get","args":["GET","a"],"duration_us":15000,"limited_us":20000,"waited_us":0,"ahead_us":0,"total_us":35000,`},
 		{"another's slow log", request{who: "owner", call: "GET /organizations/globex/instances/store/slowlog"}, 404, `organization \"globex\" not found`},
 		{"a viewer empties no slow log", request{who: "viewer", call: "DELETE /organizations/acme/instances/cache/slowlog"}, 403, `admin`},
 		{"empty a slow log", request{who: "admin", call: "DELETE /organizations/acme/instances/cache/slowlog"}, 204, ``},

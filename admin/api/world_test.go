@@ -136,7 +136,7 @@ func (w *world) acme(t testing.TB) tenant.Organization {
 	}
 	if _, err := w.store.Instance(ctx, "acme", "cache"); errors.Is(err, tenant.ErrNotFound) {
 		in := must[tenant.Instance](t)(w.store.CreateInstance(ctx, tenant.Instance{Org: "acme", Name: "cache", URL: "redis://app:hunter2@10.0.0.5:6379/0"}))
-		w.live.SlowLogs[in.ID] = []tenant.SlowEntry{{ID: 3, At: time.Unix(1e9, 0), Command: "get", Args: []string{"GET", "a"}, Took: 15 * time.Millisecond, Total: 15 * time.Millisecond}, {ID: 2}}
+		w.live.SlowLogs[in.ID] = []tenant.SlowEntry{{ID: 3, At: time.Unix(1e9, 0), Command: "get", Args: []string{"GET", "a"}, Took: 15 * time.Millisecond, Limited: 20 * time.Millisecond, Total: 35 * time.Millisecond}, {ID: 2}}
 	}
 	w.live.All = slices.DeleteFunc(w.live.All, func(c tenant.Session) bool { return c.Org == "acme" })
 	w.live.All = append(w.live.All, tenant.Session{ID: "proxy1-1", OrgID: o.ID, Org: "acme", Instance: "cache", KeyName: "web"})

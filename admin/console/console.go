@@ -97,6 +97,7 @@ func routes() []route {
 		{get, org, signedIn, (*visit).organization, nil},
 		{post, org + "/instances", signedIn, (*visit).createInstance, (*visit).organization},
 		{get, instance, signedIn, (*visit).instance, nil},
+		{post, instance, signedIn, (*visit).changeInstance, (*visit).instance},
 		{get, instance + "/events", signedIn, (*visit).events, nil},
 		{post, instance + "/test", signedIn, (*visit).testInstance, (*visit).instance},
 		{post, instance + "/delete", signedIn, (*visit).deleteInstance, (*visit).instance},

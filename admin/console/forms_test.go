@@ -69,6 +69,7 @@ func testForms(t *testing.T, open stores.Opener) {
 
 	b.get(org).send(org+"/instances", b, "name", "queue", "url", "redis://app:"+urlPassword+"@10.0.0.6:6379/1").want(200, "The instance is there", "10.0.0.6:6379")
 	b.get(org).send(org+"/instances", b, "name", "bad", "url", "ftp://10.0.0.6").want(422, "Not done", "redis://")
+	testInstanceForm(t, w, b)
 	b.get(org+"/instances/queue").send(org+"/instances/queue/test", b).want(200, "Reachable", "7.0.15", "@admin")
 	b.get(org+"/instances/queue").send(org+"/instances/queue/delete", b).want(200, "The instance is deleted")
 	b.get(org+"/instances/cache").send(org+"/instances/cache/delete", b).want(409, "Not done")
@@ -102,6 +103,26 @@ func testForms(t *testing.T, open stores.Opener) {
 	w.browser(t).get("/console/sign-in").want(200)
 	b.post("/console/organizations/acme", nil).want(405, "does not take such requests")
 	b.get(org + "/keys").want(405)
+}
+
+// testInstanceForm changes what can be changed of the instance queue, and makes one in two regions.
+func testInstanceForm(t *testing.T, w *world, b *browser) {
+	t.Helper()
+	org, page := "/console/organizations/acme", "/console/organizations/acme/instances/queue"
+	before := b.get(page).want(200, "Slow log as the proxy is set", "Near cache off")
+	before.send(page, b, "near_cache", "64 MiB", "slow_log", "5ms").want(200, "The instance is changed", "Near cache 64MiB", "commands of 5ms or longer")
+	before.send(page, b, "near_cache", "1MiB").want(409, "changed meanwhile", "Near cache 64MiB")
+	b.get(page).send(page, b, "near_cache", "64MB").want(422, "Near cache: want a size such as 64KiB or 10MiB", "Near cache 64MiB")
+	b.get(page).send(page, b, "near_cache", "2TiB").want(422, "Cache of 2199023255552 bytes: want 0 to 1099511627776")
+	b.get(page).send(page, b, "slow_log", "10").want(422, "Slow log: want a duration of whole microseconds", `got "10"`)
+	events := must[[]tenant.Event](t)(w.store.Events(t.Context(), store.EventFilter{Action: "instance.update"}, store.Page{}))
+	if i := slices.IndexFunc(events, func(e tenant.Event) bool { return e.Outcome == tenant.Done }); i < 0 || !strings.Contains(string(events[i].After), `"cache_bytes":67108864`) {
+		t.Errorf("the audit log has %+v, want a change of the near cache", events)
+	}
+	b.get(page).send(page, b, "near_cache", "0", "slow_log", "off").want(200, "Near cache off", "Slow log off")
+	s := b.get(org).send(org+"/instances", b, "name", "near", "url", "redis://10.0.0.7:6379?read_from=nearest&region.us=10.2.0.0/16&region.eu=10.1.0.0/16", "near_cache", "1MiB", "slow_log", "0")
+	s.want(200, "The instance is there", "Near cache 1MiB", "Slow log every command", "Regions eu, us")
+	b.get(org).send(org+"/instances", b, "of", "instance", "name", "far", "url", "redis://10.0.0.7", "near_cache", "much").want(422, "Near cache: want a size")
 }
 
 // testTheme: light or dark stays, and leads back to the page.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/respgate/respgate/admin/control"
@@ -8,9 +9,35 @@ import (
 	"github.com/respgate/respgate/tenant"
 )
 
-func (v *visit) createInstance() (*page, error) {
-	in, err := v.control.CreateInstance(v.r.Context(), v.actor, tenant.Instance{Org: v.r.PathValue("org"), Name: v.form("name"), URL: tenant.Secret(v.form("url"))})
+// instanceForm reads what the fields of an instance say beside its name and URL, and returns
+// what applies it.
+func (v *visit) instanceForm() (func(*tenant.Instance) error, error) {
+	cache, err := v.size("near_cache")
 	if err != nil {
+		return nil, err
+	}
+	text := cmp.Or(v.form("slow_log"), tenant.FormatSlowlogThreshold(nil))
+	threshold, err := tenant.ParseSlowlogThreshold(text)
+	if err != nil {
+		return nil, wrong("slow log: %v, got %q", err, text)
+	}
+	return func(in *tenant.Instance) error {
+		in.SlowlogThreshold, in.CacheBytes = threshold, 0
+		if cache != nil {
+			in.CacheBytes = *cache
+		}
+		return nil
+	}, nil
+}
+
+func (v *visit) createInstance() (*page, error) {
+	in := tenant.Instance{Org: v.r.PathValue("org"), Name: v.form("name"), URL: tenant.Secret(v.form("url"))}
+	apply, err := v.instanceForm()
+	if err != nil {
+		return nil, err
+	}
+	_ = apply(&in) // never fails
+	if in, err = v.control.CreateInstance(v.r.Context(), v.actor, in); err != nil {
 		return nil, err
 	}
 	return redirect(instancePath(in.Org, in.Name) + "?done=instance"), nil
@@ -19,10 +46,11 @@ func (v *visit) createInstance() (*page, error) {
 // instancePage is one instance.
 type instancePage struct {
 	instanceRow
-	Shown control.InstanceView
-	Keys  []tenant.Key // that open it, and are not revoked
-	Probe *control.Probe
-	Now   *control.Picture // its figures, for who has no scripts
+	Shown   control.InstanceView
+	Regions []string     // in which its URL says that it has servers
+	Keys    []tenant.Key // that open it, and are not revoked
+	Probe   *control.Probe
+	Now     *control.Picture // its figures, for who has no scripts
 }
 
 // instance shows an instance; its figures come as events, or with ?figures=now.
@@ -43,7 +71,7 @@ func (v *visit) instanceWith(found *control.Probe) (*page, error) {
 		return nil, err
 	}
 	keys = slices.DeleteFunc(keys, func(k tenant.Key) bool { return !k.RevokedAt.IsZero() || !slices.Contains(k.Instances, in.Name) })
-	data := instancePage{instanceRow: v.row(in), Shown: control.ViewInstance(in), Keys: keys, Probe: found}
+	data := instancePage{instanceRow: v.row(in), Shown: control.ViewInstance(in), Regions: control.Regions(in), Keys: keys, Probe: found}
 	if found != nil {
 		data.Health = health(found.Reachable)
 	}
@@ -59,6 +87,22 @@ func (v *visit) instanceWith(found *control.Probe) (*page, error) {
 
 // Last is the newest point of the figures.
 func (p instancePage) Last() control.Point { return p.Now.Points[len(p.Now.Points)-1] }
+
+func (v *visit) changeInstance() (*page, error) {
+	version, err := v.version()
+	if err != nil {
+		return nil, err
+	}
+	apply, err := v.instanceForm()
+	if err != nil {
+		return nil, err
+	}
+	in, err := v.control.UpdateInstance(v.r.Context(), v.actor, v.r.PathValue("org"), v.r.PathValue("instance"), control.Change[tenant.Instance]{Version: version, Apply: apply})
+	if err != nil {
+		return nil, err
+	}
+	return redirect(instancePath(in.Org, in.Name) + "?done=instance-changed"), nil
+}
 
 func (v *visit) testInstance() (*page, error) {
 	found, err := v.control.TestInstance(v.r.Context(), v.actor, v.r.PathValue("org"), v.r.PathValue("instance"))

@@ -41,6 +41,7 @@ func loadPages(now func() time.Time, files static) pages {
 		"number":         number,
 		"roles":          tenant.Roles,
 		"slowlog":        slowlogWords,
+		"threshold":      tenant.FormatSlowlogThreshold,
 		"stamp":          func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 		"iso":            func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"upper":          sentenceCase,
@@ -126,20 +127,21 @@ func (v *visit) again(name string) string {
 
 // notices say what a form has done, by a word in the address of the page that follows.
 var notices = map[string]string{ //nolint:gosec // words
-	"organization":  "The organization is there.",
-	"instance":      "The instance is there. Test the connection, then make a key for it.",
-	"no-instance":   "The instance is deleted. The Redis itself was not touched.",
-	"key":           "The key is changed. Its clients are held to it at once.",
-	"revoked":       "The key is revoked. Its clients are disconnected within a second.",
-	"member":        "The member's role is set.",
-	"no-member":     "The member is removed.",
-	"killed":        "The session is ended.",
-	"disabled":      "The user is disabled and cannot sign in.",
-	"enabled":       "The user is enabled.",
-	"password":      "The password is changed, and other browsers are signed out.",
-	"invited":       "The password is set. Sign in with it.",
-	"token-revoked": "The token is revoked.",
-	"signed-out":    "You are signed out.",
+	"instance-changed": "The instance is changed. Running proxies follow at once.",
+	"organization":     "The organization is there.",
+	"instance":         "The instance is there. Test the connection, then make a key for it.",
+	"no-instance":      "The instance is deleted. The Redis itself was not touched.",
+	"key":              "The key is changed. Its clients are held to it at once.",
+	"revoked":          "The key is revoked. Its clients are disconnected within a second.",
+	"member":           "The member's role is set.",
+	"no-member":        "The member is removed.",
+	"killed":           "The session is ended.",
+	"disabled":         "The user is disabled and cannot sign in.",
+	"enabled":          "The user is enabled.",
+	"password":         "The password is changed, and other browsers are signed out.",
+	"invited":          "The password is set. Sign in with it.",
+	"token-revoked":    "The token is revoked.",
+	"signed-out":       "You are signed out.",
 }
 
 // args makes a map of names and values, for templates that take several.

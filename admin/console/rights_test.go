@@ -74,6 +74,7 @@ func testWhoChangesWhat(t *testing.T, open stores.Opener) {
 	forms := map[string]string{ // by the page; who may use them is the last column of rights
 		org + "/instances":              "admin " + org,
 		org + "/keys":                   "admin " + org,
+		org + "/instances/cache":        "admin " + org + "/instances/cache",
 		org + "/instances/cache/test":   "admin " + org + "/instances/cache",
 		org + "/instances/cache/delete": "admin " + org + "/instances/cache",
 		key:                             "admin " + key,
@@ -117,6 +118,9 @@ func (w *world) changed(t *testing.T) (all []string) {
 	k := must[tenant.Key](t)(w.store.Key(t.Context(), w.key.ID))
 	if k.Version != w.key.Version {
 		all = append(all, "the key")
+	}
+	if in := must[tenant.Instance](t)(w.store.Instance(t.Context(), "acme", "cache")); in.Version != 1 {
+		all = append(all, "the instance")
 	}
 	if n := len(must[[]tenant.Membership](t)(w.store.Members(t.Context(), "acme", store.Page{}))); n != 3 {
 		all = append(all, "the members")

@@ -42,8 +42,8 @@ func onInstance[T any](ctx context.Context, s *Service, a Actor, action, org, na
 	})
 }
 
-// CreateInstance makes an instance of an organization's name, a name, a URL and its slow log's
-// threshold. For admins.
+// CreateInstance makes an instance of an organization's name, a name, a URL, its slow log's
+// threshold and its near cache's size. For admins.
 // A URL of a socket or with files, which are this machine's, is for operators.
 func (s *Service) CreateInstance(ctx context.Context, a Actor, in tenant.Instance) (tenant.Instance, error) {
 	return onInstance(ctx, s, a, "create", in.Org, in.Name, func(ctx context.Context, e *tenant.Event) (tenant.Instance, error) {
@@ -74,7 +74,7 @@ func checkURL(a Actor, url tenant.Secret) error {
 	return nil
 }
 
-// UpdateInstance changes an instance's name, URL and slow log's threshold, as CreateInstance may. For admins.
+// UpdateInstance changes what CreateInstance sets. For admins.
 func (s *Service) UpdateInstance(ctx context.Context, a Actor, org, name string, c Change[tenant.Instance]) (tenant.Instance, error) {
 	return onInstance(ctx, s, a, "update", org, name, func(ctx context.Context, e *tenant.Event) (tenant.Instance, error) {
 		in, err := s.store.UpdateInstance(ctx, org, name, func(in *tenant.Instance) error {
@@ -94,6 +94,16 @@ func (s *Service) UpdateInstance(ctx context.Context, a Actor, org, name string,
 		e.After = noted(ViewInstance(in))
 		return in, err
 	})
+}
+
+// Regions are the names of those in which an instance's URL says that it has servers. It has no
+// addresses in it.
+func Regions(in tenant.Instance) []string {
+	b, err := pool.ParseURL(in.URL)
+	if err != nil {
+		return nil
+	}
+	return b.Regions.Names()
 }
 
 // CompareURL reports whether an instance's URL is that one, to the byte: its password cannot

@@ -25,6 +25,7 @@ type SlowEntryView struct {
 	Command  string    `json:"command"`
 	Args     []string  `json:"args"`        // at most 32 of at most 128 bytes each, and no secrets
 	Took     int64     `json:"duration_us"` // in the Redis
+	Limited  int64     `json:"limited_us"`  // that it waited for its limits
 	Waited   int64     `json:"waited_us"`   // for a connection
 	Ahead    int64     `json:"ahead_us"`    // for replies to earlier commands on its connection
 	Total    int64     `json:"total_us"`    // all of them
@@ -39,7 +40,7 @@ type SlowEntryView struct {
 }
 
 func viewSlowEntry(e tenant.SlowEntry) SlowEntryView {
-	return SlowEntryView{e.ID, e.At.UTC(), e.Command, Views(e.Args, legible), e.Took.Microseconds(), e.Waited.Microseconds(), e.Ahead.Microseconds(), e.Total.Microseconds(),
+	return SlowEntryView{e.ID, e.At.UTC(), e.Command, Views(e.Args, legible), e.Took.Microseconds(), e.Limited.Microseconds(), e.Waited.Microseconds(), e.Ahead.Microseconds(), e.Total.Microseconds(),
 		e.Address, e.Name, e.KeyID, e.SessionID, e.DB, e.Size, e.ReplySize, legible(e.Error)}
 }
 

@@ -1938,6 +1938,11 @@ type SlowEntry struct {
 	// Examples: 5jX0sYq1Zb7K
 	KeyID string `json:"key_id"`
 
+	// LimitedUs microseconds that it waited for the limits of its key and organization, in the mode delay
+	//
+	// Examples: 0
+	LimitedUs int64 `json:"limited_us"`
+
 	// Name of the client, as of CLIENT SETNAME; empty is none
 	//
 	// Examples:
@@ -1958,12 +1963,12 @@ type SlowEntry struct {
 	// Examples: 41
 	SizeBytes int64 `json:"size_bytes"`
 
-	// TotalUs microseconds of all three
+	// TotalUs microseconds of all four
 	//
 	// Examples: 15350
 	TotalUs int64 `json:"total_us"`
 
-	// WaitedUs microseconds that it waited for a connection before
+	// WaitedUs microseconds that it waited for a connection then
 	//
 	// Examples: 0
 	WaitedUs int64 `json:"waited_us"`

@@ -2348,6 +2348,12 @@ export interface components {
              */
             key_id: string;
             /**
+             * Format: int64
+             * @description microseconds that it waited for the limits of its key and organization, in the mode delay
+             * @example 0
+             */
+            limited_us: number;
+            /**
              * @description of the client, as of CLIENT SETNAME; empty is none
              * @example
              */
@@ -2371,13 +2377,13 @@ export interface components {
             size_bytes: number;
             /**
              * Format: int64
-             * @description microseconds of all three
+             * @description microseconds of all four
              * @example 15350
              */
             total_us: number;
             /**
              * Format: int64
-             * @description microseconds that it waited for a connection before
+             * @description microseconds that it waited for a connection then
              * @example 0
              */
             waited_us: number;

@@ -23,8 +23,9 @@ import (
 )
 
 // crowd are clients of two proxies that do all that a dashboard shows: acme's most of it,
-// with errors, a key that is over its limit, and more clients that block than there are
-// links for; globex's Redis stalls now and then; initech's is not there.
+// with errors, a key that is over its limit, more clients that block than there are links
+// for, and a near cache; globex's Redis stalls now and then, and its limit is in dry run;
+// initech's is not there; hooli's limit slows it down.
 type crowd struct {
 	t          *testing.T
 	ctx        context.Context
@@ -42,13 +43,15 @@ func startCrowd(t *testing.T) *crowd {
 	ca, file := newAuthority(t), filesIn(t, t.TempDir())
 	certPEM, keyPEM := ca.pair(func(c *x509.Certificate) { c.NotAfter = time.Now().AddDate(0, 0, 60) })
 	secure := testbed.FreeAddr(t)
-	c.start(secure, file("cert.pem", certPEM), file("key.pem", keyPEM))
+	good, slow := testbed.Redis(t), testbed.Redis(t)
+	c.start(good.Addr, secure, file("cert.pem", certPEM), file("key.pem", keyPEM))
 
 	t.Cleanup(func() { stop(); c.working.Wait() })
-	good, slow := testbed.Redis(t), testbed.Redis(t)
 	c.acme = c.a.tenant("acme", good.Addr, "--rate", "0")
 	batch := c.a.key("acme", "--rate", "60", "--burst", "60")
-	globex := c.a.tenant("globex", slow.Addr, "--rate", "0")
+	c.a.run("instance", "set", "--org", "acme", "--name", "cache", "--cache", "1MiB")
+	globex := c.a.tenant("globex", slow.Addr, "--rate", "10", "--limit-mode", "dry_run")
+	hooli := c.a.tenant("hooli", good.Addr, "--rate", "200", "--burst", "1", "--limit-mode", "delay")
 	initech := c.a.tenant("initech", testbed.FreeAddr(t), "--rate", "0")
 	c.a.run("user", "create", "--email", "ann@example.com")
 	c.prometheus = testbed.Prometheus(t, testbed.ScrapeConfig(scrapeInterval, c.a.http, c.b.http))
@@ -63,6 +66,7 @@ func startCrowd(t *testing.T) *crowd {
 		})
 		c.of(r, initech, 100*time.Millisecond, func(client *redis.Client, _ int) { client.Get(ctx, "k") })
 	}
+	c.of(c.a, hooli, time.Millisecond, func(client *redis.Client, _ int) { client.Get(ctx, "k") })
 	direct := slow.Client()
 	c.every(700*time.Millisecond, func(n int) { direct.ClientPause(ctx, time.Duration(10+n%9*10)*time.Millisecond) })
 	c.buyers()
@@ -76,10 +80,10 @@ func startCrowd(t *testing.T) *crowd {
 // operatorsToken is the bearer token of both proxies.
 const operatorsToken = "the operator's own token, long enough"
 
-// start starts two proxies over one store, in processes of their own.
-func (c *crowd) start(secure, certFile, keyFile string) {
+// start starts two proxies over one store, which share limits, in processes of their own.
+func (c *crowd) start(shared, secure, certFile, keyFile string) {
 	c.t.Helper()
-	settings := "loops: 1\npool: {pinned_max: 2, pinned_wait: 100ms}\n"
+	settings := fmt.Sprintf("loops: 1\npool: {pinned_max: 2, pinned_wait: 100ms}\nrate_limit: {shared_url: \"redis://%s/1\"}\n", shared)
 	c.a = startProcess(c.t, fmt.Sprintf("export RESPGATE_HTTP_RATE=0 RESPGATE_HTTP_ADMIN_TOKEN=%q; ", operatorsToken),
 		fmt.Sprintf("%stls: {listen: %q, cert_file: %q, key_file: %q}\n", settings, secure, certFile, keyFile))
 	dir := filepath.Dir(c.a.config)

@@ -41,6 +41,12 @@ func TestDashboards(t *testing.T) {
 		})
 		page.t = t
 	}
+	t.Run("whose limit delays", func(t *testing.T) {
+		page := *pages["tenant.json"]
+		page.t, page.chosen = t, dashboards.Values{"job": {"respgate"}, "instance": {dashboards.All}, "tenant": {"hooli/cache"}}
+		page.blames("Limit", "rate_limit_delayed_commands_total")
+		page.isNeverBlank()
+	})
 	if *dashboardPictures != "" {
 		testbed.Eventually(t, 10*time.Minute, "there is something to see", func() bool { return time.Since(c.since) > pictureTime })
 	}
@@ -117,6 +123,32 @@ func (w *watched) hasData() {
 	}
 	for _, why := range wrong {
 		w.t.Error(why)
+	}
+}
+
+// blames waits until a box at the top of a tenant's page is not green because of a metric.
+func (w *watched) blames(box, metric string) {
+	w.t.Helper()
+	panels := dashboards.Panels(w.dashboard)
+	p := panels[slices.IndexFunc(panels, func(p dashboard.Panel) bool { return *p.Title == box })]
+	testbed.Eventually(w.t, 20*time.Second, box+" is not green because of "+metric, func() bool {
+		return slices.ContainsFunc(dashboards.Queries(p), func(q prometheus.Dataquery) bool {
+			answer := w.ask(q, time.Now())
+			return strings.Contains(q.Expr, metric) && len(answer) > 0 && !dashboards.Green(p, *q.RefId, answer[0].Points[len(answer[0].Points)-1].Value)
+		})
+	})
+}
+
+// isNeverBlank checks that panels which have nothing to show, such as those of what a tenant has
+// not switched on, say why.
+func (w *watched) isNeverBlank() {
+	w.t.Helper()
+	now := time.Now()
+	for _, p := range dashboards.Panels(w.dashboard) {
+		if queries := dashboards.Queries(p); len(queries) > 0 && p.FieldConfig.Defaults.NoValue == nil &&
+			!slices.ContainsFunc(queries, func(q prometheus.Dataquery) bool { return len(w.ask(q, now)) > 0 }) {
+			w.t.Errorf("panel %q has no data, and does not say why", *p.Title)
+		}
 	}
 }
 

@@ -81,6 +81,14 @@ func TestSlowlogOverTheAPI(t *testing.T) {
 	})
 	watcher.send("MULTI", "SET hot 1", "EXEC")
 	watcher.expect("+OK", "+QUEUED", "*1", "+OK") // it was not cut off
+	x.operator.want(t, http.StatusOK, "PATCH", "/api/v1/keys/"+keyID(x.acme), `{"rate":50,"burst":1,"limit_mode":"delay"}`, nil)
+	testbed.Eventually(t, 20*time.Second, "the slow log tells of the wait for a limit", func() bool {
+		watcher.send("GET quick", "GET quick")
+		watcher.expect("$-1", "$-1")
+		e := x.slowlog(t).Entries[0]
+		return e.Limited > 0 && e.Total >= e.Limited+e.Took
+	})
+	x.operator.want(t, http.StatusOK, "PATCH", "/api/v1/keys/"+keyID(x.acme), `{"rate":0}`, nil)
 
 	x.operator.want(t, http.StatusOK, "PATCH", acmeCache, `{"slowlog_threshold_us":5000}`, nil)
 	host, port, err := net.SplitHostPort(x.addr)
@@ -160,7 +168,7 @@ func TestTopAtTheShell(t *testing.T) {
 		{"top --once --sort errors", head + `globex/cache +[1-9][\d.]* +.*\nacme/cache +`},
 		{"top --org globex", head + `globex/cache [^\n]+\n$`},
 		{"top --json --sort errors", `^{"proxy":"\w+","at":"[^"]+","total":2,"tenants":\[{"org":"globex",`},
-		{"slowlog get --org acme --instance cache -n 1", `^ID +AT +TOOK +TOTAL +COMMAND +CLIENT +KEY +ERROR\n\d+ +20\S+Z +\S+s +\S+s +(INCR|GET) \w+ +127\.0\.0\.1:\d+ (noisy|quiet) +` + keyID(x.acme) + ` +-\n$`},
+		{"slowlog get --org acme --instance cache -n 1", `^ID +AT +TOOK +LIMITED +TOTAL +COMMAND +CLIENT +KEY +ERROR\n\d+ +20\S+Z +\S+s +- +\S+s +(INCR|GET) \w+ +127\.0\.0\.1:\d+ (noisy|quiet) +` + keyID(x.acme) + ` +-\n$`},
 		{"slowlog get --org globex --instance cache --json", `^{"proxy":"\w+","entries":\[{"id":\d+,"at":"[^"]+","command":"lpush","args":\["LPUSH","text","v"\],"duration_us":\d+,.*"error":"WRONGTYPE"}`},
 		{"slowlog reset --org acme --instance cache", `^reset acme/cache\n$`},
 		{"slowlog reset --org acme --instance nosuch", `instance "nosuch" of organization "acme" not found`},

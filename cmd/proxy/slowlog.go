@@ -18,11 +18,15 @@ import (
 type slowRow control.SlowEntryView
 
 func (slowRow) columns() []string {
-	return []string{"id", "at", "took", "total", "command", "client", "key", "error"}
+	return []string{"id", "at", "took", "limited", "total", "command", "client", "key", "error"}
 }
 
 func (v slowRow) cells() []string {
-	return []string{strconv.FormatInt(v.ID, 10), v.At.UTC().Format("2006-01-02T15:04:05.000Z"), shownMicroseconds(float64(v.Took)), shownMicroseconds(float64(v.Total)),
+	limited := "-"
+	if v.Limited > 0 {
+		limited = shownMicroseconds(float64(v.Limited))
+	}
+	return []string{strconv.FormatInt(v.ID, 10), v.At.UTC().Format("2006-01-02T15:04:05.000Z"), shownMicroseconds(float64(v.Took)), limited, shownMicroseconds(float64(v.Total)),
 		shownCommand(v.Args), strings.TrimSpace(v.Address + " " + v.Name), v.KeyID, cmp.Or(v.ErrorWas, "-")}
 }
 

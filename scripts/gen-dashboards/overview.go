@@ -6,7 +6,7 @@ func overview() board {
 		uid: overviewUID, title: "respgate overview", here: every, variables: variables(),
 		about: "All proxies and tenants: how much is asked, what fails, where the time goes, and what is near its bound. A tenant's line leads to its own page.",
 		rows: []row{
-			now(), traffic(), timeByPhase(), byCommand(), limitsOfAll(), backends(), clients(), overHTTP(), stored(), process(),
+			now(), traffic(), timeByPhase(), byCommand(), limitsOfAll(), sharedLimits(), backends(), nearCaches(), clients(), overHTTP(), stored(), process(),
 		},
 	}
 }
@@ -121,26 +121,11 @@ func byCommand() row {
 	}}
 }
 
-func limitsOfAll() row {
-	return row{"Limits", []panel{
-		{
-			kind: stacked, title: "Rate limited commands", none: "nothing refused", unit: perSecond, w: 12, byTenant: true, steps: from(1),
-			queries: []query{of(busiest("10", `sum by (tenant) (rate(rate_limited_commands_total{$here}[$r]))`), "{{tenant}}")},
-			about:   "Commands per second that the limit of their key or organization has refused, of the ten tenants that have most.",
-		},
-		{
-			kind: lines, title: "Share refused by tenant", none: "nothing refused", unit: share, w: 12, max: 1, byTenant: true, steps: from(0.01, 0.1),
-			queries: []query{of(busiest("10", `sum by (tenant) (rate(rate_limited_commands_total{$here}[$r])) / (sum by (tenant) (rate(redis_commands_total{$here}[$r])) > 0)`), "{{tenant}}")},
-			about:   "Share of a tenant's commands that a limit has refused. A tenant near 1 is kept out: it needs a higher limit, or does something in a loop.",
-		},
-	}}
-}
-
 func backends() row {
 	return row{"Redis", []panel{
 		{
 			kind: stacked, title: "Redis connections", w: 6, unit: count, colours: kindColours, queries: []query{of(`sum by (kind) (redis_connections_active{$here})`, "{{kind}}")},
-			about: "Open connections to backends: shared by many clients, pinned to one for a time (transactions, blocking commands), and of subscribers.",
+			about: "Open connections to backends: shared by many clients, pinned to one for a time (transactions, blocking commands), of subscribers, and of near caches.",
 		},
 		{
 			kind: lines, title: "Connection attempts", w: 6, unit: perSecond, colours: resultColours, steps: from(1),

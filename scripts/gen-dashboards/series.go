@@ -44,7 +44,7 @@ var (
 	codeColours     = map[string]string{
 		"RATELIMIT": "orange", "backend_unavailable": "dark-red", "backend_lost": "red", "NOPERM": "purple", "ERR": "yellow", "WRONGTYPE": "blue",
 	}
-	kindColours   = map[string]string{"shared": "blue", "pinned": "orange", "subscriber": "purple"}
+	kindColours   = map[string]string{"shared": "blue", "pinned": "orange", "subscriber": "purple", "cache": "green"}
 	resultColours = map[string]string{"ok": "green", "refused": "red", "timeout": "orange", "auth": "purple", "error": "dark-red", "breaker_open": "yellow"}
 	sideColours   = map[string]string{"in": "green", "out": "blue"}
 )
@@ -60,5 +60,11 @@ var pauseStates = map[string]state{"0": {"served", "green"}, "1": {"held up", "o
 
 // pauseSteps are their colours.
 var pauseSteps = []step{{colour: "green"}, {1, "orange"}}
+
+// sharedStates are the values of rate_limit_shared_up.
+var sharedStates = map[string]state{"0": {"away", "red"}, "1": {"answers", "green"}}
+
+// sharedSteps are their colours.
+var sharedSteps = []step{{colour: "red"}, {1, "green"}}
 
 func sorted(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

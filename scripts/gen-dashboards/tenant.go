@@ -6,7 +6,7 @@ func tenantPage() board {
 		uid: tenantUID, title: "respgate tenant", here: every + `, tenant="$tenant"`,
 		about:     "One tenant: whether it is its clients, the proxy, its limit or its Redis, and what it does.",
 		variables: append(variables(), labelValues("tenant", "Tenant", `label_values(client_connections{job=~"$job", instance=~"$instance"}, tenant)`, single)),
-		rows:      []row{whoIsIt(), tenantTime(), tenantCommands(), tenantLimits(), tenantClients(), tenantRedis()},
+		rows:      []row{whoIsIt(), tenantTime(), tenantCommands(), tenantLimits(), tenantClients(), tenantRedis(), tenantCache()},
 	}
 }
 
@@ -26,7 +26,7 @@ func whoIsIt() row {
 			kind: words, title: "How to read it", w: width, h: 3,
 			about: "The box that is not green is where to look, from the left.\n\n" +
 				"**Client**: it takes its replies late, or is answered errors that are its own (a wrong type, a command that its key may not run). " +
-				"**Limit**: its key or organization asks for more than it may. " +
+				"**Limit**: its key or organization asks for more than it may: commands are refused, or wait. " +
 				"**Proxy**: commands wait for a link of their own, or too much is in flight. " +
 				"**Redis**: it answers late, or not at all. All green, and still slow for them? Then it is on the way from the client to the proxy.",
 		},
@@ -43,10 +43,10 @@ func whoIsIt() row {
 			kind: verdicts, title: "Limit", unit: share, steps: from(0.01, 0.1),
 			queries: []query{
 				of(shareOf("rate_limited_commands_total", ""), "refused"),
+				of(shareOf("rate_limit_delayed_commands_total", ""), "had to wait"),
 				{expr: p99("limit"), legend: "waits for it (p99)", unit: seconds, steps: from(0.01, 0.1)},
-				{expr: `sum(rate(rate_limited_commands_total{$here}[$r]))`, legend: "refused per second", unit: perSecond, steps: from(1, 100)},
 			},
-			about: "Signs that it is the limit: the share of commands that the limit of their key or organization refuses.",
+			about: "Signs that it is the limit: the share of commands that the limit of their key or organization refuses or has let wait (mode delay), and how long they wait.",
 		},
 		{
 			kind: verdicts, title: "Proxy", unit: seconds, steps: from(0.01, 0.1),
@@ -113,24 +113,6 @@ func tenantCommands() row {
 	}}
 }
 
-func tenantLimits() row {
-	return row{"Limits", []panel{
-		{
-			kind: stacked, title: "Commands and the limit", unit: perSecond, w: 12, colours: map[string]string{"let through": "green", "refused": "orange"},
-			queries: []query{
-				of(`sum(rate(redis_commands_total{$here}[$r])) - sum(rate(rate_limited_commands_total{$here}[$r]))`, "let through"),
-				of(`sum(rate(rate_limited_commands_total{$here}[$r]))`, "refused"),
-			},
-			about: "The tenant's commands per second, with those that the limit of their key or organization has refused. A flat top is a limit that is reached.",
-		},
-		{
-			kind: lines, title: "Share refused", unit: share, w: 12, max: 1, steps: from(0.01, 0.1),
-			queries: []query{of(`sum by (instance) (rate(rate_limited_commands_total{$here}[$r])) / (sum by (instance) (rate(redis_commands_total{$here}[$r])) > 0)`, "{{instance}}")},
-			about:   "Share of the tenant's commands that a limit has refused, at each proxy.",
-		},
-	}}
-}
-
 func tenantClients() row {
 	return row{"Clients", []panel{
 		{
@@ -149,7 +131,7 @@ func tenantRedis() row {
 		{
 			kind: stacked, title: "Connections by kind", w: 6, unit: count, colours: kindColours,
 			queries: []query{of(`sum by (kind) (redis_connections_active{$here})`, "{{kind}}")},
-			about:   "Open connections to the tenant's Redis: shared by many clients, pinned to one for a time (transactions, blocking commands), and of subscribers.",
+			about:   "Open connections to the tenant's Redis: shared by many clients, pinned to one for a time (transactions, blocking commands), of subscribers, and of near caches.",
 		},
 		{
 			kind: lines, title: "Links of their own in use", w: 6, unit: share, max: 1, colours: kindColours, steps: from(0.8, 0.95),

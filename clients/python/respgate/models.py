@@ -676,11 +676,13 @@ class SlowEntry:
     # microseconds that it took in the Redis: from being sent, or the reply to the command before it
     # there, to its reply
     duration_us: int
-    # microseconds that it waited for a connection before
+    # microseconds that it waited for the limits of its key and organization, in the mode delay
+    limited_us: int
+    # microseconds that it waited for a connection then
     waited_us: int
     # microseconds that it waited there for replies to earlier commands on its connection
     ahead_us: int
-    # microseconds of all three
+    # microseconds of all four
     total_us: int
     # where from
     address: str

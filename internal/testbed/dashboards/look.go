@@ -70,6 +70,11 @@ func (l look) step(v float64) string {
 	return paint(colour)
 }
 
+// Green reports whether a panel shows a query's value on green.
+func Green(p dashboard.Panel, refID string, v float64) bool {
+	return lookOf(p, refID, "").step(v) == paint("green")
+}
+
 // say is a value in words, with its colour.
 func (l look) say(v float64) (words, colour string) {
 	words, colour = format(l.unit, v), l.step(v)
