@@ -32,7 +32,7 @@ func (m *mover) switchOver(ctx context.Context, mv tenant.Move, in tenant.Instan
 	if err != nil {
 		return r, because(holding, err)
 	}
-	s, err := backup.Sync(holding, m.ends.Old, m.ends.New, m.options("last pass", 0))
+	s, err := backup.Sync(holding, m.ends.Old, m.ends.New, m.options("compared in the last pass", 0))
 	if err != nil {
 		return r, because(holding, err)
 	}

@@ -28,7 +28,7 @@ type Options struct {
 	Without     []string      // proxies that are known to have ended
 
 	Say      func(line string)               // is told of each step
-	Progress func(step string, p Progress)   // while keys are copied and compared
+	Progress func(step string, p Progress)   // while keys are copied and compared; step is what they have been, as "copied"
 	Check    func(ctx context.Context) error // is asked before the switch whether the ends are still what they were; nil does not ask
 }
 
@@ -176,12 +176,12 @@ func notHeardOf(missing []tenant.Proxy) error {
 func (m *mover) copy(ctx context.Context) (passes int, err error) {
 	if m.Replace && !m.empty {
 		m.Say("deleting what the new backend has")
-		if _, err := backup.Clear(ctx, m.ends.New, m.options("delete", 0)); err != nil {
+		if _, err := backup.Clear(ctx, m.ends.New, m.options("deleted", 0)); err != nil {
 			return 0, fmt.Errorf("target: %w", err)
 		}
 	}
 	m.Say("copying, while clients are served")
-	o := m.options("copy", m.Rate)
+	o := m.options("copied", m.Rate)
 	o.Existing = backup.Replace
 	copied, err := backup.Copy(ctx, m.ends.Old, m.ends.New, o)
 	if err != nil {
@@ -196,7 +196,7 @@ func (m *mover) copy(ctx context.Context) (passes int, err error) {
 	last := int64(-1)
 	for {
 		began := time.Now()
-		s, err := backup.Sync(ctx, m.ends.Old, m.ends.New, m.options("compare", m.Rate))
+		s, err := backup.Sync(ctx, m.ends.Old, m.ends.New, m.options(fmt.Sprintf("compared in pass %d", passes+1), m.Rate))
 		if err != nil {
 			return passes, err
 		}

@@ -257,23 +257,25 @@ func TestSilentProxy(t *testing.T) {
 	if _, err := s.store.ReportProxy(t.Context(), tenant.Proxy{ID: "silent", StartedAt: time.Now(), SeenAt: time.Now()}, nil); err != nil {
 		t.Fatal(err)
 	}
-	known := make(chan time.Time, 1)
-	go func() {
-		for t.Context().Err() == nil {
-			moves, err := s.store.Moves(t.Context())
-			if err == nil && len(moves) == 1 {
-				_, _ = s.store.ReportProxy(t.Context(), tenant.Proxy{ID: "silent", StartedAt: time.Now(), SeenAt: time.Now()}, map[string]bool{moves[0].Token: false})
-				known <- time.Now()
-				return
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-	}()
-	r, err := Run(t.Context(), s.store, s.ends, s.options)
+	var r Result
+	var err error
+	var running sync.WaitGroup
+	running.Go(func() { r, err = Run(t.Context(), s.store, s.ends, s.options) })
+	t.Cleanup(running.Wait)
+	var moves []tenant.Move
+	testbed.Eventually(t, 10*time.Second, "the move has begun", func() bool {
+		moves, _ = s.store.Moves(t.Context())
+		return len(moves) == 1
+	})
+	if _, err := s.store.ReportProxy(t.Context(), tenant.Proxy{ID: "silent", StartedAt: time.Now(), SeenAt: time.Now()}, map[string]bool{moves[0].Token: false}); err != nil {
+		t.Fatal(err)
+	}
+	known := time.Now()
+	running.Wait()
 	if err != nil || len(r.Behind) != 1 {
 		t.Fatalf("moved %+v, %v\n%s", r, err, strings.Join(s.said, "\n"))
 	}
-	if took := time.Since(<-known); took < tenant.MoveLease+tenant.MoveGrace {
+	if took := time.Since(known); took < tenant.MoveLease+tenant.MoveGrace {
 		t.Errorf("the instance was switched %v after a silent proxy was heard of, and its lease is %v", took, tenant.MoveLease)
 	}
 }

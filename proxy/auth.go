@@ -164,7 +164,9 @@ func (s *Session) adopt(h *auth.Handle, p *tenant.Principal) error {
 	waits := s.unshape()
 	if s.principal == nil || !s.principal.Route.SameWay(p.Route) {
 		s.leaveNear(p)
+		kept := pinned{tx: s.pin.tx, poisoned: s.pin.poisoned} // what was refused dooms the rest, wherever that goes
 		s.leave()
+		s.pin = kept
 		s.backend, s.db = backend, backend.DB
 		s.principal = p
 		s.join()

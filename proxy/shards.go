@@ -301,8 +301,9 @@ func (s *Session) unnote(name string) {
 	delete(s.group.channels, name)
 }
 
-// bound reports whether what the session has on links of its own cannot go elsewhere.
-func (s *Session) bound() bool { return s.pin.bound() || s.sharded() }
+// bound reports whether what the session has on links of its own, or is to have at a node of
+// a cluster, cannot go elsewhere.
+func (s *Session) bound() bool { return s.pin.bound() || s.pin.tx == pending || s.sharded() }
 
 // subscriberOnly serves what a RESP2 client may say that is subscribed to shard channels
 // only: no backend's connection knows that it is.

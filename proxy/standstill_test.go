@@ -122,3 +122,36 @@ func TestStandstillEndsTransactions(t *testing.T) {
 		t.Errorf("the client's connection ended with %v, another instance's with %v", c.client.ended, c.ended)
 	}
 }
+
+// TestMovedAfterRefusal: a MULTI that was refused dooms what comes behind it, also when the
+// instance has another backend by then: nothing of a transaction is executed by itself.
+func TestMovedAfterRefusal(t *testing.T) {
+	const notBegun, aborted = "-EXECABORT Transaction not begun: MULTI was refused. EXEC or DISCARD ends this state.|", "-EXECABORT Transaction discarded because of previous errors.|"
+	for _, c := range []struct {
+		name, commands, before, refusal string
+		after, want                     string
+	}{
+		{"a MULTI by the limit", "+@all", "GET a\r\nMULTI\r\n", "+backend|-RATELIMIT 1 commands/s exceeded for this key, retry after 1000 ms|", "SET a 1\r\nEXEC\r\n", notBegun + aborted},
+		{"a MULTI by the key's rules", "+@all -multi", "MULTI\r\n", "-NOPERM this key has no permissions to run the 'multi' command|", "SET a 1\r\nEXEC\r\n", notBegun + aborted},
+		{"a MULTI that is discarded", "+@all -multi", "MULTI\r\n", "-NOPERM this key has no permissions to run the 'multi' command|", "DISCARD\r\nGET a\r\n", "+OK|+backend|"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st := fixed{}
+			d := newDesk(t, st)
+			d.send("AUTH " + st.grant("acme", "127.0.0.1:1", 1, c.commands) + "\r\n")
+			d.told()
+			d.send(c.before)
+			d.reply()
+			wantTold(t, "before", d, c.refusal)
+			p := *d.session.principal
+			p.Route.URL = "redis://127.0.0.1:2"
+			if err := d.session.adopt(d.session.handle, &p); err != nil {
+				t.Fatal(err)
+			}
+			d.passed += time.Minute
+			d.send(c.after)
+			d.reply()
+			wantTold(t, "at the new backend", d, c.want)
+		})
+	}
+}

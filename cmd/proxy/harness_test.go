@@ -150,7 +150,7 @@ func dial(t testing.TB, addr string) net.Conn {
 // httpGet returns the status and the body of an answer to GET.
 func httpGet(t testing.TB, url string) (int, string) {
 	t.Helper()
-	client := http.Client{Timeout: 10 * time.Second}
+	client := http.Client{Timeout: 30 * time.Second}
 	defer client.CloseIdleConnections()
 	res, err := client.Get(url)
 	if err != nil {

@@ -164,10 +164,11 @@ type moving struct {
 	from, to pool.Backend
 
 	mu   sync.Mutex
-	said time.Time // when progress was shown last
+	step *keysProgress // the one under way, or the last one
 }
 
 func (m *moving) run(ctx context.Context) error {
+	m.step = m.app.progress(false, "")
 	if p := test(ctx, m.cfg, tenant.Instance{URL: m.url}); !p.Reachable {
 		return errors.New("the new backend cannot be reached: " + p.Error)
 	}
@@ -201,6 +202,7 @@ func (m *moving) run(ctx context.Context) error {
 		o.Databases = []int{m.from.DB}
 	}
 	result, err := move.Run(ctx, m.store, move.Ends{Old: old, New: fresh}, o)
+	m.step.end()
 	if m.flags.dryRun {
 		return err
 	}
@@ -233,16 +235,21 @@ func (m *moving) primaries(ctx context.Context) (all []string, err error) {
 	return all, nil
 }
 
-func (m *moving) say(line string) { _, _ = fmt.Fprintln(m.stderr, line) }
-
-// progress tells of a step once a second.
-func (m *moving) progress(step string, p backup.Progress) {
+func (m *moving) say(line string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if now := time.Now(); now.Sub(m.said) >= time.Second {
-		m.said = now
-		m.say(fmt.Sprintf("%s: %d of about %d keys, %d bytes", step, p.Keys, p.Total, p.Bytes))
+	m.step.say(line)
+}
+
+// progress says how far a step is.
+func (m *moving) progress(step string, at backup.Progress) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.step.verb != step {
+		m.step.end()
+		m.step = m.app.progress(false, step)
 	}
+	m.step.show(at)
 }
 
 // note leaves an event in the audit log, whatever came of it.

@@ -199,6 +199,7 @@ func (k *keeper) follow(a answer) (news bool) {
 	for _, s := range k.stands {
 		switch m, ok := there[s.move.Token]; {
 		case s.over > 0:
+			s.over = min(s.over, max(1, a.moves.Seq)) // a store that has failed over may have lost changes
 		case ok:
 			news = k.advance(s, m, a.asked) || news
 		default:

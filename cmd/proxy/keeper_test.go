@@ -97,3 +97,31 @@ func TestKeeperComesBack(t *testing.T) {
 		})
 	}
 }
+
+// TestKeeperAfterLostChanges: a store that has lost changes in a failover counts from less than a
+// proxy has seen. Whoever waited for the end of a move goes on when the proxy follows what is left.
+func TestKeeperAfterLostChanges(t *testing.T) {
+	p := startPlane(t)
+	var applied int64
+	k := newKeeper(tenant.Proxy{ID: "proxy1"}, nil, p.data, func() int64 { return applied }, func() {}, slog.New(slog.DiscardHandler))
+	m := tenant.Move{InstanceID: "i", Label: "acme/cache", Token: "token", Beat: 1}
+	for _, c := range []struct {
+		name    string
+		moves   tenant.Moves
+		applied int64
+		held    bool
+	}{
+		{"the move is there", tenant.Moves{All: []tenant.Move{m}, Seq: 90}, 90, true},
+		{"it is over", tenant.Moves{Seq: 100}, 95, true},
+		{"later changes are none of its", tenant.Moves{Seq: 110}, 95, true},
+		{"changes are lost", tenant.Moves{Seq: 80}, 79, true},
+		{"what is left is followed", tenant.Moves{Seq: 80}, 80, false},
+	} {
+		applied = c.applied
+		k.follow(answer{asked: time.Now(), moves: c.moves})
+		k.look(time.Now())
+		if held := len(k.stands) > 0; held != c.held {
+			t.Errorf("%s: commands are held: %v, want %v", c.name, held, c.held)
+		}
+	}
+}

@@ -48,7 +48,7 @@ func (p *keysProgress) show(at backup.Progress) {
 		_ = p.bar.Set64(at.Keys)
 	case time.Since(p.last) >= progressEvery:
 		p.last = time.Now()
-		p.app.note("%s", p.line(at))
+		p.app.note("%s", p.line(at, time.Since(p.moved)))
 	}
 }
 
@@ -64,18 +64,28 @@ func (p *keysProgress) open(total int64) {
 	p.bar = progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(p.verb), progressbar.OptionSetItsString("keys"),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30),
+		progressbar.OptionSetSpinnerChangeInterval(0)) // else it would draw by itself, also when it has been taken away
 }
 
-// line is how far it is, with the rate and about how much longer it takes.
-func (p *keysProgress) line(at backup.Progress) string {
-	rate := float64(at.Keys-p.first) / max(time.Since(p.moved).Seconds(), 0.001)
-	text := fmt.Sprintf("%d keys %s, %.0f keys/s", at.Keys, p.verb, rate)
+// line is how far it is, with the rate and about how much longer it takes; took is how long
+// it has taken since keys were first told of.
+func (p *keysProgress) line(at backup.Progress, took time.Duration) string {
+	keys, rest := fmt.Sprintf("%d keys", at.Keys), ""
+	rate := float64(at.Keys-p.first) / max(took.Seconds(), 0.001)
 	if at.Total > 0 && rate > 0 {
 		left := time.Duration(float64(max(0, at.Total-at.Keys)) / rate * float64(time.Second))
-		text = fmt.Sprintf("%d of %d keys %s, %.0f keys/s, %v left", at.Keys, at.Total, p.verb, rate, left.Round(time.Second))
+		keys, rest = fmt.Sprintf("%d of %d keys", at.Keys, at.Total), fmt.Sprintf(", %v left", left.Round(time.Second))
 	}
-	return text
+	return fmt.Sprintf("%s %s, %d bytes, %.0f keys/s%s", keys, p.verb, at.Bytes, rate, rest)
+}
+
+// say prints a line in the bar's place; that comes again below it.
+func (p *keysProgress) say(line string) {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	p.app.note("%s", line)
 }
 
 // end takes the bar away.

@@ -87,7 +87,8 @@ func TestMoveUnderLoad(t *testing.T) {
 }
 
 // TestGivenACluster has a client write while its instance's URL becomes a cluster's: no command is
-// refused because nobody has looked yet at who is who there.
+// refused because nobody has looked yet at who is who there. Where the URL changes again a
+// transaction ends, also one that is not at a node yet.
 func TestGivenACluster(t *testing.T) {
 	r := startServe(t, testConfig(t))
 	x := talkTo(t, r.addr, r.tenant(t, "acme", testbed.Redis(t).Addr, nil))
@@ -104,6 +105,14 @@ func TestGivenACluster(t *testing.T) {
 		}
 		return there.Exists(t.Context(), "k").Val() == 1
 	})
+	x.send("MULTI", "PING")
+	x.expect("+OK", "+QUEUED")
+	if _, err := r.store.UpdateInstance(t.Context(), "acme", "cache", at("redis://127.0.0.1:1")); err != nil {
+		t.Fatal(err)
+	}
+	if line := x.line(); line != "end" {
+		t.Errorf("a client in a transaction that no node has yet reads %q, want the end", line)
+	}
 }
 
 // wantEvent wants the newest event of a move in the audit log.
@@ -194,6 +203,12 @@ func TestMoveWithState(t *testing.T) {
 	subscribes.expect("*3", "$9", "subscribe", "$4", "news", ":1")
 	watches.send("WATCH k")
 	watches.expect("+OK")
+	refused := talkTo(t, r.addr, r.key(t, "acme", func(k *tenant.Key) { k.Commands = "+@all -watch -multi" }))
+	mayNot := talkTo(t, r.addr, r.key(t, "acme", func(k *tenant.Key) { k.Commands = "+@all -watch" }))
+	refused.send("MULTI")
+	refused.expect("-NOPERM this key has no permissions to run the 'multi' command")
+	mayNot.send("WATCH k")
+	mayNot.expect("-NOPERM this key has no permissions to run the 'watch' command")
 	testbed.Eventually(t, 10*time.Second, "BLPOP waits", func() bool {
 		return strings.Contains(server.Client().Info(t.Context(), "clients").Val(), "blocked_clients:1")
 	})
@@ -203,6 +218,10 @@ func TestMoveWithState(t *testing.T) {
 	waits.expect("*-1")
 	waits.send("LPUSH queue 1", "BLPOP queue 0")
 	waits.expect(":1", "*2", "$5", "queue", "$1", "1")
+	refused.send("SET lost 1", "EXEC")
+	refused.expect("-EXECABORT Transaction not begun: MULTI was refused. EXEC or DISCARD ends this state.", "-EXECABORT Transaction discarded because of previous errors.")
+	mayNot.send("MULTI", "SET lost 1", "EXEC")
+	mayNot.expect("+OK", "+QUEUED", "-EXECABORT Transaction discarded because of previous errors.")
 	for name, c := range map[string]*talker{"in a transaction": transacts, "subscribed": subscribes, "watching": watches} {
 		if line := c.line(); line != "end" {
 			t.Errorf("a client that was %s reads %q, want the end", name, line)

@@ -26,6 +26,7 @@ type terminal struct {
 
 	mu     sync.Mutex
 	screen *vt.Emulator
+	told   testbed.Buffer // all that the program has printed
 }
 
 func newTerminal(t *testing.T, width, height int) *terminal {
@@ -47,6 +48,7 @@ func newTerminal(t *testing.T, width, height int) *terminal {
 			if err != nil {
 				return
 			}
+			_, _ = x.told.Write(b[:n])
 			x.mu.Lock()
 			_, _ = x.screen.Write(b[:n])
 			x.mu.Unlock()

@@ -90,7 +90,7 @@ func TestRegionsTour(t *testing.T) {
 	t.Parallel()
 	pages.Want(t, runBlocks(t, "docs/REGIONS.md"),
 		`(?m)^respgate_region_info{region="eu"} 1$`, `(?m)^acme/cache +shared .* eu +closed`, `(?m)^from Redis \S+ with [1-9]\d* keys to Redis \S+ with 0 keys$`,
-		`(?m)^switched: writes were held for `, `(?m)^moved acme/cache\n.*\n?hello\nhello$`, `instance\.move`)
+		`(?m)^switched: writes were held for `, `(?m)^moved acme/cache\n.*\n?hello\nhello$`, `instance\.move`, `(?m)^role:master\r?$`, `(?m)^hello again$`, `READONLY`)
 }
 
 // TestLoadTour runs those of the guide to loading a deployment.
@@ -119,9 +119,9 @@ func runBlocks(t *testing.T, document string) []byte {
 	}
 	redis := testbed.Redis(t).Addr
 	addresses := []string{"make build", "true", "go run ./bench/", "go run -C " + root + " ./bench/", "127.0.0.1:6379", redis, "-p 6379", "-p " + redis[len("127.0.0.1:"):]}
-	for _, port := range []string{"6380", "3000", "6390", "6391"} {
+	for _, port := range []string{"6380", "3000", "6390", "6391", "6393"} {
 		addr := testbed.FreeAddr(t)
-		addresses = append(addresses, "127.0.0.1:"+port, addr, "-p "+port, "-p "+addr[len("127.0.0.1:"):], "-port "+port, "-port "+addr[len("127.0.0.1:"):])
+		addresses = append(addresses, "127.0.0.1:"+port, addr, "127.0.0.1 "+port, strings.Replace(addr, ":", " ", 1), "-p "+port, "-p "+addr[len("127.0.0.1:"):], "-port "+port, "-port "+addr[len("127.0.0.1:"):])
 	}
 	local := strings.NewReplacer(addresses...)
 	own := local.Replace("export RESPGATE_LISTEN=127.0.0.1:6380 RESPGATE_HTTP_LISTEN=127.0.0.1:3000\n")
