@@ -120,6 +120,11 @@ func (r *Redis) survey(ctx context.Context) ([]node, Info, error) {
 				return fmt.Errorf("CLUSTER MYID: %w", err)
 			}
 		}
+		if r.cluster == nil {
+			if err := whole(ctx, c, text); err != nil {
+				return err
+			}
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		n.run = info.add(text)
@@ -137,6 +142,22 @@ func (r *Redis) survey(ctx context.Context) ([]node, Info, error) {
 	}
 	slices.SortFunc(nodes, func(a, b node) int { return strings.Compare(a.id, b.id) })
 	return nodes, info, err
+}
+
+// whole says whether a server, which answers text to INFO, has all keys: a node of a cluster
+// has its own slots' only, and says nothing of the others.
+func whole(ctx context.Context, c *redis.Client, text string) error {
+	if !strings.Contains(text, "redis_mode:cluster\r\n") {
+		return nil
+	}
+	state, err := c.ClusterInfo(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("CLUSTER INFO: %w", err)
+	}
+	if !strings.Contains(state, "cluster_size:1\r\n") {
+		return errors.New("it is one node of a cluster, and the other nodes' keys would be missing: the instance's URL has to begin with redis-cluster:// or rediss-cluster://")
+	}
+	return nil
 }
 
 // add takes up what a node answers to INFO, and returns the id of its process.

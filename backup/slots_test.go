@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/respgate/respgate/internal/testbed"
 )
 
@@ -76,5 +78,23 @@ func TestOwnSlots(t *testing.T) {
 	was, is := owners(map[string]string{"a": "0-2 7", "b": "3"}), owners(map[string]string{"a": "0-1 7", "b": "2-3 16383 99999"})
 	if got := differing(was, is); fmt.Sprint(got) != "[2 16383]" {
 		t.Errorf("moved: %v, want 2 and 16383", got)
+	}
+}
+
+// TestOneNodeOfCluster: a node of a cluster by itself is no Redis to copy, since it has only
+// its own keys, unless there is no other.
+func TestOneNodeOfCluster(t *testing.T) {
+	const want = "it is one node of a cluster, and the other nodes' keys would be missing: the instance's URL has to begin with redis-cluster:// or rediss-cluster://"
+	for name, c := range map[string]struct {
+		nodes int
+		want  string
+	}{"of three": {3, want}, "the only one": {1, "<nil>"}} {
+		t.Run(name, func(t *testing.T) {
+			r := Server(&redis.Options{Addr: testbed.NewCluster(t, c.nodes, 0).Primaries[0].Addr, DisableIdentity: true})
+			t.Cleanup(func() { _ = r.Close() })
+			if _, err := r.Info(t.Context()); fmt.Sprint(err) != c.want {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
 	}
 }

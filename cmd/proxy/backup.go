@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -153,6 +154,9 @@ func (a *app) shown(r record, err error) error {
 // onKeys opens the Redis of an instance of the store's, and has an operation of the control
 // plane's do something with it.
 func (a *app) onKeys(ctx context.Context, k keysOf, op func(*control.Service, context.Context, control.Actor, string, string, func(context.Context, tenant.Instance) (any, error)) error, do func(ctx context.Context, r *backup.Redis) (any, error)) error {
+	if k.rate < 0 || math.IsNaN(k.rate) {
+		return fmt.Errorf("--rate: want a number of keys per second, or 0 for as many as it goes, got %v", k.rate)
+	}
 	if server, from := a.serverURL(); server != "" {
 		return fmt.Errorf("%s: keys are read and written where the store is: the management API shows no instance's password", from)
 	}

@@ -180,8 +180,11 @@ func (k *keeper) ask(ctx context.Context, q question) (a answer) {
 	ctx, cancel := context.WithTimeout(ctx, tenant.MoveLease)
 	defer cancel()
 	for _, m := range q.giveUp {
-		if ended, err := k.store.EndMove(ctx, m.Token, m.Beat); ended || err != nil {
-			k.log.Warn("the move of an instance is ended: who moves it is not heard of any more", "tenant", m.Label, "error", err)
+		switch ended, err := k.store.EndMove(ctx, m.Token, m.Beat); {
+		case err != nil:
+			k.log.Warn("the move of an instance cannot be ended, though who moves it is not heard of any more", "tenant", m.Label, "error", err)
+		case ended:
+			k.log.Warn("the move of an instance is ended: who moves it is not heard of any more", "tenant", m.Label)
 		}
 	}
 	a.asked = time.Now()

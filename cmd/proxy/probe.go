@@ -86,8 +86,11 @@ func test(ctx context.Context, cfg Config, in tenant.Instance) probe {
 	if backend.Group != pool.Single {
 		p.Primaries = len(layout.Primaries)
 	}
-	if backend.Group == pool.Sentinel {
+	switch {
+	case backend.Group == pool.Sentinel:
 		p.Mode = "sentinel"
+	case backend.Group == pool.Single && p.Mode == "cluster":
+		p.Warnings = append(p.Warnings, "it is a node of a cluster, and what other nodes have is answered MOVED: have its URL begin with redis-cluster:// or rediss-cluster://")
 	}
 	group := backend.Group
 	backend = layout.Primaries[0]

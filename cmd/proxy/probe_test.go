@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/respgate/respgate/internal/testbed"
+	"github.com/respgate/respgate/tenant"
 )
 
 // TestWarnings: a backend's user that may run what no tenant should is warned of, and one that
@@ -25,5 +26,22 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("the user %q: %q, want %q", c.user, got, c.want)
 		}
 		_ = client.Close()
+	}
+}
+
+// TestOneNodeOfCluster: an instance that is one node of a cluster by its URL is warned of, since its
+// clients get MOVED for what other nodes have.
+func TestOneNodeOfCluster(t *testing.T) {
+	const want = "it is a node of a cluster"
+	cluster := testbed.NewCluster(t, 1, 0)
+	cfg, err := loadConfig("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for url, warned := range map[string]bool{"redis://" + cluster.Primaries[0].Addr: true, cluster.URL(): false} {
+		p := test(t.Context(), cfg, tenant.Instance{Org: "acme", Name: "cache", URL: tenant.Secret(url)})
+		if got := strings.Contains(strings.Join(p.Warnings, "; "), want); !p.Reachable || got != warned {
+			t.Errorf("%s: reachable %t, warnings %q: want %q there: %t", url, p.Reachable, p.Warnings, want, warned)
+		}
 	}
 }

@@ -249,6 +249,9 @@ func TestMoverIsKilled(t *testing.T) {
 	testbed.Eventually(t, 10*time.Second, "writes wait", func() bool { return strings.Contains(r.log.String(), "its commands wait") })
 	x.send("SET k 1")
 	x.expect("+OK") // once the proxy has given the mover up
+	if want := `is not heard of any more" tenant=acme/cache` + "\n"; !strings.Contains(r.log.String(), want) {
+		t.Errorf("the log has not %q:\n%s", want, r.log)
+	}
 	if _, err := r.store.FinishMove(t.Context(), m.Token, 1, "redis://nowhere"); !errors.Is(err, tenant.ErrNotFound) {
 		t.Errorf("the switch of a move that was given up: %v", err)
 	}

@@ -4,4 +4,5 @@
 set -e
 [ -d /run/systemd/system ] || exit 0
 systemctl daemon-reload
-systemctl try-restart respgate.service
+# Not waiting for it: with the store away, which may be upgraded after us, it is not ready for long.
+systemctl try-restart --no-block respgate.service

@@ -239,7 +239,7 @@ func checkScripts(t *testing.T) {
 		{"removed for an upgrade of an rpm", "preremove.sh", "1", true, nil},
 		{"removed", "preremove.sh", "remove", true, []string{"systemctl disable --now respgate.service"}},
 		{"the last rpm removed", "preremove.sh", "0", true, []string{"systemctl disable --now respgate.service"}},
-		{"installed", "postinstall.sh", "configure", true, []string{"systemctl daemon-reload", "systemctl try-restart respgate.service"}},
+		{"installed", "postinstall.sh", "configure", true, []string{"systemctl daemon-reload", "systemctl try-restart --no-block respgate.service"}},
 		{"gone", "postremove.sh", "remove", true, []string{"systemctl daemon-reload"}},
 	} {
 		status := map[bool]string{true: "0", false: "2"}[c.there]
