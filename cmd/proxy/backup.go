@@ -151,11 +151,19 @@ func (a *app) shown(r record, err error) error {
 	return errors.Join(err, a.one(r))
 }
 
+// checkRate refuses what is no number of keys per second.
+func checkRate(rate float64) error {
+	if rate < 0 || math.IsNaN(rate) {
+		return fmt.Errorf("--rate: want a number of keys per second, or 0 for as many as it goes, got %v", rate)
+	}
+	return nil
+}
+
 // onKeys opens the Redis of an instance of the store's, and has an operation of the control
 // plane's do something with it.
 func (a *app) onKeys(ctx context.Context, k keysOf, op func(*control.Service, context.Context, control.Actor, string, string, func(context.Context, tenant.Instance) (any, error)) error, do func(ctx context.Context, r *backup.Redis) (any, error)) error {
-	if k.rate < 0 || math.IsNaN(k.rate) {
-		return fmt.Errorf("--rate: want a number of keys per second, or 0 for as many as it goes, got %v", k.rate)
+	if err := checkRate(k.rate); err != nil {
+		return err
 	}
 	if server, from := a.serverURL(); server != "" {
 		return fmt.Errorf("%s: keys are read and written where the store is: the management API shows no instance's password", from)

@@ -73,6 +73,9 @@ func (a *app) moveInstance(ctx context.Context, f moveFlags) error {
 	if f.answer < 100*time.Millisecond {
 		return errors.New("--answer-timeout: want 100ms or more")
 	}
+	if err := checkRate(f.rate); err != nil {
+		return err
+	}
 	url, err := a.readURL(f.url)
 	if err != nil {
 		return err
@@ -96,7 +99,10 @@ func (a *app) moveInstance(ctx context.Context, f moveFlags) error {
 			}
 		}
 		m := moving{app: a, cfg: cfg, store: st, flags: f, in: in, url: url, from: from, to: to}
-		return m.run(ctx)
+		if err = m.run(ctx); ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return errors.New("stopped") // what has become of it stands above
+		}
+		return err
 	})
 }
 

@@ -61,6 +61,9 @@ func (a *app) storeImportCommand() *cobra.Command {
 			"proxies follow. The store has to be empty, unless --replace.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if file == "-" {
+				return errors.New("--input: want a file: all of it is read and checked before anything is written, and standard input can be read only once")
+			}
 			if o.Secrets, err = readSecrets(secretFile); err != nil {
 				return err
 			}
