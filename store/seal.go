@@ -51,20 +51,19 @@ func (s sealer) open(sealed []byte, purpose string) (string, error) {
 	return string(text), nil
 }
 
-// readKeyFile returns the secret in file, which is made when it is missing. Only its
-// owner may be able to read it. Nobody else may do the same at the same time.
-func readKeyFile(file string) ([]byte, error) {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator's file
-	if err == nil {
-		var secret [MinSecret]byte
-		_, _ = rand.Read(secret[:]) // never fails
-		_, err = f.WriteString(hex.EncodeToString(secret[:]) + "\n")
-		err = errors.Join(err, f.Sync(), f.Close())
-	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("key file %s: %w", file, pathless(err))
+// readKeyFile returns the secret in file, which is made when the store is fresh: of one that is
+// there it would open nothing. Only its owner may be able to read it. Nobody else may do the same
+// at the same time.
+func readKeyFile(file string, fresh bool) ([]byte, error) {
+	if fresh {
+		if err := makeKeyFile(file); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("key file %s: %w", file, pathless(err))
+		}
 	}
 	info, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, invalid("key file %s: it is missing: restore it, or set the RESPGATE_SECRET_KEY that the store was made with", file)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w", file, pathless(err))
 	}
@@ -79,6 +78,18 @@ func readKeyFile(file string) ([]byte, error) {
 		return nil, invalid("key file %s: it is too short: restore it, or set RESPGATE_SECRET_KEY", file)
 	}
 	return text, nil
+}
+
+// makeKeyFile writes a new secret to file, which must not be there.
+func makeKeyFile(file string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator's file
+	if err != nil {
+		return err
+	}
+	var secret [MinSecret]byte
+	_, _ = rand.Read(secret[:]) // never fails
+	_, err = f.WriteString(hex.EncodeToString(secret[:]) + "\n")
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // pathless is a file's error without the operation and the path, which the caller

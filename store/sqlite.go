@@ -41,7 +41,8 @@ func openSQLite(ctx context.Context, cfg Config) (*database, error) {
 	defer unlock()
 	key := []byte(cfg.Secret)
 	if cfg.Secret == "" {
-		if key, err = readKeyFile(file + ".key"); err != nil {
+		info, err := os.Stat(file)
+		if key, err = readKeyFile(file+".key", err != nil || info.Size() == 0 || info.IsDir()); err != nil {
 			return nil, err
 		}
 	}

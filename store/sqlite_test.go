@@ -139,7 +139,7 @@ func TestSecrets(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{name: "a lost key file", opens: "", want: "RESPGATE_SECRET_KEY", spoil: func(t *testing.T, f string) {
+		{name: "a lost key file", opens: "", want: "it is missing: restore it, or set the RESPGATE_SECRET_KEY", spoil: func(t *testing.T, f string) {
 			if err := os.Remove(f); err != nil {
 				t.Fatal(err)
 			}
@@ -168,6 +168,9 @@ func TestSecrets(t *testing.T) {
 			if err == nil {
 				s.Close()
 			}
+			if _, err := os.Stat(file + ".key"); c.made != "" && err == nil {
+				t.Error("a key file is left that opens nothing")
+			}
 		})
 	}
 }
@@ -188,7 +191,7 @@ func TestOpenErrors(t *testing.T) {
 		{"nothing", Config{Driver: "sqlite"}, "store.dsn: want a file such as"},
 		{"below a file", Config{Driver: "sqlite", DSN: "file:" + notAFolder + "/x.db"}, "store.dsn: folder"},
 		{"a folder", Config{Driver: "sqlite", DSN: "file:" + dir}, "is a directory"},
-		{"no database", Config{Driver: "sqlite", DSN: "file:" + notAFolder}, "not a database"},
+		{"no database", Config{Driver: "sqlite", DSN: "file:" + notAFolder, Secret: strings.Repeat("s", MinSecret)}, "not a database"},
 	} {
 		if s, err := Open(t.Context(), c.cfg, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
