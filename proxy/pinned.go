@@ -135,11 +135,50 @@ func (s *Session) turnedDown(r role) {
 // the link.
 func (s *Session) sendPinned(it *item, r role) {
 	p := &s.pin
-	owner, raw := pool.Owner(s), it.frame.Raw
 	outside, binds := p.tx == none, r == watch && p.tx == none && !p.bound()
 	if r != exec && !it.id.ArityOK(it.frame.Args) {
 		r = onShared // it does nothing; the backend says why. A wrong EXEC discards.
 	}
+	if r == listen || r == unlisten {
+		s.sendListening(it, r)
+		return
+	}
+	owner, raw := s.ownPinned(it, r)
+	if owner == nil {
+		return
+	}
+	link, waited := p.link, s.countWait()
+	if s.clustered() {
+		s.sendToNode(it, r, owner, raw, outside, binds)
+	} else {
+		s.send(link, owner, raw, it.id)
+	}
+	link.Delayed(waited)
+	switch {
+	case p.tx != none && r != multi:
+		p.queued++
+	case r == waits && mayBlock(it):
+		p.blocking = s.sent
+		s.endWait()
+	}
+	barred := p.listening && s.proto == 2 // Redis refuses it to a subscriber
+	if (r == exec || r == discard) && p.tx != none || r == unwatch && p.tx == none && !barred {
+		p.watching, p.poisoned = false, false
+	}
+	if (r == exec || r == discard) && p.tx != none {
+		p.tx = none
+		if p.selected && r == exec {
+			s.probe()
+		}
+		p.selected = false
+	}
+}
+
+// ownPinned returns what is sent for a command, and who owns it, and notes what it will do to
+// the link; without an owner nothing is to be sent: it is answered, or gets no answer.
+func (s *Session) ownPinned(it *item, r role) (owner pool.Owner, raw []byte) {
+	p := &s.pin
+	owner, raw = s, it.frame.Raw
 	switch r {
 	case multi:
 		if p.tx == none && (!p.listening || s.proto == 3) {
@@ -171,7 +210,7 @@ func (s *Session) sendPinned(it *item, r role) {
 		owner, raw = s.tracked(it)
 	case monitor:
 		if p.monitors {
-			return // Redis does not answer a second one
+			return nil, nil // Redis does not answer a second one
 		}
 		if p.tx == none {
 			p.changing++
@@ -182,56 +221,35 @@ func (s *Session) sendPinned(it *item, r role) {
 	case tells:
 		if p.tx != none {
 			s.refuseInTransaction(it, r) // EXEC would tell what is not true for the key
-			return
+			return nil, nil
 		}
 		owner, raw = s.tellTruth(it, raw)
 	case onShared:
 		if s.redirect.backend != 0 && asksBackend[it.id.Info().Name] {
 			owner = &redirected{Session: s}
 		}
-	case listen, unlisten:
-		if p.tx != none {
-			// Redis would answer EXEC with more elements than it announces.
-			s.refuseInTransaction(it, r)
-			return
-		}
-		p.listening = true
-		s.link, s.last = p.link, 0
-		s.sent++
-		waited := s.countWait()
-		if err := p.link.Listen(s, raw, it.id, it.frame.Args-1, s.core.Clock.Nanos()); err != nil {
-			s.Failed(it.id, err)
-			return
-		}
-		p.link.Delayed(waited)
-		p.link.Limited(1, s.waited)
+	}
+	return owner, raw
+}
+
+// sendListening sends a command that subscribes or unsubscribes.
+func (s *Session) sendListening(it *item, r role) {
+	p := &s.pin
+	if p.tx != none {
+		// Redis would answer EXEC with more elements than it announces.
+		s.refuseInTransaction(it, r)
 		return
 	}
-	link, waited := p.link, s.countWait()
-	if s.clustered() {
-		s.sendToNode(it, r, owner, raw, outside, binds)
-	} else {
-		s.send(link, owner, raw, it.id)
+	p.listening = true
+	s.link, s.last = p.link, 0
+	s.sent++
+	waited := s.countWait()
+	if err := p.link.Listen(s, it.frame.Raw, it.id, it.frame.Args-1, s.core.Clock.Nanos()); err != nil {
+		s.Failed(it.id, err)
+		return
 	}
-	link.Delayed(waited)
-	switch {
-	case p.tx != none && r != multi:
-		p.queued++
-	case r == waits && mayBlock(it):
-		p.blocking = s.sent
-		s.endWait()
-	}
-	barred := p.listening && s.proto == 2 // Redis refuses it to a subscriber
-	if (r == exec || r == discard) && p.tx != none || r == unwatch && p.tx == none && !barred {
-		p.watching, p.poisoned = false, false
-	}
-	if (r == exec || r == discard) && p.tx != none {
-		p.tx = none
-		if p.selected && r == exec {
-			s.probe()
-		}
-		p.selected = false
-	}
+	p.link.Delayed(waited)
+	p.link.Limited(1, s.waited)
 }
 
 // countWait counts the time that the command at hand has waited for the session's own link.
