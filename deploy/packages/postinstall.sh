@@ -4,5 +4,8 @@
 set -e
 [ -d /run/systemd/system ] || exit 0
 systemctl daemon-reload
-# Not waiting for it: with the store away, which may be upgraded after us, it is not ready for long.
-systemctl try-restart --no-block respgate.service
+# Not try-restart, with which older systemds leave one alone that is still starting: with the store
+# away the old program would stay. And not waiting for it: the store may be upgraded after us.
+case $(systemctl is-active respgate.service) in
+active | reloading | activating) systemctl restart --no-block respgate.service ;;
+esac

@@ -183,6 +183,20 @@ func TestQueriesAskMetrics(t *testing.T) {
 	}
 }
 
+// TestNothingIsSaidInWords: what a panel says when it has no series is to be seen. A quantile of a
+// histogram that has counted nothing is NaN, which is a series: the panel would be blank.
+func TestNothingIsSaidInWords(t *testing.T) {
+	for name, d := range read(t) {
+		for _, p := range dashboards.Panels(d) {
+			for _, q := range dashboards.Queries(p) {
+				if p.FieldConfig.Defaults.NoValue != nil && strings.Contains(q.Expr, "histogram_quantile") && !strings.HasSuffix(q.Expr, ">= 0") {
+					t.Errorf("%s: %q is blank where it is to say %q: %s", name, *p.Title, *p.FieldConfig.Defaults.NoValue, q.Expr)
+				}
+			}
+		}
+	}
+}
+
 // TestOthersStayOut: of all jobs those are meant that have a proxy. A Prometheus has its own too,
 // with processes, and others' metrics of the same names.
 func TestOthersStayOut(t *testing.T) {

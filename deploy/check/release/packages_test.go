@@ -221,8 +221,8 @@ func checkRPM(t *testing.T, rpm, binary string) {
 // checkScripts runs those of the packages with words in place of the programs that they call.
 func checkScripts(t *testing.T) {
 	words := t.TempDir()
-	for _, name := range []string{"groupadd", "useradd", "systemctl"} {
-		if err := os.WriteFile(filepath.Join(words, name), []byte("#!/bin/sh\necho "+name+" \"$@\"\n"), 0o755); err != nil {
+	for name, text := range map[string]string{"groupadd": "", "useradd": "", "systemctl": "[ $1 != is-active ] || { echo $STATE; exit 3; }\n"} {
+		if err := os.WriteFile(filepath.Join(words, name), []byte("#!/bin/sh\n"+text+"echo "+name+" \"$@\"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -239,7 +239,10 @@ func checkScripts(t *testing.T) {
 		{"removed for an upgrade of an rpm", "preremove.sh", "1", true, nil},
 		{"removed", "preremove.sh", "remove", true, []string{"systemctl disable --now respgate.service"}},
 		{"the last rpm removed", "preremove.sh", "0", true, []string{"systemctl disable --now respgate.service"}},
-		{"installed", "postinstall.sh", "configure", true, []string{"systemctl daemon-reload", "systemctl try-restart --no-block respgate.service"}},
+		{"installed", "postinstall.sh", "configure", true, []string{"systemctl daemon-reload"}},
+		{"upgraded while it serves: active", "postinstall.sh", "configure", true, []string{"systemctl daemon-reload", "systemctl restart --no-block respgate.service"}},
+		{"upgraded while it waits for its store: activating", "postinstall.sh", "configure", true, []string{"systemctl daemon-reload", "systemctl restart --no-block respgate.service"}},
+		{"upgraded while it is stopped: inactive", "postinstall.sh", "configure", true, []string{"systemctl daemon-reload"}},
 		{"gone", "postremove.sh", "remove", true, []string{"systemctl daemon-reload"}},
 	} {
 		status := map[bool]string{true: "0", false: "2"}[c.there]
@@ -253,7 +256,7 @@ func checkScripts(t *testing.T) {
 		// A machine that systemd runs on.
 		script := strings.ReplaceAll(string(text), "/run/systemd/system", words)
 		cmd := exec.Command("sh", "-c", script, c.script, c.arg)
-		cmd.Env = []string{"PATH=" + words + ":/usr/bin:/bin"}
+		cmd.Env = []string{"PATH=" + words + ":/usr/bin:/bin", "STATE=" + c.name[strings.LastIndex(c.name, " ")+1:]}
 		out, err := cmd.CombinedOutput()
 		if got := strings.Split(strings.TrimSpace(string(out)), "\n"); err != nil || strings.Join(got, "\n") != strings.Join(c.want, "\n") {
 			t.Errorf("%s: %s does %q, %v, want %q", c.name, c.script, got, err, c.want)
