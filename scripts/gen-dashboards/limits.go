@@ -75,7 +75,7 @@ func tenantLimits() row {
 			about: "The tenant's commands per second, with those that the limit of their key or organization has refused, has let wait (mode delay), or would have refused (mode dry_run). A flat top is a limit that is reached.",
 		},
 		{
-			kind: lines, title: "Wait for the limit p50, p95, p99", none: "nothing limited", unit: seconds, colours: quantileColours, steps: from(0.01, 0.1),
+			kind: lines, title: "Wait for the limit p50, p95, p99", none: "no commands", unit: seconds, colours: quantileColours, steps: from(0.01, 0.1),
 			queries: quantiles(`redis_tenant_duration_seconds_bucket{$here, phase="limit"}`),
 			about:   "Time that the tenant's commands waited for their limit. In the mode delay their clients feel a slow Redis; in others nothing waits, which is drawn as up to 0.1 ms, the finest that is told apart.",
 		},

@@ -8,20 +8,20 @@ import (
 
 // What several panels show alike.
 
-// quantiles are a histogram's p50, p95 and p99.
+// quantiles are a histogram's p50, p95 and p99. Values that there are not are left out: there
+// was nothing to take the time of.
 func quantiles(bucket string) []query {
 	var made []query
 	for _, q := range []string{"0.50", "0.95", "0.99"} {
 		made = append(made, query{
-			expr:   fmt.Sprintf("histogram_quantile(%s, sum by (le) (rate(%s[$r])))", q, bucket),
+			expr:   fmt.Sprintf("histogram_quantile(%s, sum by (le) (rate(%s[$r]))) >= 0", q, bucket),
 			legend: "p" + q[2:], exemplars: q == "0.99",
 		})
 	}
 	return made
 }
 
-// quantile is one of a histogram, by a label. Values that there are not are left out: there
-// was nothing to take the time of.
+// quantile is one of a histogram, by a label, in the same way.
 func quantile(q, by, bucket string) string {
 	return fmt.Sprintf("histogram_quantile(%s, sum by (le, %s) (rate(%s[$r]))) >= 0", q, by, bucket)
 }
