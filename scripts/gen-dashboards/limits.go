@@ -51,7 +51,7 @@ func sharedLimits() row {
 			about:   "Requests to the shared Redis per second, by how they ended. Each is for all limits that are due.",
 		},
 		{
-			kind: lines, title: "Its latency p50, p95, p99", none: none, w: 6, unit: seconds, colours: quantileColours, steps: from(0.05, 0.25),
+			kind: lines, title: "Its latency p50, p95, p99", none: "no requests", w: 6, unit: seconds, colours: quantileColours, steps: from(0.05, 0.25),
 			queries: quantiles(`rate_limit_shared_request_duration_seconds_bucket{$here}`),
 			about:   "Time that the shared Redis takes for a request. No command waits for it; after a quarter of a second proxies go on without.",
 		},

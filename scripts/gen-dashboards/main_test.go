@@ -197,6 +197,25 @@ func TestNothingIsSaidInWords(t *testing.T) {
 	}
 }
 
+// TestWordsAreTrueOfTheIdle: what has no value while nothing happens does not say then that the
+// feature is not there.
+func TestWordsAreTrueOfTheIdle(t *testing.T) {
+	absent := []string{"no near cache", "limits are not shared", "no TLS"}
+	for name, d := range read(t) {
+		for _, p := range dashboards.Panels(d) {
+			for _, q := range dashboards.Queries(p) {
+				none := p.FieldConfig.Defaults.NoValue
+				if none == nil || !slices.Contains(absent, *none) {
+					continue
+				}
+				if strings.Contains(q.Expr, "> 0") || strings.Contains(q.Expr, ">= 0") {
+					t.Errorf("%s: %q says %q where nothing happens: %s", name, *p.Title, *none, q.Expr)
+				}
+			}
+		}
+	}
+}
+
 // TestOthersStayOut: of all jobs those are meant that have a proxy. A Prometheus has its own too,
 // with processes, and others' metrics of the same names.
 func TestOthersStayOut(t *testing.T) {

@@ -1,7 +1,11 @@
 package main
 
-// noCache is what a panel says where nobody has a near cache.
-const noCache = "no near cache"
+// What panels say where nobody has a near cache, and where nobody has asked one: in both there
+// is no hit ratio.
+const (
+	noCache  = "no near cache"
+	notAsked = "no near cache was asked"
+)
 
 // hitRatio is the share that near caches have answered of the commands that they can answer.
 func hitRatio(by string) string {
@@ -30,7 +34,7 @@ func nearCaches() row {
 			about:   "Commands per second that the proxies have answered from their memory, of the ten tenants with most.",
 		},
 		{
-			kind: lines, title: "Hit ratio by tenant", none: noCache, unit: share, max: 1, byTenant: true,
+			kind: lines, title: "Hit ratio by tenant", none: notAsked, unit: share, max: 1, byTenant: true,
 			queries: []query{of(top("10", hitRatio("tenant")), "{{tenant}}")},
 			about:   "Share that a near cache has answered of the commands that it can answer, of the ten tenants for which it is greatest.",
 		},
@@ -68,7 +72,7 @@ func tenantCache() row {
 			about: "The tenant's commands per second that its near cache can answer: those that it did, and those that went to the Redis.",
 		},
 		{
-			kind: lines, title: "Hit ratio", none: noCache, unit: share, max: 1,
+			kind: lines, title: "Hit ratio", none: notAsked, unit: share, max: 1,
 			queries: []query{of(hitRatio("instance"), "{{instance}}")},
 			about:   "Share that the near cache has answered of the commands that it can answer, at each proxy.",
 		},
