@@ -66,7 +66,7 @@ func (v *visit) killSession() (*page, error) {
 // clients' commands and keys.
 var (
 	actions = []string{
-		"command.audited", "command.denied", "instance.backup", "instance.compare_url", "instance.create", "instance.delete", "instance.load", "instance.restore", "instance.test", "instance.update",
+		"command.audited", "command.denied", "instance.backup", "instance.compare_url", "instance.create", "instance.delete", "instance.load", "instance.move", "instance.restore", "instance.test", "instance.update",
 		"key.bad", "key.create", "key.delete", "key.reset_limit", "key.revoke", "key.rotate", "key.update", "log.level", "member.remove", "member.set",
 		"organization.create", "organization.delete", "organization.restore", "organization.update", "proxy.kill", "proxy.pause", "proxy.reconnect", "proxy.resume", "session.kill", "session.sign_in", "session.sign_out", "slowlog.reset", "store.export", "store.import",
 		"token.create", "token.revoke", "user.create", "user.delete", "user.set_password", "user.update",

@@ -41,6 +41,9 @@ func testAudit(t *testing.T, open stores.Opener) {
 	b.get(path+"?action=key.create&from=2001-01-01&to=2001-01-02").want(200, "No event is like that")
 	b.get(path+"?from=yesterday").want(422, "2026-01-31")
 	b.get(path + "?after=x").want(404)
+	if !slices.Contains(actions, "instance.move") {
+		t.Error("one cannot choose instance.move, which the command line leaves")
+	}
 	for _, e := range must[[]tenant.Event](t)(w.store.Events(t.Context(), store.EventFilter{}, store.Page{})) {
 		if !slices.Contains(actions, e.Action) || !slices.Contains(targets, e.Target) {
 			t.Errorf("one cannot choose %s on %s", e.Action, e.Target)
