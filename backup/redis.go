@@ -145,9 +145,10 @@ func (r *Redis) survey(ctx context.Context) ([]node, Info, error) {
 }
 
 // whole says whether a server, which answers text to INFO, has all keys: a node of a cluster
-// has its own slots' only, and says nothing of the others.
+// has its own slots' only, and says nothing of the others. Its mode is redis_mode there, or
+// Valkey's server_mode; that it is one of a cluster all call the same.
 func whole(ctx context.Context, c *redis.Client, text string) error {
-	if !strings.Contains(text, "redis_mode:cluster\r\n") {
+	if !strings.Contains(text, "cluster_enabled:1\r\n") {
 		return nil
 	}
 	state, err := c.ClusterInfo(ctx).Result()

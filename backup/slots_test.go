@@ -98,3 +98,25 @@ func TestOneNodeOfCluster(t *testing.T) {
 		})
 	}
 }
+
+// TestNodeOfClusterByAnyName: Valkey calls its mode otherwise than Redis does.
+func TestNodeOfClusterByAnyName(t *testing.T) {
+	const one = "it is one node of a cluster, and the other nodes' keys would be missing: the instance's URL has to begin with redis-cluster:// or rediss-cluster://"
+	for name, c := range map[string]struct{ info, want string }{
+		"Redis":              {"redis_version:7.0.15\r\nredis_mode:cluster\r\n# Cluster\r\ncluster_enabled:1\r\n", one},
+		"Valkey":             {"redis_version:7.2.4\r\nvalkey_version:8.1.1\r\nserver_mode:cluster\r\n# Cluster\r\ncluster_enabled:1\r\n", one},
+		"Valkey by itself":   {"redis_version:7.2.4\r\nvalkey_version:8.1.1\r\nserver_mode:standalone\r\n# Cluster\r\ncluster_enabled:0\r\n", "<nil>"},
+		"one without a mode": {"redis_version:7.0.15\r\n", "<nil>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			node := testbed.NewScriptedCluster(t, 1, func(_ int, _ []string) string {
+				return fmt.Sprintf("$%d\r\n%s\r\n", len(c.info), c.info)
+			})
+			r := Server(&redis.Options{Addr: node.Addrs[0], DisableIdentity: true})
+			t.Cleanup(func() { _ = r.Close() })
+			if _, err := r.Info(t.Context()); fmt.Sprint(err) != c.want {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+}

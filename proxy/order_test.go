@@ -86,6 +86,31 @@ func TestTornPush(t *testing.T) {
 	}
 }
 
+// TestLostBeforeBegun loses a link of the session's own on which nothing has begun: what the
+// client was told before holds, and nothing of its transaction is executed by itself.
+func TestLostBeforeBegun(t *testing.T) {
+	for name, c := range map[string]struct {
+		pin  pinned
+		want string
+	}{
+		"MULTI, which the node has refused": {pinned{tx: pending, err: &pool.Error{Reason: "it answered LOADING"}}, "-ERR backend unavailable: it answered LOADING|-EXECABORT Transaction discarded because of previous errors.|"},
+		"a MULTI that was refused here":     {pinned{tx: refused}, "-EXECABORT Transaction not begun: MULTI was refused. EXEC or DISCARD ends this state.|-EXECABORT Transaction discarded because of previous errors.|"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newTable(t)
+			one := x.cluster.Addrs[0]
+			x.send("GET b\r\n")
+			x.answers(one, "$1|b|")
+			x.says("$1|b|")
+			c.pin.link = x.link(one, pool.Plain)
+			x.session.pin = c.pin
+			x.session.Lost(errors.New("away"))
+			x.send("SET b 1\r\nEXEC\r\n")
+			x.says(c.want)
+		})
+	}
+}
+
 // TestScanIsBounded has the reply to SCAN come in pieces: it is counted, and drops a client for
 // whom it is too much.
 func TestScanIsBounded(t *testing.T) {

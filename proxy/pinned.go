@@ -352,7 +352,11 @@ func (s *Session) Lost(error) {
 	if s.link == s.pin.link {
 		s.link = nil
 	}
-	s.pin = pinned{}
+	if lost := s.pin; bound {
+		s.pin = pinned{}
+	} else {
+		s.pin = pinned{tx: lost.tx, poisoned: lost.poisoned, err: lost.err} // which the link knew nothing of
+	}
 	switch {
 	case s.closed:
 	case s.partial:

@@ -34,10 +34,17 @@ func openRedis(ctx context.Context, cfg Config, url tenant.Secret) (*backup.Redi
 	if err != nil {
 		return nil, err
 	}
-	layout, err := pool.NewDialer(cfg.Pool.dial(), slog.New(slog.DiscardHandler), nil).Find(ctx, b)
+	dialer := pool.NewDialer(cfg.Pool.dial(), slog.New(slog.DiscardHandler), nil)
+	layout, err := dialer.Find(ctx, b)
 	if err != nil {
 		return nil, errors.New(pool.Reason(err))
 	}
+	// go-redis tells what a server says that knows no AUTH, with the password in it.
+	conn, _, err := dialer.Dial(ctx, "", layout.Primaries[0], 0, 2, cfg.Pool.DialAttempts)
+	if err != nil {
+		return nil, errors.New(pool.Reason(err))
+	}
+	_ = conn.Close()
 	opts, err := clientOptions(cfg, layout.Primaries[0])
 	if err != nil {
 		return nil, err
