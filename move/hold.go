@@ -79,9 +79,10 @@ func (m *mover) processes(ctx context.Context) (string, error) {
 	return old + fresh, nil
 }
 
-// because is why a step failed: the end of its context has a cause.
+// because is why a step failed: the end of its context has a cause. That the instance may have
+// been switched comes first.
 func because(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, ErrSwitched) {
 		return cause
 	}
 	return err

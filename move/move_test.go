@@ -279,3 +279,16 @@ func TestSilentProxy(t *testing.T) {
 		t.Errorf("the instance was switched %v after a silent proxy was heard of, and its lease is %v", took, tenant.MoveLease)
 	}
 }
+
+// TestSwitchedIsNotHidden: whoever stops a move, or holds writes for too long, while the store is
+// told of the switch, must hear that it may have been done.
+func TestSwitchedIsNotHidden(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errHoldTimeout)
+	if err := because(ctx, fmt.Errorf("%w, or not", ErrSwitched)); !errors.Is(err, ErrSwitched) {
+		t.Errorf("got %v, want %v", err, ErrSwitched)
+	}
+	if err := because(ctx, ctx.Err()); !errors.Is(err, errHoldTimeout) {
+		t.Errorf("got %v, want %v", err, errHoldTimeout)
+	}
+}
