@@ -279,7 +279,7 @@ func TestSamplingIsReloaded(t *testing.T) {
 	if all := names(receiver.Spans()); slices.Contains(all, "GET") {
 		t.Errorf("what came before is traced too: %q", all)
 	}
-	if want := `needs a restart" keys=tracing.endpoint`; !strings.Contains(r.log.String(), want) {
-		t.Errorf("the log does not say %q", want)
-	}
+	testbed.Eventually(t, 10*time.Second, "the log tells what waits for a restart", func() bool {
+		return strings.Contains(r.log.String(), `needs a restart" keys=tracing.endpoint`)
+	})
 }
