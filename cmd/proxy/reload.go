@@ -91,7 +91,7 @@ func fileVersion(file string) string {
 // the last good one in effect.
 func (s *server) reload(file, why string, stages []stage) {
 	changed, waiting, err := s.tryReload(file, stages)
-	s.metrics.ConfigReloaded(time.Now(), err)
+	defer func() { s.metrics.ConfigReloaded(time.Now(), err) }() // whoever sees it finds why in the log
 	if err != nil {
 		s.log.Error("configuration not reloaded: the last good one stays in effect", "because", why, "error", oneLine(err.Error()))
 		return
