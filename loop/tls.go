@@ -142,8 +142,9 @@ func (c *Conn) tellCertificate() {
 	}
 }
 
-// maxAhead is how much input a paused connection keeps: its end, which comes sealed in the
-// stream, is only seen by reading what is before it.
+// maxAhead is how much input a paused connection keeps until it is read no more: its end, which
+// comes sealed in the stream, is only seen by reading what is before it. The last read brings as
+// much once more, and may complete a record of which as much had come: at most three times that.
 const maxAhead = chunkSize
 
 // readsAhead reports whether a paused connection is read all the same.
