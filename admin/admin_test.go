@@ -17,6 +17,7 @@ import (
 	"github.com/respgate/respgate/admin/api"
 	"github.com/respgate/respgate/admin/console"
 	"github.com/respgate/respgate/health"
+	"github.com/respgate/respgate/internal/testbed"
 )
 
 type fakeHealth struct {
@@ -155,7 +156,7 @@ func TestServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(testbed.Patience))
 		_, _ = io.WriteString(conn, c.in)
 		line, _ := bufio.NewReader(conn).ReadString('\n')
 		if !strings.HasPrefix(line, c.want) || c.want == "" && line != "" && !strings.HasPrefix(line, "HTTP/1.1 408") {

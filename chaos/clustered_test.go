@@ -77,7 +77,7 @@ func (c *clustered) losePrimary(how func(*testbed.Server)) (heal func()) {
 	how(primary.Server)
 	c.dead = primary
 	return func() {
-		testbed.Eventually(c.t, failoverTime, "all know that the replica is a primary", func() bool {
+		testbed.Eventually(c.t, "all know that the replica is a primary", func() bool {
 			for _, node := range c.Nodes() {
 				if node != primary && !serves(node, replica.ID) {
 					return false
@@ -105,7 +105,7 @@ func (c *clustered) whole() {
 	}
 	c.dead.Kill() // it may be silent only
 	c.dead.Start()
-	testbed.Eventually(c.t, failoverTime, "all know that the former primary is a replica", func() bool {
+	testbed.Eventually(c.t, "all know that the former primary is a replica", func() bool {
 		for _, node := range c.Nodes() {
 			if line := view(node, c.dead.ID); !strings.Contains(line, "slave ") || strings.Contains(line, "fail") {
 				return false

@@ -89,7 +89,7 @@ func lockStore(s *site) func() {
 		s.t.Fatal(err)
 	}
 	lock := syscall.Flock_t{Type: syscall.F_WRLCK, Start: 120, Len: 8}
-	testbed.Eventually(s.t, 20*time.Second, "the store is locked", func() bool {
+	testbed.Eventually(s.t, "the store is locked", func() bool {
 		return syscall.FcntlFlock(index.Fd(), syscall.F_SETLK, &lock) == nil
 	})
 	s.stillOpens()
@@ -155,7 +155,7 @@ func exhaust(s *site) func() {
 	}
 	s.limit(fmt.Sprintf("nofile=%d:", len(open)+4))
 	leave := s.crowd(40)
-	testbed.Eventually(s.t, 20*time.Second, "the proxy says that it cannot accept", func() bool {
+	testbed.Eventually(s.t, "the proxy says that it cannot accept", func() bool {
 		return strings.Contains(s.proxy.log.String(), "cannot accept connections")
 	})
 	return func() {

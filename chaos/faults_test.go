@@ -159,7 +159,7 @@ func trickery(what trick, times int64) func(s *site) func() {
 	return func(s *site) func() {
 		s.middle.play(what, times)
 		return func() {
-			testbed.Eventually(s.t, 20*time.Second, "the middleman has played its tricks", s.middle.played)
+			testbed.Eventually(s.t, "the middleman has played its tricks", s.middle.played)
 		}
 	}
 }

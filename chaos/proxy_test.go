@@ -85,7 +85,7 @@ func startProxy(t testing.TB, binary string, before ...string) *proxy {
 	}
 	go func() { _ = p.cmd.Wait(); close(p.ended) }()
 	t.Cleanup(p.end)
-	testbed.Eventually(t, 20*time.Second, "the proxy is ready", func() bool {
+	testbed.Eventually(t, "the proxy is ready", func() bool {
 		select {
 		case <-p.ended:
 			t.Fatalf("serve ended:\n%s", &p.log)

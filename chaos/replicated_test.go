@@ -7,16 +7,11 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/respgate/respgate/internal/testbed"
 )
-
-// failoverTime bounds how long sentinels may take: they do not begin a second failover within
-// twice the timeout of the first, which the testbed has at 3 s.
-const failoverTime = 30 * time.Second
 
 // replicated is a primary and a replica that sentinels watch.
 type replicated struct {
@@ -70,7 +65,7 @@ func (r *replicated) demotePrimary() (heal func()) {
 	r.whole()
 	catchUp(r.t, r.primary, r.replica)
 	client := r.sentinels[0].Client()
-	testbed.Eventually(r.t, failoverTime, "the sentinels begin a failover", func() bool {
+	testbed.Eventually(r.t, "the sentinels begin a failover", func() bool {
 		return client.Do(r.t.Context(), "SENTINEL", "FAILOVER", testbed.PrimaryName).Err() == nil
 	})
 	return r.failedOver
@@ -83,7 +78,7 @@ func catchUp(t *testing.T, primary, replica *testbed.Server) {
 	if err := from.Do(t.Context(), "CLIENT", "PAUSE", 60_000, "WRITE").Err(); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, failoverTime, "the replica has all", func() bool {
+	testbed.Eventually(t, "the replica has all", func() bool {
 		sent, err1 := offset(from, "master_repl_offset:")
 		got, err2 := offset(to, "slave_repl_offset:")
 		return err1 == nil && err2 == nil && sent != "" && sent == got
@@ -103,13 +98,13 @@ func (r *replicated) failedOver() {
 	r.t.Helper()
 	r.primary, r.replica = r.replica, r.primary
 	primary := r.primary.Client()
-	testbed.Eventually(r.t, failoverTime, "the replica is the primary", func() bool {
+	testbed.Eventually(r.t, "the replica is the primary", func() bool {
 		role, err := offset(primary, "role:")
 		return err == nil && role == "master"
 	})
 	for _, s := range r.sentinels {
 		client := s.Client()
-		testbed.Eventually(r.t, failoverTime, "the sentinels name it", func() bool {
+		testbed.Eventually(r.t, "the sentinels name it", func() bool {
 			return r.named(client) == r.primary.Addr
 		})
 	}
@@ -143,7 +138,7 @@ func (r *replicated) whole() {
 	r.replica.WaitSynced()
 	for _, s := range r.sentinels {
 		client := s.Client()
-		testbed.Eventually(r.t, failoverTime, "the sentinels know the replica", func() bool {
+		testbed.Eventually(r.t, "the sentinels know the replica", func() bool {
 			if now := r.named(client); now != r.primary.Addr {
 				r.t.Fatalf("a sentinel names %s as the primary, want %s: they have failed over unasked, as they do where a machine is too busy", now, r.primary.Addr)
 			}

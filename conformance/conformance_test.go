@@ -202,7 +202,7 @@ func startProxy(t *testing.T) proxy {
 			t.Logf("respgate's log:\n%s", &log)
 		}
 	})
-	testbed.Eventually(t, 20*time.Second, "the proxy is ready", func() bool {
+	testbed.Eventually(t, "the proxy is ready", func() bool {
 		res, err := http.Get("http://" + p.http + "/health/ready")
 		if err != nil {
 			return false

@@ -93,7 +93,7 @@ func run(t *testing.T, addr, proxy string, soon bool) *client {
 func TestRunAsksWhileBucketsAreUsed(t *testing.T) {
 	server := testbed.Redis(t)
 	busy := run(t, server.Addr, "busy", true)
-	testbed.Eventually(t, 10*time.Second, "tokens are there", busy.buckets.read(func(b *counting) bool { return b.granted >= 100 }))
+	testbed.Eventually(t, "tokens are there", busy.buckets.read(func(b *counting) bool { return b.granted >= 100 }))
 	if !busy.Up() {
 		t.Error("the client is not up")
 	}
@@ -101,9 +101,9 @@ func TestRunAsksWhileBucketsAreUsed(t *testing.T) {
 	both := func(n int) func() bool {
 		return busy.buckets.read(func(b *counting) bool { return b.proxies == n })
 	}
-	testbed.Eventually(t, 10*time.Second, "a proxy hears of another", both(2))
+	testbed.Eventually(t, "a proxy hears of another", both(2))
 	other.stop()
-	testbed.Eventually(t, 10*time.Second, "a proxy hears that another has left", both(1))
+	testbed.Eventually(t, "a proxy hears that another has left", both(1))
 	busy.stop()
 	if busy.requests == 0 || busy.errors > 0 {
 		t.Errorf("%d requests, of which %d failed, were observed, want some and none", busy.requests, busy.errors)
@@ -114,9 +114,9 @@ func TestRunIsWoken(t *testing.T) {
 	c := run(t, testbed.Redis(t).Addr, "one", false)
 	for range 5 {
 		asked := 0
-		testbed.Eventually(t, 10*time.Second, "the client waits", c.buckets.read(func(b *counting) bool { asked = b.asked; return asked > 0 }))
+		testbed.Eventually(t, "the client waits", c.buckets.read(func(b *counting) bool { asked = b.asked; return asked > 0 }))
 		c.wake <- struct{}{}
-		testbed.Eventually(t, 10*time.Second, "who is woken asks", c.buckets.read(func(b *counting) bool { return b.asked > asked }))
+		testbed.Eventually(t, "who is woken asks", c.buckets.read(func(b *counting) bool { return b.asked > asked }))
 	}
 }
 
@@ -132,9 +132,9 @@ func TestOutageIsToldOnce(t *testing.T) {
 			t.Parallel()
 			server := testbed.Redis(t)
 			c := run(t, server.Addr, "one", true)
-			testbed.Eventually(t, 10*time.Second, "the client is up", c.Up)
+			testbed.Eventually(t, "the client is up", c.Up)
 			tt.begin(server)
-			testbed.Eventually(t, 10*time.Second, "several requests have failed", c.buckets.read(func(b *counting) bool { return b.failed > 2 }))
+			testbed.Eventually(t, "several requests have failed", c.buckets.read(func(b *counting) bool { return b.failed > 2 }))
 			if c.Up() {
 				t.Error("the client is up while the Redis is away")
 			}
@@ -142,7 +142,7 @@ func TestOutageIsToldOnce(t *testing.T) {
 				t.Error("there are not as many proxies as before")
 			}
 			tt.end(server)
-			testbed.Eventually(t, 20*time.Second, "the client is up again", c.Up)
+			testbed.Eventually(t, "the client is up again", c.Up)
 			c.stop()
 			for line, want := range map[string]int{"does not answer: this proxy limits by itself": 1, "answers again": 1} {
 				if got := strings.Count(c.log.String(), line); got != want {

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 )
@@ -67,7 +66,7 @@ func TestAccountOfInput(t *testing.T) {
 					t.Fatal(err)
 				}
 				var held int
-				testbed.Eventually(t, 10*time.Second, "all has been received", func() bool {
+				testbed.Eventually(t, "all has been received", func() bool {
 					loops[1].Do(func() { held = h.conn.Held() })
 					return held >= size
 				})
@@ -113,7 +112,7 @@ func TestAccountOfOutput(t *testing.T) {
 			if _, err := io.CopyN(io.Discard, client, size); err != nil {
 				t.Fatal(err)
 			}
-			testbed.Eventually(t, 10*time.Second, "nothing is left on the account", func() bool { return a.Held() == 0 })
+			testbed.Eventually(t, "nothing is left on the account", func() bool { return a.Held() == 0 })
 		})
 	}
 }

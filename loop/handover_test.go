@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/respgate/respgate/internal/testbed"
 )
 
 // unixPair returns both ends of a Unix connection.
@@ -25,7 +27,7 @@ func unixPair(t *testing.T) (a, b *net.UnixConn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { here.Close(); there.Close() })
-	_ = there.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = there.SetDeadline(time.Now().Add(testbed.Patience))
 	return here.(*net.UnixConn), there.(*net.UnixConn)
 }
 

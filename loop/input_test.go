@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/respgate/respgate/internal/testbed"
 )
 
 func TestLastReplyArrivesThoughInputIsUnread(t *testing.T) {
@@ -130,7 +132,7 @@ func TestPausedHandlerHearsThatItsPeerHasHungUp(t *testing.T) {
 			client.Close()
 			select {
 			case <-h.hungUp:
-			case <-time.After(time.Minute):
+			case <-time.After(testbed.Patience):
 				t.Error("it does not")
 			}
 		})

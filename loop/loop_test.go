@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/respgate/respgate/internal/testbed"
 )
 
 // echo answers what it is sent, a line at a time.
@@ -71,7 +73,7 @@ func tcpPair(t testing.TB) (client, server net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	_ = client.SetDeadline(time.Now().Add(time.Minute))
+	_ = client.SetDeadline(time.Now().Add(testbed.Patience))
 	return client, server
 }
 

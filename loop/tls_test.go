@@ -73,11 +73,11 @@ func TestHandshakesAreHeld(t *testing.T) {
 		clients = append(clients, client)
 	}
 	<-account.Over()
-	testbed.Eventually(t, 10*time.Second, "all is held, twice", func() bool { return account.Held() == int64(4*2*len(piece)) })
+	testbed.Eventually(t, "all is held, twice", func() bool { return account.Held() == int64(4*2*len(piece)) })
 	for _, c := range clients {
 		c.Close()
 	}
-	testbed.Eventually(t, 10*time.Second, "nothing is held", func() bool { return account.Held() == 0 })
+	testbed.Eventually(t, "nothing is held", func() bool { return account.Held() == 0 })
 }
 
 // A peer is told by an alert what was wrong, also when it has sent more meanwhile.
@@ -142,7 +142,7 @@ func TestCloseNotifyDuringAPause(t *testing.T) {
 			_ = client.(*tls.Conn).CloseWrite()
 			select {
 			case <-s.hungUp:
-			case <-time.After(10 * time.Second):
+			case <-time.After(testbed.Patience):
 				t.Fatal("not told that the peer sends no more")
 			}
 			l.Do(func() { s.conn.Resume() })
@@ -167,7 +167,7 @@ func TestPauseHoldsUpAPeerWithTLS(t *testing.T) {
 	text := []byte(strings.Repeat("line.\n", 1<<20))
 	go func() { _, _ = client.Write(text) }()
 	var kept int
-	testbed.Eventually(t, 10*time.Second, "as much is kept as is read ahead", func() bool {
+	testbed.Eventually(t, "as much is kept as is read ahead", func() bool {
 		l.Do(func() { kept = len(conn.in) })
 		return kept >= maxAhead
 	})

@@ -263,7 +263,7 @@ func TestSilentProxy(t *testing.T) {
 	running.Go(func() { r, err = Run(t.Context(), s.store, s.ends, s.options) })
 	t.Cleanup(running.Wait)
 	var moves []tenant.Move
-	testbed.Eventually(t, 10*time.Second, "the move has begun", func() bool {
+	testbed.Eventually(t, "the move has begun", func() bool {
 		moves, _ = s.store.Moves(t.Context())
 		return len(moves) == 1
 	})

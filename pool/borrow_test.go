@@ -34,7 +34,7 @@ func TestCancelledWishIsNotGranted(t *testing.T) {
 		select {
 		case l := <-granted:
 			return l
-		case <-time.After(20 * time.Second):
+		case <-time.After(testbed.Patience):
 			t.Fatal("no link")
 			return nil
 		}
@@ -46,7 +46,7 @@ func TestCancelledWishIsNotGranted(t *testing.T) {
 		cancel := b.pool.Borrow(key(0), Pinned, func(*Link, *Error) { calls++ })
 		cancel()
 	})
-	testbed.Eventually(t, 10*time.Second, "the link is kept again", func() (kept bool) {
+	testbed.Eventually(t, "the link is kept again", func() (kept bool) {
 		b.loop.Do(func() { kept = len(b.pool.kept) > 0 })
 		return kept
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/respgate/respgate/command"
+	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/loop"
 	"github.com/respgate/respgate/tenant"
 )
@@ -78,6 +79,6 @@ func sockets(t *testing.T) (ours, theirs net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = theirs.Close() })
-	_ = theirs.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = theirs.SetDeadline(time.Now().Add(testbed.Patience))
 	return ours, theirs
 }

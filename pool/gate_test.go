@@ -198,7 +198,7 @@ func TestDialsArePaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.leave(nil)
-	testbed.Eventually(t, 10*time.Second, "one waits", func() bool {
+	testbed.Eventually(t, "one waits", func() bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		return g.all[gateKey{network: "tcp", addr: b.Addr}].users == 1
@@ -233,14 +233,14 @@ func TestDialsAtOnce(t *testing.T) {
 	for range n {
 		go dial(ordinary)
 	}
-	testbed.Eventually(t, 10*time.Second, "the queue is full and all others wait", func() bool {
+	testbed.Eventually(t, "the queue is full and all others wait", func() bool {
 		d.gates.mu.Lock()
 		defer d.gates.mu.Unlock()
 		gt := d.gates.all[gateKey{network: "tcp", addr: b.Addr}]
 		return gt != nil && gt.users == n && f.present.Load() == dialsAtOnce
 	})
 	go dial(interactive)
-	testbed.Eventually(t, 10*time.Second, "a shared link's dial does not wait for them", func() bool { return f.present.Load() == dialsAtOnce+1 })
+	testbed.Eventually(t, "a shared link's dial does not wait for them", func() bool { return f.present.Load() == dialsAtOnce+1 })
 	cancel()
 	for range n + 1 {
 		if err := <-told; !errors.Is(err, context.Canceled) {

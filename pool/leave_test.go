@@ -38,7 +38,7 @@ func TestDemotedWhileDialled(t *testing.T) {
 		if err == nil || err.Reason != errLeftGroup.Error() || !err.Left {
 			t.Errorf("the wish is answered with %v, want %v", err, errLeftGroup)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(testbed.Patience):
 		t.Fatal("the wish is not answered")
 	}
 }
@@ -99,7 +99,7 @@ func TestWishesEndWhenTheirServerLeaves(t *testing.T) {
 					b.pool.Borrow(Key{Instance: "i", Label: testTenant, Backend: primary, Proto: 2, Group: group}, Pinned, func(_ *Link, err *Error) { answers <- err })
 				}
 			})
-			testbed.Eventually(t, 10*time.Second, "the first dials", func() bool { return f.present.Load() == 1 })
+			testbed.Eventually(t, "the first dials", func() bool { return f.present.Load() == 1 })
 			b.loop.Do(func() { b.pool.Leave(group, []Backend{primary}) })
 			for range cap(answers) {
 				select {
@@ -107,11 +107,11 @@ func TestWishesEndWhenTheirServerLeaves(t *testing.T) {
 					if err == nil || !err.Left {
 						t.Errorf("a wish is answered with %v, want that the server has left", err)
 					}
-				case <-time.After(20 * time.Second):
+				case <-time.After(testbed.Patience):
 					t.Fatal("a wish is not answered")
 				}
 			}
-			testbed.Eventually(t, 10*time.Second, "its slot is free", func() bool {
+			testbed.Eventually(t, "its slot is free", func() bool {
 				b.pool.slots.mu.Lock()
 				defer b.pool.slots.mu.Unlock()
 				return len(b.pool.slots.used) == 0

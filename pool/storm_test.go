@@ -131,7 +131,7 @@ func TestNoStorm(t *testing.T) {
 
 	before, began := f.accepted.Load(), time.Now()
 	server.Kill()
-	testbed.Eventually(t, 10*time.Second, "the breaker is open, and probed for a while", func() bool {
+	testbed.Eventually(t, "the breaker is open, and probed for a while", func() bool {
 		borrowers(t, benches, key, 50)
 		return obs.result("breaker_open") > 0 && f.accepted.Load()-before > 20
 	})
@@ -145,7 +145,7 @@ func TestNoStorm(t *testing.T) {
 	}
 
 	server.Start()
-	testbed.Eventually(t, 10*time.Second, "all links and borrowers are served again", func() bool {
+	testbed.Eventually(t, "all links and borrowers are served again", func() bool {
 		return up() == len(shared) && borrowers(t, benches, key, 50) == 200
 	})
 	obs.mu.Lock()
@@ -233,7 +233,7 @@ func TestRecoveryIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = nc.Close()
-	testbed.Eventually(t, 10*time.Second, "all links are up", func() bool {
+	testbed.Eventually(t, "all links are up", func() bool {
 		n := 0
 		for i, l := range shared {
 			benches[i/3].loop.Do(func() {
@@ -258,10 +258,10 @@ func TestBorrowerLeavesWhileDialling(t *testing.T) {
 	b.loop.Do(func() {
 		leave = b.pool.Borrow(key, Pinned, func(_ *Link, err *Error) { t.Errorf("it is answered after it has left: %v", err) })
 	})
-	testbed.Eventually(t, 10*time.Second, "it dials", func() bool { return f.present.Load() == 1 })
+	testbed.Eventually(t, "it dials", func() bool { return f.present.Load() == 1 })
 	b.loop.Do(leave)
-	testbed.Eventually(t, 10*time.Second, "the connection is closed, long before the dial's own time is out", func() bool { return f.present.Load() == 0 })
-	testbed.Eventually(t, 10*time.Second, "its slot is free", func() bool {
+	testbed.Eventually(t, "the connection is closed, long before the dial's own time is out", func() bool { return f.present.Load() == 0 })
+	testbed.Eventually(t, "its slot is free", func() bool {
 		b.pool.slots.mu.Lock()
 		defer b.pool.slots.mu.Unlock()
 		return len(b.pool.slots.used) == 0

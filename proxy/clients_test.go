@@ -32,7 +32,7 @@ func dialAs(t testing.TB, addr, key string) *caller {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(testbed.Patience))
 	caller := &caller{t, c, bufio.NewReader(c)}
 	if got := caller.do("AUTH", key); got != "+OK|" {
 		t.Fatalf("AUTH: %s", got)
@@ -112,14 +112,14 @@ func TestClientsOfAnInstance(t *testing.T) {
 	c := dialAs(t, addr, key)
 	idc := c.id()
 	c.send("BLPOP", "queue", "0")
-	testbed.Eventually(t, 5*time.Second, "it is blocked", func() bool {
+	testbed.Eventually(t, "it is blocked", func() bool {
 		return strings.Contains(a.do("CLIENT", "LIST", "ID", idc), " flags=b ")
 	})
 	expect("UNBLOCK of a stranger", stranger.do("CLIENT", "UNBLOCK", idc), ":0|")
 	expect("UNBLOCK", a.do("CLIENT", "UNBLOCK", idc), ":1|")
 	expect("it goes on", c.next(), "*-1|")
 	c.send("BLPOP", "queue", "0")
-	testbed.Eventually(t, 5*time.Second, "it is unblocked with an error", func() bool {
+	testbed.Eventually(t, "it is unblocked with an error", func() bool {
 		return a.do("CLIENT", "UNBLOCK", idc, "ERROR") == ":1|"
 	})
 	expect("it is told", c.next(), "-UNBLOCKED client unblocked via CLIENT UNBLOCK|")
@@ -169,8 +169,7 @@ func TestTrackingRedirect(t *testing.T) {
 func TestCommandTellsTheTruth(t *testing.T) {
 	st := fixed{}
 	key := st.grant("acme", testbed.Redis(t).Addr, 0, "+get +config|get +command +sync")
-	c := redis.NewClient(&redis.Options{Addr: startProxy(t, st), Password: key, DisableIdentity: true})
-	defer c.Close()
+	c := testbed.Client(t, &redis.Options{Addr: startProxy(t, st), Password: key, DisableIdentity: true})
 	ctx := context.Background()
 	names, err := c.Do(ctx, "COMMAND", "LIST").StringSlice()
 	if err != nil {

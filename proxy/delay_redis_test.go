@@ -77,9 +77,9 @@ func TestBlockedAndDelayedClientLeaves(t *testing.T) {
 		list, err := redis.Client().Info(t.Context(), "clients").Result()
 		return err == nil && strings.Contains(list, "blocked_clients:1")
 	}
-	testbed.Eventually(t, 10*time.Second, "the client is blocked", blocked)
+	testbed.Eventually(t, "the client is blocked", blocked)
 	c.Close()
-	testbed.Eventually(t, 10*time.Second, "its wait has ended", func() bool { return !blocked() })
+	testbed.Eventually(t, "its wait has ended", func() bool { return !blocked() })
 	if err := redis.Client().RPush(t.Context(), "l", "1").Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -198,7 +198,7 @@ func (p program) run(addr string, first ...[]string) (string, error) {
 		return "", err
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(testbed.Patience))
 	var head []byte
 	for _, line := range first {
 		head = resp.AppendCommand(head, line...)

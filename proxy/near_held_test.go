@@ -5,7 +5,6 @@ import (
 	"math"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/loop"
@@ -16,7 +15,7 @@ import (
 // underWay waits until n of the clients' commands are.
 func (p *nearProxy) underWay(n int) {
 	p.t.Helper()
-	testbed.Eventually(p.t, 10*time.Second, "the clients' commands are under way", func() bool {
+	testbed.Eventually(p.t, "the clients' commands are under way", func() bool {
 		return p.onLoop(func() int { return p.core.UnderWay("acme") }) == n
 	})
 }
@@ -44,7 +43,7 @@ func TestCacheIsNotUnderWay(t *testing.T) {
 	c := p.call("2")
 	p.hot(c, "GET", "k")
 	r.hold(true)
-	testbed.Eventually(t, 10*time.Second, "the server is asked for a sign of life", func() (asked bool) {
+	testbed.Eventually(t, "the server is asked for a sign of life", func() (asked bool) {
 		p.on(func(near *nearCache) { asked = near.out > 0 })
 		return asked
 	})
@@ -82,7 +81,7 @@ func TestWhatTheCacheAsksIsCounted(t *testing.T) {
 			r.hold(true)
 			const size = 3000
 			c.send("GET", end.name+strings.Repeat("x", size))
-			testbed.Eventually(t, 10*time.Second, "the read is counted", func() (counted bool) {
+			testbed.Eventually(t, "the read is counted", func() (counted bool) {
 				p.on(func(*nearCache) { counted = held.held >= size })
 				return counted
 			})

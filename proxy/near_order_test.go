@@ -81,7 +81,7 @@ func (p *puppet) serve(nc net.Conn) {
 // waiting waits until clients are owed so many replies.
 func (p *nearProxy) waiting(n int) {
 	p.t.Helper()
-	testbed.Eventually(p.t, 10*time.Second, "clients wait for replies", func() bool {
+	testbed.Eventually(p.t, "clients wait for replies", func() bool {
 		owed := 0
 		p.on(func(*nearCache) {
 			for s := range p.core.sessions {
@@ -102,7 +102,7 @@ func (p *puppet) want(t *testing.T) {
 		if key != "k" {
 			t.Fatalf("asked for %q", key)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(testbed.Patience):
 		t.Fatal("the server is not asked")
 	}
 }

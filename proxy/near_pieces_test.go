@@ -30,7 +30,7 @@ func TestCacheGivesInPieces(t *testing.T) {
 	if _, err := c.Write(all); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, 10*time.Second, "some of it is given", func() bool { return p.totals().Hits > 3 })
+	testbed.Eventually(t, "some of it is given", func() bool { return p.totals().Hits > 3 })
 	p.on(func(*nearCache) {}) // the turn is over
 	for i := range batchSize {
 		if _, err := c.in.Discard(len("*16\r\n") + 16*(len("$60000\r\n\r\n")+60_000)); err != nil {

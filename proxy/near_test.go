@@ -80,7 +80,7 @@ func (p *nearProxy) settle() {
 	p.t.Helper()
 	at := uint64(0)
 	p.on(func(c *nearCache) { at = p.core.asked })
-	testbed.Eventually(p.t, 10*time.Second, "the cache has heard from its server", func() (heard bool) {
+	testbed.Eventually(p.t, "the cache has heard from its server", func() (heard bool) {
 		p.on(func(c *nearCache) { heard = c.ready && c.heard > at })
 		return heard
 	})
@@ -101,7 +101,7 @@ func dialPlain(t *testing.T, addr string) *caller {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	_ = nc.SetDeadline(time.Now().Add(time.Minute))
+	_ = nc.SetDeadline(time.Now().Add(testbed.Patience))
 	return &caller{t, nc, bufio.NewReader(nc)}
 }
 

@@ -146,7 +146,7 @@ func talk(t *testing.T, addr, input string) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(testbed.Patience))
 	go func() { _, _ = io.WriteString(c, input) }()
 	got, err := io.ReadAll(c)
 	if err != nil {
@@ -274,10 +274,9 @@ func TestTenantsAreApart(t *testing.T) {
 	clients := map[string]*redis.Client{}
 	for _, org := range []string{"acme", "globex"} {
 		key := st.grant(org, testbed.Redis(t).Addr, 0, "")
-		clients[org] = redis.NewClient(&redis.Options{Username: "cache", Password: key, MaxRetries: -1, Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		clients[org] = testbed.Client(t, &redis.Options{Username: "cache", Password: key, MaxRetries: -1, Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 		}})
-		t.Cleanup(func() { clients[org].Close() })
 	}
 	addr = startProxy(t, st)
 	for org, c := range clients {
@@ -311,8 +310,7 @@ func TestNoReplyGoesAstrayWhenTheBackendDies(t *testing.T) {
 		go func() {
 			var r result
 			name, want := fmt.Sprint("k", i), fmt.Sprintf("value of k%d ", i)
-			c := redis.NewClient(&redis.Options{Addr: addr, Password: key, MaxRetries: -1, PoolSize: 1})
-			defer c.Close()
+			c := testbed.Client(t, &redis.Options{Addr: addr, Password: key, MaxRetries: -1, PoolSize: 1})
 			for round := 0; r.failed == 0 && round < 10000; round++ {
 				p := c.Pipeline()
 				for range 8 {
@@ -347,7 +345,7 @@ func TestNoReplyGoesAstrayWhenTheBackendDies(t *testing.T) {
 		}
 	}
 	server.Start()
-	testbed.Eventually(t, 20*time.Second, "the proxy works again", func() bool {
+	testbed.Eventually(t, "the proxy works again", func() bool {
 		return strings.HasPrefix(talk(t, addr, "AUTH "+key+"\r\nPING\r\nQUIT\r\n"), "+OK|+PONG|")
 	})
 }

@@ -98,8 +98,7 @@ func TestSlowlogIsRedises(t *testing.T) {
 		var told [2][]any
 		for i, opt := range []*redis.Options{{Addr: server.Addr}, {Addr: addr, Username: "cache", Password: key}} {
 			opt.Protocol, opt.ClientName, opt.DisableIdentity, opt.PoolSize = proto, "bob", true, 1
-			c := redis.NewClient(opt)
-			defer c.Close()
+			c := testbed.Client(t, opt)
 			if err := c.Do(ctx, "SLOWLOG", "RESET").Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -164,9 +163,7 @@ func TestWhatStandsOutIsSeen(t *testing.T) {
 	addr := startProxyWith(t, st, book)
 	ctx := t.Context()
 	client := func(name string) *redis.Client {
-		c := redis.NewClient(&redis.Options{Addr: addr, Password: key, ClientName: name, DisableIdentity: true, PoolSize: 1, DB: 1})
-		t.Cleanup(func() { c.Close() })
-		return c
+		return testbed.Client(t, &redis.Options{Addr: addr, Password: key, ClientName: name, DisableIdentity: true, PoolSize: 1, DB: 1})
 	}
 	busy, calm := client("busy"), client("calm")
 	if err := calm.Set(ctx, "large", strings.Repeat("v", 3*insight.Big), 0).Err(); err != nil {

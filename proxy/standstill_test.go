@@ -101,7 +101,7 @@ func TestStandstillCutsOff(t *testing.T) {
 		t.Fatalf("SET: %s", got)
 	}
 	blocked.send("BLPOP", "q", "0")
-	testbed.Eventually(t, 10*time.Second, "a command is under way", func() bool {
+	testbed.Eventually(t, "a command is under way", func() bool {
 		return p.onLoop(func() int { return p.core.UnderWay("acme") }) == 1
 	})
 	p.onLoop(func() int { p.core.CutOff("acme"); return 0 })

@@ -32,8 +32,7 @@ func TestCommandTellsOperatorsOfProxy(t *testing.T) {
 	for _, c := range cases {
 		for _, proto := range []int{2, 3} {
 			t.Run(fmt.Sprint(c.rules, " ", proto), func(t *testing.T) {
-				client := redis.NewClient(&redis.Options{Addr: addr, Password: keys[c.rules], Protocol: proto, MaxRetries: -1})
-				defer client.Close()
+				client := testbed.Client(t, &redis.Options{Addr: addr, Password: keys[c.rules], Protocol: proto, MaxRetries: -1})
 				ask := func(args ...any) any {
 					reply, err := client.Do(t.Context(), args...).Result()
 					if err != nil {

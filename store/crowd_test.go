@@ -40,7 +40,7 @@ func testCrowd(t *testing.T, pg *testbed.PostgresServer) {
 					}
 				})
 			}
-			testbed.Eventually(t, 20*time.Second, "as many wait as may", func() bool { return s.Stats().InUse >= maxConns/2 })
+			testbed.Eventually(t, "as many wait as may", func() bool { return s.Stats().InUse >= maxConns/2 })
 			patient, done := context.WithTimeout(t.Context(), 10*time.Second)
 			defer done()
 			for range 2 * maxConns {

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/tenant"
@@ -81,7 +80,7 @@ func follow(t *testing.T, s *Store) *atomic.Int64 {
 	done := make(chan struct{})
 	go func() { defer close(done); s.Follow(ctx, func() { told.Add(1) }) }()
 	t.Cleanup(func() { cancel(); <-done })
-	testbed.Eventually(t, 20*time.Second, "it listens", func() bool { return told.Load() > 0 })
+	testbed.Eventually(t, "it listens", func() bool { return told.Load() > 0 })
 	return told
 }
 
@@ -92,7 +91,7 @@ func testChangesAreTold(t *testing.T, pg *testbed.PostgresServer) {
 	made := seed(t, writer, "acme", "000000000001", "cache")
 	before := told.Load()
 	must[tenant.Key](t)(writer.RevokeKey(t.Context(), made.ID, 0))
-	testbed.Eventually(t, 20*time.Second, "the other store is told", func() bool { return told.Load() > before })
+	testbed.Eventually(t, "the other store is told", func() bool { return told.Load() > before })
 	if c, err := reader.Changes(t.Context(), 0); err != nil || len(c.Keys) == 0 || c.Keys[len(c.Keys)-1] != made.ID {
 		t.Errorf("changes are %+v, %v, want the key %s", c, err, made.ID)
 	}
@@ -163,7 +162,7 @@ func testKilledPostgres(t *testing.T, pg *testbed.PostgresServer) {
 	}
 	before := told.Load()
 	pg.Start()
-	testbed.Eventually(t, 20*time.Second, "it listens again", func() bool { return told.Load() > before })
+	testbed.Eventually(t, "it listens again", func() bool { return told.Load() > before })
 	if k, err := s.Key(t.Context(), made.ID); err != nil || k.ID != made.ID {
 		t.Errorf("after it came back: %+v, %v", k, err)
 	}

@@ -135,7 +135,7 @@ func TestPlacesComeBack(t *testing.T) {
 		for range maxQueued {
 			show(l)
 		}
-		testbed.Eventually(t, 20*time.Second, "the queue is empty", func() bool { return tracer.queue.waiting.Load() == 0 })
+		testbed.Eventually(t, "the queue is empty", func() bool { return tracer.queue.waiting.Load() == 0 })
 	}
 	if got := len(r.Spans()); got != 3*maxQueued {
 		t.Errorf("%d of %d spans have arrived, counted were %v", got, 3*maxQueued, heard.take())

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 )
@@ -34,7 +33,7 @@ func TestAlertsReachSomebody(t *testing.T) {
 	cfg.Pool.DialAttempts = 1
 	a, b := startServe(t, cfg), startServe(t, testConfig(t))
 	key := a.tenant(t, "acme", testbed.FreeAddr(t), nil)
-	testbed.Eventually(t, 20*time.Second, "a breaker is open", func() bool {
+	testbed.Eventually(t, "a breaker is open", func() bool {
 		talk(t, a.addr, "AUTH "+key+"\r\nPING\r\nQUIT\r\n")
 		return a.metric(t, `redis_breaker_state{tenant="acme/cache"}`) > 0
 	})
@@ -160,7 +159,7 @@ func newWebhook(t *testing.T) *webhook {
 // waitFor returns the first message of which ok holds.
 func (h *webhook) waitFor(t *testing.T, what string, ok func(message) bool) (found message) {
 	t.Helper()
-	testbed.Eventually(t, time.Minute, "it is told "+what, func() bool {
+	testbed.Eventually(t, "it is told "+what, func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		i := slices.IndexFunc(h.took, ok)

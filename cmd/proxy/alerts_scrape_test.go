@@ -201,9 +201,8 @@ func TestAlertsAskForWhatIsThere(t *testing.T) {
 		}
 		return all
 	}
-	const patience = time.Minute
-	stop := time.Now().Add(patience / 2)
-	testbed.Eventually(t, patience, "all that is asked for has been scraped or recorded", func() bool {
+	stop := time.Now().Add(testbed.Patience / 2)
+	testbed.Eventually(t, "all that is asked for has been scraped or recorded", func() bool {
 		use()
 		p.Scraped()
 		return len(lacking()) == 0 || time.Now().After(stop)

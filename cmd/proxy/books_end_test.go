@@ -95,7 +95,7 @@ func TestManagementEventsWait(t *testing.T) {
 			t.Errorf("the log has no %s, should the process die too:\n%s", want, log)
 		}
 	}
-	testbed.Eventually(t, 20*time.Second, "the store is tried again", func() bool { return strings.Contains(log.String(), "events wait") })
+	testbed.Eventually(t, "the store is tried again", func() bool { return strings.Contains(log.String(), "events wait") })
 	s.set(nil)
 	cancel()
 	<-done

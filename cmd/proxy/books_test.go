@@ -128,7 +128,7 @@ func TestUsageIsExact(t *testing.T) {
 	if err := p.store.DeleteKey(t.Context(), keyID(keys[2]), 0); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, 10*time.Second, "all clients have left", func() bool { return p.data.clients.Load() == 0 })
+	testbed.Eventually(t, "all clients have left", func() bool { return p.data.clients.Load() == 0 })
 	cancel()
 	collector.Wait()
 	_ = p.stop()

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -30,9 +29,6 @@ const (
 	maxPicture = 150_000 // bytes of a picture: they are part of the repository
 	maxHeight  = 2000    // pixels of a page that a picture has
 )
-
-// chromiumTime bounds what one step may take, on a machine that does other things too.
-const chromiumTime = 60 * time.Second
 
 // chromium is a tab of a real browser. What its console says against a page fails the test.
 type chromium struct {
@@ -115,7 +111,7 @@ func (c *chromium) check() {
 // run is chromedp.Run with a bound.
 func run1[T any](c *chromium, what string, action chromedp.Action[T]) T {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.ctx, chromiumTime)
+	ctx, cancel := context.WithTimeout(c.ctx, testbed.Patience)
 	defer cancel()
 	v, err := chromedp.Run(ctx, action)
 	if err != nil {
@@ -164,7 +160,7 @@ func (c *chromium) sees(words string) {
 			c.t.Logf("the page says %s", said)
 		}
 	}()
-	testbed.Eventually(c.t, chromiumTime, fmt.Sprintf("the page says %q", words), func() bool {
+	testbed.Eventually(c.t, fmt.Sprintf("the page says %q", words), func() bool {
 		said = c.words()
 		return strings.Contains(said, words)
 	})
@@ -172,7 +168,7 @@ func (c *chromium) sees(words string) {
 
 // words are what the page says. While it changes they are "".
 func (c *chromium) words() string {
-	ctx, cancel := context.WithTimeout(c.ctx, chromiumTime)
+	ctx, cancel := context.WithTimeout(c.ctx, testbed.Patience)
 	defer cancel()
 	text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.readyState === "complete" ? document.body.innerText : ""`))
 	return text

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
 
@@ -117,7 +116,7 @@ func (s *stack) checkPrometheus() {
 			s.t.Logf("scrapes: %s", trouble)
 		}
 	})
-	testbed.Eventually(s.t, 20*time.Second, "Prometheus scrapes respgate", func() bool {
+	testbed.Eventually(s.t, "Prometheus scrapes respgate", func() bool {
 		var found struct {
 			ActiveTargets []struct{ Health, ScrapeURL, LastError string }
 		}
@@ -132,12 +131,12 @@ func (s *stack) checkPrometheus() {
 		}
 		return false
 	})
-	testbed.Eventually(s.t, 20*time.Second, "Prometheus knows the Alertmanager", func() bool {
+	testbed.Eventually(s.t, "Prometheus knows the Alertmanager", func() bool {
 		var found struct{ ActiveAlertmanagers []struct{ URL string } }
 		s.askPrometheus("/api/v1/alertmanagers", &found)
 		return len(found.ActiveAlertmanagers) == 1 && strings.HasPrefix(found.ActiveAlertmanagers[0].URL, "http://"+s.addrs["alertmanager:9093"]+"/")
 	})
-	testbed.Eventually(s.t, 20*time.Second, "Prometheus has looked at all rules", func() bool {
+	testbed.Eventually(s.t, "Prometheus has looked at all rules", func() bool {
 		var found struct {
 			Groups []struct {
 				Rules []struct{ Name, Type, Health, LastError string }

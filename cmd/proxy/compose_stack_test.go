@@ -249,6 +249,6 @@ func (s *stack) healthy(service string) error {
 func (s *stack) waitHealthy(services ...string) {
 	s.t.Helper()
 	for _, name := range services {
-		testbed.Eventually(s.t, 30*time.Second, name+" is healthy", func() bool { return s.healthy(name) == nil })
+		testbed.Eventually(s.t, name+" is healthy", func() bool { return s.healthy(name) == nil })
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"regexp"
 	"testing"
-	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/tenant"
@@ -28,7 +27,7 @@ func TestDevShowsTheConsole(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() { ended <- (&app{stdout: &out, stderr: io.Discard}).dev(ctx, cfg) }()
 			var said []string
-			testbed.Eventually(t, 20*time.Second, "it says where the console is", func() bool {
+			testbed.Eventually(t, "it says where the console is", func() bool {
 				said = regexp.MustCompile(`console   http://(\S+)/console\n  token     (` + c.want + `)\n`).FindStringSubmatch(out.String())
 				return said != nil
 			})

@@ -143,14 +143,14 @@ func dial(t testing.TB, addr string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	_ = c.SetDeadline(time.Now().Add(testbed.Patience))
 	return c
 }
 
 // httpGet returns the status and the body of an answer to GET.
 func httpGet(t testing.TB, url string) (int, string) {
 	t.Helper()
-	client := http.Client{Timeout: 30 * time.Second}
+	client := http.Client{Timeout: testbed.Patience}
 	defer client.CloseIdleConnections()
 	res, err := client.Get(url)
 	if err != nil {
@@ -192,7 +192,7 @@ func startProcess(t testing.TB, before, settings string) *process {
 		t.Fatal(err)
 	}
 	p.launch(before)
-	testbed.Eventually(t, 20*time.Second, "the proxy is ready", func() bool {
+	testbed.Eventually(t, "the proxy is ready", func() bool {
 		select {
 		case <-p.ended:
 			t.Fatalf("serve ended:\n%s", p.log)

@@ -48,7 +48,7 @@ func TestIncident(t *testing.T) {
 			}
 		}
 	}
-	testbed.Eventually(t, time.Minute, "the report is refused", func() bool { return i.refused.Load() > 0 })
+	testbed.Eventually(t, "the report is refused", func() bool { return i.refused.Load() > 0 })
 	i.alerted("the alert ends", false)
 	i.goOn("all is well again", 60)
 	if n := i.failed.Load(); n > 0 {
@@ -157,10 +157,7 @@ func (i *incident) visits(key, name string) {
 }
 
 func (i *incident) client(key, name string) *redis.Client {
-	client := redis.NewClient(&redis.Options{Addr: i.proxy.addr, Username: "cache", Password: key, ClientName: name, DisableIdentity: true, MaxRetries: -1, PoolSize: 1,
-		ReadTimeout: time.Minute})
-	i.t.Cleanup(func() { _ = client.Close() })
-	return client
+	return testbed.Client(i.t, &redis.Options{Addr: i.proxy.addr, Username: "cache", Password: key, ClientName: name, DisableIdentity: true, MaxRetries: -1, PoolSize: 1})
 }
 
 // reports run one slow script after the other, until they are refused.
@@ -190,7 +187,7 @@ func (i *incident) slowScript() string {
 func (i *incident) goOn(what string, visits int64) {
 	i.t.Helper()
 	began, goal := time.Now(), i.answered.Load()+visits
-	testbed.Eventually(i.t, pictureTime, what, func() bool {
+	testbed.Within(i.t, pictureTime, what, func() bool {
 		return i.answered.Load() >= goal && (*dashboardPictures == "" || time.Since(began) >= pictureTime/4)
 	})
 }
@@ -198,7 +195,7 @@ func (i *incident) goOn(what string, visits int64) {
 // alerted waits until the alert for the shop fires, or does not.
 func (i *incident) alerted(what string, wanted bool) {
 	i.t.Helper()
-	testbed.Eventually(i.t, 2*time.Minute, what, func() bool {
+	testbed.Within(i.t, 2*time.Minute, what, func() bool {
 		return len(i.prometheus.Query(`ALERTS{alertname="HighLatency",tenant="shop/cache",phase="backend",alertstate="firing"}`)) > 0 == wanted
 	})
 	if others := i.prometheus.Query(`ALERTS{alertname="HighLatency",tenant="news/cache"}`); len(others) > 0 {

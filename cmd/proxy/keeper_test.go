@@ -75,7 +75,7 @@ func TestKeeperComesBack(t *testing.T) {
 			s.lease.Renew(time.Now().Add(-tenant.MoveLease))
 			sent := time.Now()
 			x.send(c.waits)
-			testbed.Eventually(t, 10*time.Second, "the command waits", func() bool {
+			testbed.Eventually(t, "the command waits", func() bool {
 				all, err := p.data.Sessions(context.Background(), "")
 				return err == nil && len(all) == 1 && all[0].ActiveAt.After(sent)
 			})
@@ -87,7 +87,7 @@ func TestKeeperComesBack(t *testing.T) {
 					t.Errorf("the client reads %q, want the end", line)
 				}
 			}
-			testbed.Eventually(t, 10*time.Second, "nothing is under way", func() bool {
+			testbed.Eventually(t, "nothing is under way", func() bool {
 				k.look(time.Now())
 				return s.phase == proxy.MoveStill
 			})

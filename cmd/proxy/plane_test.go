@@ -134,7 +134,7 @@ func TestSessionsOfAProxy(t *testing.T) {
 	if line := clients[3].line(); line != "end" {
 		t.Errorf("the client whose session was ended through the store reads %q", line)
 	}
-	testbed.Eventually(t, 10*time.Second, "two sessions are left", func() bool { return len(list("")) == 2 })
+	testbed.Eventually(t, "two sessions are left", func() bool { return len(list("")) == 2 })
 	_ = p.stop()
 	if all, err := p.data.Sessions(t.Context(), ""); err != nil || len(all) > 0 {
 		t.Errorf("when it has stopped there are %v, %v", all, err)
@@ -152,7 +152,7 @@ func TestRotationIsFeltByLiveClients(t *testing.T) {
 		t.Fatal(err)
 	}
 	var second *talker
-	testbed.Eventually(t, 10*time.Second, "the new secret is good", func() bool {
+	testbed.Eventually(t, "the new secret is good", func() bool {
 		_, err := p.service.Authenticate(t.Context(), netip.Addr{}, "", next.Text.Reveal())
 		return err == nil
 	})
@@ -186,7 +186,7 @@ func TestOrganizationsLimitIsFollowed(t *testing.T) {
 		if _, err := p.store.UpdateOrganization(t.Context(), "acme", func(o *tenant.Organization) error { o.Rate = step.rate; return nil }); err != nil {
 			t.Fatal(err)
 		}
-		testbed.Eventually(t, 10*time.Second, "the limit is followed", func() bool {
+		testbed.Eventually(t, "the limit is followed", func() bool {
 			c.send("PING", "PING", "PING")
 			limited := false
 			for range 3 {

@@ -163,7 +163,7 @@ func TestReloadTakesEffect(t *testing.T) {
 
 	rewrite(fmt.Sprintf(base, "sesame") + "limits: {max_command_bytes: 64KiB, max_clients: 2}\nrate_limit: {default_rps: 2}\nlog: {level: error}\npool: {pinned_max: 1, pinned_wait: 0s}\n")
 	hup <- syscall.SIGHUP
-	testbed.Eventually(t, 5*time.Second, "the metrics want a token", func() bool {
+	testbed.Eventually(t, "the metrics want a token", func() bool {
 		status, _ := httpGet(t, "http://"+r.http+"/metrics")
 		return status == http.StatusUnauthorized
 	})
@@ -177,7 +177,7 @@ func TestReloadTakesEffect(t *testing.T) {
 	second.send("UNWATCH")
 	second.expect("+OK")
 	x.send("GET b", "GET b", "GET b", "GET b")
-	testbed.Eventually(t, 5*time.Second, "the limit is felt", func() bool { return strings.HasPrefix(x.line(), "-RATELIMIT 2 commands/s") })
+	testbed.Eventually(t, "the limit is felt", func() bool { return strings.HasPrefix(x.line(), "-RATELIMIT 2 commands/s") })
 	second.send("SET a " + strings.Repeat("x", 100_000))
 	second.expect("-ERR Protocol error: invalid bulk length", "end")
 }
@@ -198,11 +198,11 @@ func TestReloadOfFiles(t *testing.T) {
 	}
 	await := func(what, result string, n float64) {
 		t.Helper()
-		testbed.Eventually(t, 10*time.Second, what, func() bool { return reloads(result) == n })
+		testbed.Eventually(t, what, func() bool { return reloads(result) == n })
 	}
 	limited := func(rate int) {
 		t.Helper()
-		testbed.Eventually(t, 10*time.Second, fmt.Sprintf("the limit is %d", rate), func() bool {
+		testbed.Eventually(t, fmt.Sprintf("the limit is %d", rate), func() bool {
 			x.send("GET a", "GET a", "GET a", "GET a")
 			found := false
 			for range 4 {

@@ -34,8 +34,7 @@ func TestRemoteSessionsAndUsage(t *testing.T) {
 	t.Setenv(tokenVariable, cfg.HTTP.AdminToken.Reveal())
 	defer http.DefaultClient.CloseIdleConnections()
 	key := r.tenant(t, "acme", testbed.Redis(t).Addr, nil)
-	client := redis.NewClient(&redis.Options{Addr: r.addr, Password: key, ClientName: "worker", Protocol: 2, MaxRetries: -1, PoolSize: 1})
-	defer client.Close()
+	client := testbed.Client(t, &redis.Options{Addr: r.addr, Password: key, ClientName: "worker", Protocol: 2, MaxRetries: -1, PoolSize: 1})
 	before := client.Do(t.Context(), "CLIENT", "ID").Val()
 
 	status, table := shell(t, "session list --org acme")
@@ -49,7 +48,7 @@ func TestRemoteSessionsAndUsage(t *testing.T) {
 	if status, said := shell(t, "session kill "+row[1]); status != 0 || said != "killed "+row[1]+"\n" {
 		t.Errorf("session kill: %d, %s", status, said)
 	}
-	testbed.Eventually(t, 10*time.Second, "the session ends and the client comes back with another", func() bool {
+	testbed.Eventually(t, "the session ends and the client comes back with another", func() bool {
 		now, err := client.Do(t.Context(), "CLIENT", "ID").Result()
 		return err == nil && now != before
 	})

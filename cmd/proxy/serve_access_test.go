@@ -82,7 +82,7 @@ func TestAuthTimeout(t *testing.T) {
 			}
 		})
 	}
-	testbed.Eventually(t, 5*time.Second, "the log tells of each", func() bool {
+	testbed.Eventually(t, "the log tells of each", func() bool {
 		return strings.Count(r.log.String(), "not authenticated in time") == len(clients)
 	})
 }
@@ -107,7 +107,7 @@ func openFrom(t testing.TB, addr, from, key string) (c net.Conn, said string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	_ = c.SetDeadline(time.Now().Add(testbed.Patience))
 	_, _ = io.WriteString(c, "AUTH "+key+"\r\n")
 	return c, line(t, c)
 }
@@ -175,7 +175,7 @@ func TestAllowFrom(t *testing.T) {
 		t.Errorf("from where it may be used now: got %q", said)
 	}
 	allow("")
-	testbed.Eventually(t, 10*time.Second, "it may be used from anywhere again", func() bool {
+	testbed.Eventually(t, "it may be used from anywhere again", func() bool {
 		_, said := openFrom(t, r.addr, "127.0.0.1", key)
 		return said == "+OK"
 	})

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -79,8 +78,7 @@ func TestAPIServesATenant(t *testing.T) {
 	var key struct{ ID, Key string }
 	c.want(t, 201, "POST", "/api/v1/organizations/acme/keys", `{"name":"web","instances":["cache"]}`, &key)
 
-	client := redis.NewClient(&redis.Options{Addr: r.addr, Password: key.Key, Protocol: 2, MaxRetries: -1, PoolSize: 1})
-	defer client.Close()
+	client := testbed.Client(t, &redis.Options{Addr: r.addr, Password: key.Key, Protocol: 2, MaxRetries: -1, PoolSize: 1})
 	if err := client.Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -91,12 +89,12 @@ func TestAPIServesATenant(t *testing.T) {
 	}
 	before := client.Do(t.Context(), "CLIENT", "ID").Val()
 	c.want(t, 204, "DELETE", "/api/v1/organizations/acme/sessions/"+sessions.Items[0].ID, "", nil)
-	testbed.Eventually(t, 10*time.Second, "the session ends and the client comes back with another", func() bool {
+	testbed.Eventually(t, "the session ends and the client comes back with another", func() bool {
 		now, err := client.Do(t.Context(), "CLIENT", "ID").Result()
 		return err == nil && now != before
 	})
 	c.want(t, 200, "POST", "/api/v1/keys/"+key.ID+"/revoke", "", nil)
-	testbed.Eventually(t, 10*time.Second, "the revoked key's client is cut off", func() bool {
+	testbed.Eventually(t, "the revoked key's client is cut off", func() bool {
 		return strings.Contains(fmt.Sprint(client.Ping(t.Context()).Err()), "WRONGPASS")
 	})
 	var audit struct {
@@ -131,7 +129,7 @@ func TestAPIFollowsConfiguration(t *testing.T) {
 	}
 	rewrite(fmt.Sprintf(text, other, 3))
 	hup <- syscall.SIGHUP
-	testbed.Eventually(t, 10*time.Second, "the other limit is in effect", func() bool { return second.call(t, "GET", "/api/v1/me", "", nil) == 429 })
+	testbed.Eventually(t, "the other limit is in effect", func() bool { return second.call(t, "GET", "/api/v1/me", "", nil) == 429 })
 	if got := first.call(t, "GET", "/api/v1/me", "", nil); got != 401 && got != 429 {
 		t.Errorf("the first token: got %d, want it refused", got)
 	}

@@ -98,7 +98,7 @@ func (p *process) checkCalm(t testing.TB) {
 		t.Errorf("it took %d KiB at most, want less than 100 MiB", got)
 	}
 	const window = 500 * time.Millisecond
-	testbed.Eventually(t, 10*time.Second, "the proxy is idle", func() bool {
+	testbed.Eventually(t, "the proxy is idle", func() bool {
 		before := p.cpu()
 		<-time.After(window)
 		return p.cpu()-before < window/5
@@ -163,7 +163,7 @@ func TestFloodBeforeAuth(t *testing.T) {
 				return
 			}
 			defer c.Close()
-			_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(testbed.Patience))
 			_, _ = io.WriteString(c, []string{bulk, line}[i%2])
 			if got, _ := io.ReadAll(c); len(got) > 100 {
 				t.Errorf("connection %d got %.200q", i, got)
@@ -203,7 +203,7 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	for range 100 {
 		others = append(others, dial(t, p.addr))
 	}
-	testbed.Eventually(t, 10*time.Second, "clients are refused", func() bool {
+	testbed.Eventually(t, "clients are refused", func() bool {
 		return strings.Contains(p.log.String(), `msg="connections are refused" reason=descriptors`)
 	})
 	ask(first, "PING\r\n", "+PONG\r\n")
@@ -220,7 +220,7 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	for _, c := range others {
 		c.Close()
 	}
-	testbed.Eventually(t, 10*time.Second, "new clients are served", func() bool {
+	testbed.Eventually(t, "new clients are served", func() bool {
 		c := dial(t, p.addr)
 		defer c.Close()
 		_, _ = io.WriteString(c, "AUTH "+acme+"\r\nPING\r\nQUIT\r\n")
@@ -246,7 +246,7 @@ func TestMaxClients(t *testing.T) {
 		t.Errorf("the third client got %q, %v", got, err)
 	}
 	second.Close()
-	testbed.Eventually(t, 5*time.Second, "a client may come when one has left", func() bool {
+	testbed.Eventually(t, "a client may come when one has left", func() bool {
 		c := dial(t, r.addr)
 		defer c.Close()
 		_, _ = io.WriteString(c, "AUTH "+key+"\r\nQUIT\r\n")

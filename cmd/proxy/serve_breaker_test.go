@@ -37,13 +37,13 @@ func TestBreaker(t *testing.T) {
 
 	dying.Kill()
 	const away = "-ERR backend unavailable: connection refused|"
-	testbed.Eventually(t, 20*time.Second, "commands are refused and the gauge says open", func() bool {
+	testbed.Eventually(t, "commands are refused and the gauge says open", func() bool {
 		return ask(acme) == "+OK|"+away+away+"+OK|+OK|" && r.metric(t, `redis_breaker_state{tenant="acme/cache"}`) > 0 &&
 			r.metric(t, `redis_connection_attempts_total{result="breaker_open",tenant="acme/cache"}`) > 0
 	})
 	before, began := r.metric(t, `redis_connection_attempts_total{result="refused",tenant="acme/cache"}`), time.Now()
 	probes := 0.0
-	testbed.Eventually(t, 20*time.Second, "it is probed", func() bool {
+	testbed.Eventually(t, "it is probed", func() bool {
 		ask(acme)
 		probes = r.metric(t, `redis_connection_attempts_total{result="refused",tenant="acme/cache"}`) - before
 		return probes >= 3
@@ -56,7 +56,7 @@ func TestBreaker(t *testing.T) {
 	}
 
 	dying.Start()
-	testbed.Eventually(t, 20*time.Second, "commands work again and the gauge says closed", func() bool {
+	testbed.Eventually(t, "commands work again and the gauge says closed", func() bool {
 		return !strings.Contains(ask(acme), "-") && r.metric(t, `redis_breaker_state{tenant="acme/cache"}`) == 0
 	})
 	for series, want := range map[string]float64{
@@ -96,7 +96,7 @@ func TestHealthBehindBreaker(t *testing.T) {
 		}
 	}
 	server.Start()
-	testbed.Eventually(t, 10*time.Second, "the watcher finds it", func() bool { return w.ask(t.Context(), in) })
+	testbed.Eventually(t, "the watcher finds it", func() bool { return w.ask(t.Context(), in) })
 	nc, _, err := w.dialer.Dial(t.Context(), in.Label(), pool.Backend{Network: "tcp", Addr: server.Addr}, 0, 2, 1)
 	if err != nil {
 		t.Fatalf("after that a dial ends in %v", err)

@@ -172,7 +172,7 @@ func TestCertificatesAreRenewedUnderLoad(t *testing.T) {
 	}
 	certPEM, keyPEM = ca.pair(forNames("new.example"), func(c *x509.Certificate) { c.NotAfter = time.Unix(4e9, 0) })
 	file("cert.pem", certPEM)
-	testbed.Eventually(t, 20*time.Second, "the pair that does not fit is noticed", func() bool {
+	testbed.Eventually(t, "the pair that does not fit is noticed", func() bool {
 		return strings.Contains(r.log.String(), "private key does not match public key")
 	})
 	if got := shownTo(t, cfg.TLS.Listen, ca, "old.example"); got != "old.example" {
@@ -180,7 +180,7 @@ func TestCertificatesAreRenewedUnderLoad(t *testing.T) {
 	}
 	file("key.pem", keyPEM)
 	for listener, addr := range map[string]string{"tls": cfg.TLS.Listen, "http": r.http} {
-		testbed.Eventually(t, 20*time.Second, "the new certificate is shown by "+listener, func() bool {
+		testbed.Eventually(t, "the new certificate is shown by "+listener, func() bool {
 			return shownTo(t, addr, ca, "x.example") == "new.example"
 		})
 	}
@@ -266,7 +266,7 @@ func ask(t testing.TB, s session, command string) string {
 
 func getHTTPS(t testing.TB, ca *authority, addr, path string) string {
 	t.Helper()
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: ca.trusts("127.0.0.1")}}
+	client := http.Client{Timeout: testbed.Patience, Transport: &http.Transport{TLSClientConfig: ca.trusts("127.0.0.1")}}
 	defer client.CloseIdleConnections()
 	res, err := client.Get("https://" + addr + path)
 	if err != nil {
@@ -292,7 +292,7 @@ func TestHTTPS(t *testing.T) {
 	if !strings.Contains(r.log.String(), "certificate has expired") {
 		t.Error("the log does not say that the certificate has expired")
 	}
-	testbed.Eventually(t, 10*time.Second, "the health check finds it ready", func() bool { return cfg.HTTP.askReady(t.Context(), r.http) == nil })
+	testbed.Eventually(t, "the health check finds it ready", func() bool { return cfg.HTTP.askReady(t.Context(), r.http) == nil })
 	if status, body := httpGet(t, "http://"+r.http+"/health/ready"); status != http.StatusBadRequest {
 		t.Errorf("plain HTTP: got %d %s, want 400", status, body)
 	}

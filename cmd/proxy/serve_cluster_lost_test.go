@@ -21,7 +21,7 @@ func TestClusterTransactionThatCannotBegin(t *testing.T) {
 	c.send("MULTI", "SET k 2")
 	c.expect("+OK")
 	cluster.Primaries[0].Kill()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(testbed.Patience))
 	if rest, err := io.ReadAll(c.in); err != nil {
 		t.Errorf("a transaction whose node has died: %q, %v; want the end", rest, err)
 	}

@@ -306,7 +306,7 @@ func TestClusterPrimaryDies(t *testing.T) {
 	x := talkTo(t, r.addr, key)
 	keys := []string{"a", "b", "c", "d", "e", "f"}
 	count := countUp(t, r, key, keys, 4)
-	testbed.Eventually(t, 10*time.Second, "the replicas have what their primaries have", func() bool {
+	testbed.Eventually(t, "the replicas have what their primaries have", func() bool {
 		x.send("GET a", "GET b", "GET c")
 		n := 0
 		for range 3 {
@@ -319,7 +319,7 @@ func TestClusterPrimaryDies(t *testing.T) {
 	})
 	victim := c.OwnerOf(pool.Slot([]byte("a")))
 	victim.Kill()
-	testbed.Eventually(t, 30*time.Second, "its replica has taken over", func() bool {
+	testbed.Eventually(t, "its replica has taken over", func() bool {
 		x.send("SET after:{a} 1")
 		return x.line() == "+OK"
 	})
@@ -355,7 +355,7 @@ func TestClusterPrimaryFallsSilent(t *testing.T) {
 	t.Cleanup(c.Primaries[2].Thaw)
 	x.send("INCR foo")
 	x.expect("-ERR backend connection lost: the command may have been executed")
-	testbed.Eventually(t, 20*time.Second, "the replica is written to", func() bool {
+	testbed.Eventually(t, "the replica is written to", func() bool {
 		x.send("INCR foo")
 		return strings.HasPrefix(x.line(), ":")
 	})

@@ -3,7 +3,6 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/tenant"
@@ -35,7 +34,7 @@ func TestClusterWait(t *testing.T) {
 
 	for reason, want := range map[string]string{"TIMEOUT": ":0", "ERROR": "-UNBLOCKED client unblocked via CLIENT UNBLOCK"} {
 		x.send("WAIT 2 0", "PING")
-		testbed.Eventually(t, 10*time.Second, "the client is unblocked", func() bool {
+		testbed.Eventually(t, "the client is unblocked", func() bool {
 			other.send("CLIENT UNBLOCK " + id + " " + reason)
 			return other.line() == ":1"
 		})
@@ -44,11 +43,11 @@ func TestClusterWait(t *testing.T) {
 
 	gone := talkTo(t, r.addr, key)
 	gone.send("WAIT 2 0")
-	testbed.Eventually(t, 10*time.Second, "it waits at all nodes", func() bool {
+	testbed.Eventually(t, "it waits at all nodes", func() bool {
 		return r.metric(t, `redis_connections_active{kind="pinned",tenant="acme/cache"}`) >= 3
 	})
 	_ = gone.Close()
-	testbed.Eventually(t, 10*time.Second, "the client has left", func() bool {
+	testbed.Eventually(t, "the client has left", func() bool {
 		return r.metric(t, `client_connections{tenant="acme/cache"}`) == 2
 	})
 
@@ -59,7 +58,7 @@ func TestClusterWait(t *testing.T) {
 	x.expect("+OK", "+OK", "+OK", ":0")
 
 	x.send("WAIT 2 0")
-	testbed.Eventually(t, 10*time.Second, "the client waits", func() bool {
+	testbed.Eventually(t, "the client waits", func() bool {
 		other.send("CLIENT LIST ID " + id)
 		other.line()
 		line := other.line()

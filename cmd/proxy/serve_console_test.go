@@ -178,7 +178,7 @@ func (l *load) err() error {
 
 func startLoad(t *testing.T, addr, key string) *load {
 	t.Helper()
-	l := &load{Client: redis.NewClient(&redis.Options{Addr: addr, Username: "cache", Password: key, ClientName: "checkout", MaxRetries: -1, PoolSize: 4})}
+	l := &load{Client: testbed.Client(t, &redis.Options{Addr: addr, Username: "cache", Password: key, ClientName: "checkout", MaxRetries: -1, PoolSize: 4})}
 	ctx, cancel := context.WithCancel(context.Background())
 	var working sync.WaitGroup
 	working.Go(func() {
@@ -198,7 +198,7 @@ func startLoad(t *testing.T, addr, key string) *load {
 			<-tick.C
 		}
 	})
-	t.Cleanup(func() { cancel(); working.Wait(); _ = l.Close() })
+	t.Cleanup(func() { cancel(); working.Wait() })
 	return l
 }
 
@@ -231,14 +231,14 @@ func watchTheLoad(c *chromium) {
 	c.showsTheLoad()
 	line := `document.querySelector("#chart-commands path.line").getAttribute("d")`
 	first := is[string](c, line)
-	testbed.Eventually(c.t, chromiumTime, "the picture moves", func() bool { return is[string](c, line) != first })
+	testbed.Eventually(c.t, "the picture moves", func() bool { return is[string](c, line) != first })
 	for _, want := range []string{"hset", "get", "incr"} {
 		if hot := is[string](c, `document.getElementById("hot").innerText`); !strings.Contains(hot, want) {
 			c.t.Errorf("%s is not among the hot commands: %s", want, hot)
 		}
 	}
 	if *screenshots != "" { // which are better with some time in them
-		testbed.Eventually(c.t, 3*time.Minute, "the picture is full", func() bool {
+		testbed.Within(c.t, 3*time.Minute, "the picture is full", func() bool {
 			return is[int](c, `(document.querySelector("#chart-commands path.line").getAttribute("d").match(/L/g) || []).length`) >= 119
 		})
 		c.open("/console/organizations/acme/instances/cache")
@@ -250,7 +250,7 @@ func watchTheLoad(c *chromium) {
 // showsTheLoad waits until the live picture shows what clients do.
 func (c *chromium) showsTheLoad() {
 	c.t.Helper()
-	testbed.Eventually(c.t, chromiumTime, "the picture shows the load", func() bool {
+	testbed.Eventually(c.t, "the picture shows the load", func() bool {
 		return is[bool](c, `Number(document.getElementById("now-commands").innerText.replace(",", "").replace("k", "000")) > 0 &&
 			document.getElementById("live-state").innerText === "Live" && document.querySelectorAll("#hot tr").length >= 3`)
 	})
@@ -280,7 +280,7 @@ func databaseGoesAway(p *pair, c *chromium) {
 	c.open("/console/organizations/acme")
 	c.sees("The database is away")
 	p.pg.Start()
-	testbed.Eventually(c.t, chromiumTime, "the console is there again", func() bool {
+	testbed.Eventually(c.t, "the console is there again", func() bool {
 		c.open("/console/organizations/acme")
 		return is[bool](c, `document.querySelector("main").innerText.includes("cache")`)
 	})
@@ -319,7 +319,7 @@ func ownersEvening(t *testing.T, c *chromium, id string, clients ...*load) {
 	c.press("dialog[open] button.danger", "The key is revoked")
 	revoked := time.Now()
 	for i, client := range clients {
-		testbed.Eventually(t, chromiumTime, "the client is cut off", func() bool {
+		testbed.Eventually(t, "the client is cut off", func() bool {
 			return strings.Contains(fmt.Sprint(client.err()), "WRONGPASS")
 		})
 		t.Logf("the client of proxy %d is cut off: %v after the page has said so", i+1, time.Since(revoked).Round(time.Millisecond))
@@ -333,7 +333,7 @@ func ownersEvening(t *testing.T, c *chromium, id string, clients ...*load) {
 	c.open("/console/account")
 	c.picture("account")
 	c.press("button[value=dark]", "")
-	testbed.Eventually(t, chromiumTime, "the colours are dark", func() bool {
+	testbed.Eventually(t, "the colours are dark", func() bool {
 		return is[string](c, `document.documentElement ? getComputedStyle(document.documentElement).colorScheme : ""`) == "dark"
 	})
 	c.check()

@@ -92,7 +92,7 @@ func (c *crowd) start(shared, secure, certFile, keyFile string) {
 		listen, http, operatorsToken, dir, settings))
 	c.b = c.a.successor(config)
 	c.b.addr, c.b.http = listen, http
-	testbed.Eventually(c.t, 20*time.Second, "the second proxy is ready", func() bool {
+	testbed.Eventually(c.t, "the second proxy is ready", func() bool {
 		status, _ := httpGet(c.t, "http://"+http+"/health/ready")
 		return status == 200
 	})
@@ -116,8 +116,7 @@ func (c *crowd) every(pause time.Duration, do func(n int)) {
 
 // of is every for a client with a key.
 func (c *crowd) of(r *process, key string, pause time.Duration, do func(client *redis.Client, n int)) {
-	client := redis.NewClient(&redis.Options{Addr: r.addr, Username: "cache", Password: key, MaxRetries: -1, PoolSize: 2})
-	c.t.Cleanup(func() { _ = client.Close() })
+	client := testbed.Client(c.t, &redis.Options{Addr: r.addr, Username: "cache", Password: key, MaxRetries: -1, PoolSize: 2})
 	c.every(pause, func(n int) { do(client, n) })
 }
 
@@ -178,8 +177,7 @@ func (c *crowd) waiters() {
 			client.Do(c.ctx, "BLPOP", fmt.Sprint("nothing:", i), "0.25")
 		})
 	}
-	listener := redis.NewClient(&redis.Options{Addr: c.a.addr, Username: "cache", Password: c.acme})
-	c.t.Cleanup(func() { _ = listener.Close() })
+	listener := testbed.Client(c.t, &redis.Options{Addr: c.a.addr, Username: "cache", Password: c.acme})
 	news := listener.Subscribe(c.ctx, "news")
 	c.working.Go(func() {
 		for {

@@ -48,15 +48,15 @@ func TestDashboards(t *testing.T) {
 		page.isNeverBlank()
 	})
 	if *dashboardPictures != "" {
-		testbed.Eventually(t, 10*time.Minute, "there is something to see", func() bool { return time.Since(c.since) > pictureTime })
+		testbed.Within(t, 10*time.Minute, "there is something to see", func() bool { return time.Since(c.since) > pictureTime })
 	}
 	c.drain()
 	for _, page := range pages {
-		testbed.Eventually(t, time.Minute, "there are annotations of all kinds", page.isAnnotated)
+		testbed.Eventually(t, "there are annotations of all kinds", page.isAnnotated)
 	}
 	if *dashboardPictures != "" {
 		drained := time.Now()
-		testbed.Eventually(t, time.Minute, "the drain is to be seen", func() bool { return time.Since(drained) > 12*time.Second })
+		testbed.Eventually(t, "the drain is to be seen", func() bool { return time.Since(drained) > 12*time.Second })
 		takePictures(t, *dashboardPictures, pages)
 	}
 }
@@ -131,7 +131,7 @@ func (w *watched) blames(box, metric string) {
 	w.t.Helper()
 	panels := dashboards.Panels(w.dashboard)
 	p := panels[slices.IndexFunc(panels, func(p dashboard.Panel) bool { return *p.Title == box })]
-	testbed.Eventually(w.t, 20*time.Second, box+" is not green because of "+metric, func() bool {
+	testbed.Eventually(w.t, box+" is not green because of "+metric, func() bool {
 		return slices.ContainsFunc(dashboards.Queries(p), func(q prometheus.Dataquery) bool {
 			answer := w.ask(q, time.Now())
 			return strings.Contains(q.Expr, metric) && len(answer) > 0 && !dashboards.Green(p, *q.RefId, answer[0].Points[len(answer[0].Points)-1].Value)

@@ -278,7 +278,7 @@ func TestTheRestIsExact(t *testing.T) {
 	key := r.tenant(t, "acme", server.Addr, nil)
 	r.key(t, "acme", nil)
 	talk(t, r.addr, "AUTH "+key+"\r\nGET a\r\nMULTI\r\nEXEC\r\nQUIT\r\n")
-	testbed.Eventually(t, 20*time.Second, "Redis knows as many connections as respgate has opened", func() bool {
+	testbed.Eventually(t, "Redis knows as many connections as respgate has opened", func() bool {
 		return r.metric(t, `redis_connection_attempts_total{result="ok",tenant="acme/cache"}`) == connections(t, admin)-before
 	})
 	const total, errors, took = "http_requests_total", "http_request_errors_total", "http_request_duration_seconds_count"
@@ -296,13 +296,13 @@ func TestTheRestIsExact(t *testing.T) {
 		want[series] += 0
 	}
 	r.expect(t, want, errors)
-	testbed.Eventually(t, 20*time.Second, "requests by their duration are those by their status", func() bool {
+	testbed.Eventually(t, "requests by their duration are those by their status", func() bool {
 		got := r.series(t, []string{total, took})
 		return got[total+`{method="GET",path="/health/live",status="200"}`] == 3 && got[took+`{method="GET",path="/health/live"}`] == 3 &&
 			got[total+`{method="GET",path="other",status="404"}`] == 1 && got[took+`{method="GET",path="other"}`] == 1 &&
 			got[took+`{method="GET",path="/api/v1/organizations/{org}"}`] == 2
 	})
-	testbed.Eventually(t, 20*time.Second, "each query has a duration", func() bool {
+	testbed.Eventually(t, "each query has a duration", func() bool {
 		const queries, durations = "database_queries_total", "database_query_duration_seconds_count"
 		got, some := r.series(t, []string{queries, durations}), 0.0
 		for series, n := range got {

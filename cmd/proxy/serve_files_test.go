@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 )
@@ -45,7 +44,7 @@ func TestSilentPeersLeaveDescriptors(t *testing.T) {
 			if got, want := talk(t, p.addr, fmt.Sprintf("AUTH %s\r\nPING\r\nQUIT\r\n", key)), "+OK|+PONG|+OK|"; got != want {
 				t.Errorf("a client beside %d of them: got %q, want %q", tt.n, got, want)
 			}
-			testbed.Eventually(t, 10*time.Second, "the proxy is seen to be ready", func() bool {
+			testbed.Eventually(t, "the proxy is seen to be ready", func() bool {
 				status, _ := httpGet(t, "http://"+p.http+"/health/ready")
 				return status == http.StatusOK
 			})

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 )
@@ -27,7 +26,7 @@ func TestFirstClientOfAGroup(t *testing.T) {
 		}
 		c.expect("$9", "subscribe", "$4", "news", ":1")
 		conn.Close()
-		testbed.Eventually(t, 10*time.Second, "no link is subscribed", func() bool {
+		testbed.Eventually(t, "no link is subscribed", func() bool {
 			n, err := admin.PubSubNumSub(t.Context(), "news").Result()
 			return err == nil && n["news"] == 0
 		})

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -44,13 +43,13 @@ func TestNothingIsLeft(t *testing.T) {
 	_ = talk(t, r.addr, "AUTH nonsense\r\n*1\r\n$x\r\n")
 	server.Kill()
 	server.Start()
-	testbed.Eventually(t, 10*time.Second, "the backend is used again", func() bool {
+	testbed.Eventually(t, "the backend is used again", func() bool {
 		return strings.HasPrefix(talk(t, r.addr, "AUTH "+key+"\r\nPING\r\nQUIT\r\n"), "+OK|+PONG|")
 	})
 	for _, c := range clients {
 		c.Close()
 	}
-	testbed.Eventually(t, 5*time.Second, "nothing is in flight", func() bool { return r.metric(t, inFlight) == 0 })
+	testbed.Eventually(t, "nothing is in flight", func() bool { return r.metric(t, inFlight) == 0 })
 	check := exec.Command(testbed.Binary(t, "promtool", "prometheus"), "check", "metrics")
 	_, body := httpGet(t, "http://"+r.http+"/metrics")
 	check.Stdin = strings.NewReader(body)
@@ -69,7 +68,7 @@ func TestNothingIsLeft(t *testing.T) {
 	if err := r.store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, 5*time.Second, "the backend has no clients but the test's", func() bool {
+	testbed.Eventually(t, "the backend has no clients but the test's", func() bool {
 		list, err := admin.ClientList(t.Context()).Result()
 		return err == nil && strings.Count(list, "\n") == 1
 	})

@@ -32,9 +32,8 @@ func TestHalfClose(t *testing.T) {
 			t.Errorf("%s: got %.200q, want %q", c.name, got, c.want)
 		}
 	}
-	began := time.Now()
-	if got := send(t, r.addr, "AUTH "+key+"\r\nBLPOP none 0\r\n"); !strings.HasPrefix(got, "+OK|") || time.Since(began) > 5*time.Second {
-		t.Errorf("a wait for ever: %q after %v", got, time.Since(began))
+	if got := send(t, r.addr, "AUTH "+key+"\r\nBLPOP none 0\r\n"); !strings.HasPrefix(got, "+OK|") {
+		t.Errorf("a wait for ever: %q", got)
 	}
 }
 
@@ -42,7 +41,7 @@ func TestHalfClose(t *testing.T) {
 // none goes on without them.
 func TestGhosts(t *testing.T) {
 	cfg := testConfig(t)
-	cfg.Pool.PinnedMax, cfg.Pool.PinnedWait = 1, 10*time.Second
+	cfg.Pool.PinnedMax, cfg.Pool.PinnedWait = 1, time.Hour
 	r := startServe(t, cfg)
 	server := testbed.Redis(t)
 	key := r.tenant(t, "acme", server.Addr, limits(0, 0))
@@ -52,7 +51,7 @@ func TestGhosts(t *testing.T) {
 	ghost := talkTo(t, r.addr, key)
 	ghost.send("BLPOP queue 0", "CLIENT GETNAME")
 	ghost.Close()
-	testbed.Eventually(t, 5*time.Second, "two are left but the one that talks", func() bool {
+	testbed.Eventually(t, "two are left but the one that talks", func() bool {
 		return r.metric(t, "client_connections") >= 2
 	})
 	holder.send("UNWATCH")
@@ -62,7 +61,7 @@ func TestGhosts(t *testing.T) {
 		c.send("BLPOP queue 0", "BLPOP other 0")
 		c.Close()
 	}
-	testbed.Eventually(t, 5*time.Second, "the ghost is gone", func() bool { return r.metric(t, "client_connections") == 2 })
+	testbed.Eventually(t, "the ghost is gone", func() bool { return r.metric(t, "client_connections") == 2 })
 	other.send("RPUSH queue job", "LLEN queue")
 	other.expect(":1", ":1")
 
@@ -72,7 +71,7 @@ func TestGhosts(t *testing.T) {
 	left.send("GET a")
 	revoked.send("GET a")
 	left.Close()
-	testbed.Eventually(t, 5*time.Second, "who has left is gone", func() bool { return r.metric(t, "client_connections") == 3 })
+	testbed.Eventually(t, "who has left is gone", func() bool { return r.metric(t, "client_connections") == 3 })
 	keys, err := r.store.Keys(t.Context(), "acme", store.Page{})
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +83,7 @@ func TestGhosts(t *testing.T) {
 			}
 		}
 	}
-	_ = revoked.SetDeadline(time.Now().Add(2 * time.Second))
+	_ = revoked.SetDeadline(time.Now().Add(testbed.Patience))
 	revoked.expect("end")
 }
 
@@ -106,13 +105,13 @@ func TestFullLinkLost(t *testing.T) {
 			}
 		}
 	}()
-	testbed.Eventually(t, 10*time.Second, "the link is full", func() bool {
+	testbed.Eventually(t, "the link is full", func() bool {
 		before := r.metric(t, `client_bytes_total{direction="in"`)
 		<-time.After(300 * time.Millisecond)
 		return before > 5e6 && r.metric(t, `client_bytes_total{direction="in"`) == before
 	})
 	server.Kill()
-	_ = x.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = x.SetDeadline(time.Now().Add(testbed.Patience))
 	rest, err := io.ReadAll(x.in)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("it is not closed: %v", err)
@@ -145,7 +144,7 @@ func TestMovedInstance(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, x := range bound {
-		_ = x.SetDeadline(time.Now().Add(2 * time.Second))
+		_ = x.SetDeadline(time.Now().Add(testbed.Patience))
 		if got := x.line(); got != "end" {
 			t.Errorf("%s: got %q, want its end", name, got)
 		}
@@ -208,7 +207,7 @@ func TestMonitorRefusedByTheBackend(t *testing.T) {
 // TestWhatTakesALink counts who keeps a link of his own: not who only says what needs none.
 func TestWhatTakesALink(t *testing.T) {
 	cfg := testConfig(t)
-	cfg.Pool.PinnedMax, cfg.Pool.PinnedWait = 2, 200*time.Millisecond
+	cfg.Pool.PinnedMax, cfg.Pool.PinnedWait = 2, time.Hour
 	r := startServe(t, cfg)
 	key := r.tenant(t, "acme", testbed.Redis(t).Addr, limits(0, 0))
 	transaction := func(what string) {
@@ -243,13 +242,9 @@ func TestWhatTakesALink(t *testing.T) {
 		x.expect("+OK")
 		holders = append(holders, x)
 	}
-	began := time.Now()
-	plain := talkTo(t, r.addr, key)
+	plain := talkTo(t, r.addr, key) // whose SELECT does not wait for one of them
 	plain.send("SELECT 3", "SELECT 99", "SELECT 4")
 	plain.expect("+OK", "-ERR DB index is out of range", "+OK")
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("SELECT waited for %v with all links taken", took)
-	}
 	holders[0].send("UNWATCH")
 }
 

@@ -155,7 +155,7 @@ func TestBytesPerSecond(t *testing.T) {
 	if _, err := r.store.UpdateOrganization(t.Context(), "acme", func(o *tenant.Organization) error { o.ByteRate = 20_000; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, 10*time.Second, "the organization's limit holds", func() bool {
+	testbed.Eventually(t, "the organization's limit holds", func() bool {
 		return strings.HasPrefix(talk(t, r.addr, "AUTH "+free+"\r\nGET k\r\nQUIT\r\n"), "+OK|-RATELIMIT 20000 bytes/s exceeded for this organization, ")
 	})
 	if got := r.metric(t, "rate_limited_commands_total"); got < 2 {
@@ -180,7 +180,7 @@ func TestModeFollowsTheFile(t *testing.T) {
 		t.Errorf("reject: %d answered, %d refused", answered, refused)
 	}
 	become("default_rps: 5, mode: dry_run")
-	testbed.Eventually(t, 10*time.Second, "all is served", func() bool {
+	testbed.Eventually(t, "all is served", func() bool {
 		answered, _ := admitted(t, r.addr, key, 50)
 		return answered == 50
 	})
@@ -191,7 +191,7 @@ func TestModeFollowsTheFile(t *testing.T) {
 		t.Error("the log does not say so")
 	}
 	become("default_rps: 500, mode: delay, max_delay: 1m")
-	testbed.Eventually(t, 10*time.Second, "commands wait", func() bool {
+	testbed.Eventually(t, "commands wait", func() bool {
 		answered, _ := admitted(t, r.addr, key, 600)
 		return answered == 600 && r.metric(t, "rate_limit_delayed_commands_total") > 0
 	})

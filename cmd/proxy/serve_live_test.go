@@ -53,7 +53,7 @@ func TestLivePicture(t *testing.T) {
 		return p
 	}
 	var proxy string
-	testbed.Eventually(t, 20*time.Second, "the load is seen", func() bool {
+	testbed.Eventually(t, "the load is seen", func() bool {
 		p := picture("acme")
 		proxy = p.Proxy
 		hot := slices.IndexFunc(p.Hot, func(h control.HotCommand) bool { return h.Command == "get" && h.PerSecond > 0 })

@@ -16,7 +16,7 @@ import (
 // command fails, is lost or runs twice, and who writes to the old one is refused.
 func TestMoveByReplica(t *testing.T) {
 	cfg := testConfig(t)
-	cfg.Loops, cfg.Pool.StallTimeout = 1, 300*time.Millisecond
+	cfg.Loops, cfg.Pool.StallTimeout = 1, 2*time.Second
 	east, west := startServe(t, cfg), startServe(t, cfg)
 	old := testbed.Redis(t)
 	key := east.tenant(t, "acme", old.Addr, nil)
@@ -31,7 +31,7 @@ func TestMoveByReplica(t *testing.T) {
 		load.goOn("clients count")
 	}
 	fresh := testbed.Replica(t, old)
-	testbed.Eventually(t, 10*time.Second, "the replica has all", func() bool {
+	testbed.Eventually(t, "the replica has all", func() bool {
 		return strings.Contains(old.Client().Info(t.Context(), "replication").Val(), "state=online")
 	})
 
@@ -41,7 +41,7 @@ func TestMoveByReplica(t *testing.T) {
 	if err := old.Client().Do(t.Context(), "FAILOVER", "TO", host, port, "TIMEOUT", "10000").Err(); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, 20*time.Second, "the failover has ended", func() bool {
+	testbed.Eventually(t, "the failover has ended", func() bool {
 		return strings.Contains(old.Client().Info(t.Context(), "replication").Val(), "master_failover_state:no-failover")
 	})
 	if got := blocked.hear(); !strings.HasPrefix(got, "-UNBLOCKED ") {

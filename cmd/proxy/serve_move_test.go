@@ -98,7 +98,7 @@ func TestGivenACluster(t *testing.T) {
 	if _, err := r.store.UpdateInstance(t.Context(), "acme", "cache", at(tenant.Secret(cluster.URL()))); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, 20*time.Second, "writes go to the cluster", func() bool {
+	testbed.Eventually(t, "writes go to the cluster", func() bool {
 		for range 1000 {
 			x.send("SET k v")
 			x.expect("+OK")
@@ -209,7 +209,7 @@ func TestMoveWithState(t *testing.T) {
 	refused.expect("-NOPERM this key has no permissions to run the 'multi' command")
 	mayNot.send("WATCH k")
 	mayNot.expect("-NOPERM this key has no permissions to run the 'watch' command")
-	testbed.Eventually(t, 10*time.Second, "BLPOP waits", func() bool {
+	testbed.Eventually(t, "BLPOP waits", func() bool {
 		return strings.Contains(server.Client().Info(t.Context(), "clients").Val(), "blocked_clients:1")
 	})
 	if out, moved := moveInstance(t.Context(), t, cfg, "redis://"+fresh.Addr, "--hold-timeout", "1m"); !moved {
@@ -246,7 +246,7 @@ func TestMoverIsKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, 10*time.Second, "writes wait", func() bool { return strings.Contains(r.log.String(), "its commands wait") })
+	testbed.Eventually(t, "writes wait", func() bool { return strings.Contains(r.log.String(), "its commands wait") })
 	x.send("SET k 1")
 	x.expect("+OK") // once the proxy has given the mover up
 	if want := `is not heard of any more" tenant=acme/cache` + "\n"; !strings.Contains(r.log.String(), want) {

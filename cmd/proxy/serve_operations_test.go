@@ -73,14 +73,14 @@ func startCounting(t *testing.T, addr, key, names string, n int) *countingClient
 	c := &countingClients{t: t, names: names}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	t.Cleanup(func() { stop(); c.running.Wait() })
 	for i := range n {
-		client := redis.NewClient(&redis.Options{Addr: addr, Password: key, MaxRetries: -1, PoolSize: 1, ReadTimeout: time.Minute})
+		client := testbed.Client(t, &redis.Options{Addr: addr, Password: key, MaxRetries: -1, PoolSize: 1})
 		c.running.Go(func() {
 			defer client.Close()
 			c.count(ctx, client, i)
 		})
 	}
+	t.Cleanup(func() { stop(); c.running.Wait() })
 	return c
 }
 
@@ -125,7 +125,7 @@ func (c *countingClients) count(ctx context.Context, client *redis.Client, i int
 func (c *countingClients) goOn(what string) {
 	c.t.Helper()
 	from := c.counted.Load()
-	testbed.Eventually(c.t, 20*time.Second, what, func() bool { return c.counted.Load() > from+100 || c.failed.Load() > 0 })
+	testbed.Eventually(c.t, what, func() bool { return c.counted.Load() > from+100 || c.failed.Load() > 0 })
 }
 
 // TestOperationsUnderLoad has clients count while an operator pauses and resumes their
@@ -174,7 +174,7 @@ func TestOperationsUnderLoad(t *testing.T) {
 		before := backendClients(t, control)
 		op.want("OK", "PROXY", "RECONNECT", "acme/cache")
 		load.goOn("clients count over other connections")
-		testbed.Eventually(t, 10*time.Second, "all connections are other ones", func() bool {
+		testbed.Eventually(t, "all connections are other ones", func() bool {
 			now := backendClients(t, control)
 			return !slices.ContainsFunc(before, func(id string) bool { return slices.Contains(now, id) })
 		})
@@ -299,7 +299,7 @@ func TestPauseWaitsForTransactions(t *testing.T) {
 		t.Fatalf("a transaction: %s", got)
 	}
 	blocked.say("BLPOP list 2")
-	testbed.Eventually(t, 10*time.Second, "a client is blocked", func() bool { return strings.Contains(op.cli("PROXY", "SHOW", "CLIENTS"), "blocked") })
+	testbed.Eventually(t, "a client is blocked", func() bool { return strings.Contains(op.cli("PROXY", "SHOW", "CLIENTS"), "blocked") })
 	op.want("ERR 'acme/cache' is paused, and 2 of its commands and transactions have not ended yet", "PROXY", "PAUSE", "acme/cache", "60000")
 	if got := open.ask("GET a") + open.ask("EXEC"); got != "+QUEUED|*2|+OK|$1|1|" {
 		t.Errorf("the transaction ends with %s", got)
@@ -307,7 +307,7 @@ func TestPauseWaitsForTransactions(t *testing.T) {
 	if got := blocked.hear(); got != "*-1|" {
 		t.Errorf("what blocked ends with %s", got)
 	}
-	testbed.Eventually(t, 10*time.Second, "nothing is under way", func() bool { return op.cli("PROXY", "PAUSE", "acme/cache") == "OK" })
+	testbed.Eventually(t, "nothing is under way", func() bool { return op.cli("PROXY", "PAUSE", "acme/cache") == "OK" })
 	open.say("MULTI\r\nEXEC")
 	op.want("OK", "PROXY", "RESUME", "acme/cache")
 	if got := open.hear() + open.hear(); got != "+OK|*0|" {

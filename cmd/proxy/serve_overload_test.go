@@ -78,7 +78,7 @@ func half(t *testing.T, r *running, key string, size int) net.Conn {
 	before := r.metric(t, inFlight)
 	_, _ = fmt.Fprintf(c, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n", size)
 	go func() { _, _ = c.Write(make([]byte, size)) }()
-	testbed.Eventually(t, 30*time.Second, "the proxy has it, or somebody has gone", func() bool {
+	testbed.Eventually(t, "the proxy has it, or somebody has gone", func() bool {
 		return r.metric(t, inFlight) >= before+float64(size) || r.metric(t, `respgate_clients_dropped_total{reason="memory"}`) > 0
 	})
 	return c
@@ -117,7 +117,7 @@ func TestGreediestIsDropped(t *testing.T) {
 					gone++
 				}
 			}
-			testbed.Eventually(t, 30*time.Second, "those too many are dropped", func() bool {
+			testbed.Eventually(t, "those too many are dropped", func() bool {
 				return r.metric(t, `respgate_clients_dropped_total{reason="memory"}`) == float64(gone)
 			})
 			for i, conn := range all {
@@ -127,7 +127,7 @@ func TestGreediestIsDropped(t *testing.T) {
 				if c.gone[i] {
 					continue
 				}
-				_ = conn.SetDeadline(time.Now().Add(time.Minute))
+				_ = conn.SetDeadline(time.Now().Add(testbed.Patience))
 				_, _ = io.WriteString(conn, "\r\n")
 				if got := read(t, conn, 5); got != "+OK\r\n" {
 					t.Errorf("client %d of %d bytes got %q", i, c.sizes[i], got)
@@ -140,7 +140,7 @@ func TestGreediestIsDropped(t *testing.T) {
 			if got := strings.Count(r.log.String(), "too much is in flight, and this client holds the most"); got != gone {
 				t.Errorf("%d drops are in the log, want %d", got, gone)
 			}
-			testbed.Eventually(t, 5*time.Second, "nothing is left on the account", func() bool { return r.metric(t, inFlight) == 0 })
+			testbed.Eventually(t, "nothing is left on the account", func() bool { return r.metric(t, inFlight) == 0 })
 		})
 	}
 }
@@ -162,13 +162,13 @@ func TestUnreadRepliesAreBounded(t *testing.T) {
 		_, _ = io.WriteString(c, "AUTH "+key+"\r\n"+strings.Repeat("GET big\r\n", 100))
 	}
 	// The last has the rest to itself, which is too much too.
-	testbed.Eventually(t, 20*time.Second, "all are dropped", func() bool {
+	testbed.Eventually(t, "all are dropped", func() bool {
 		return r.metric(t, `respgate_clients_dropped_total{reason="memory"}`) == greedy
 	})
 	if n := quiet.end(); n == 0 {
 		t.Error("the steady client was not served")
 	}
-	testbed.Eventually(t, 5*time.Second, "nothing is left on the account", func() bool { return r.metric(t, inFlight) == 0 })
+	testbed.Eventually(t, "nothing is left on the account", func() bool { return r.metric(t, inFlight) == 0 })
 }
 
 // TestSlowReaderIsPaused has a client that has not read its replies ask for more than may
@@ -184,7 +184,7 @@ func TestSlowReaderIsPaused(t *testing.T) {
 	c := dial(t, r.addr)
 	defer c.Close()
 	_, _ = io.WriteString(c, "AUTH "+key+"\r\n"+strings.Repeat("GET big\r\n", first))
-	testbed.Eventually(t, 20*time.Second, "its replies wait", func() bool { return r.metric(t, inFlight) > (first-10)*size })
+	testbed.Eventually(t, "its replies wait", func() bool { return r.metric(t, inFlight) > (first-10)*size })
 	_, _ = io.WriteString(c, strings.Repeat("GET big\r\n", more))
 	other := dial(t, r.addr)
 	defer other.Close()
@@ -243,7 +243,7 @@ func TestFrozenBackendHoldsLittle(t *testing.T) {
 			}
 		})
 	}
-	testbed.Eventually(t, 20*time.Second, "its commands wait", func() bool { return r.metric(t, inFlight) > 4<<20 })
+	testbed.Eventually(t, "its commands wait", func() bool { return r.metric(t, inFlight) > 4<<20 })
 	other := startSteady(t, r.addr, quiet)
 	for range 20 {
 		if n := r.metric(t, inFlight); n > 64<<20 {
@@ -343,7 +343,7 @@ func TestHandshakesAreDroppedForMemory(t *testing.T) {
 		defer c.Close()
 		_, _ = c.Write(piece)
 	}
-	testbed.Eventually(t, 10*time.Second, "the bound holds", func() bool {
+	testbed.Eventually(t, "the bound holds", func() bool {
 		return r.metric(t, `respgate_clients_dropped_total{reason="memory"}`) > 0 && r.metric(t, "respgate_memory_in_flight_bytes") <= 1<<20
 	})
 	if got := ask(t, login(t, cfg.TLS.Listen, ca.trusts("127.0.0.1"), key), "PING"); got != "+PONG" {
@@ -380,12 +380,12 @@ func TestNoisyNeighbours(t *testing.T) {
 			}
 		})
 	}
-	testbed.Eventually(t, 60*time.Second, "the flood runs", func() bool {
+	testbed.Eventually(t, "the flood runs", func() bool {
 		return r.metric(t, `redis_commands_total{command="get",tenant="acme`) > 10_000
 	})
 	before := r.metric(t, `redis_commands_total{command="get",tenant="acme`)
 	s := startSteady(t, r.addr, quiet)
-	testbed.Eventually(t, 60*time.Second, "the quiet tenant is served 25 times", func() bool {
+	testbed.Eventually(t, "the quiet tenant is served 25 times", func() bool {
 		return r.metric(t, `redis_commands_total{command="incr",tenant="globex`) >= 25
 	})
 	if n := s.end(); n < 25 {

@@ -69,7 +69,7 @@ func TestClientsThatVanish(t *testing.T) {
 		}},
 		{"subscribers' links", func() bool { return r.metric(t, `redis_connections_active{kind="subscriber"`) > 0 }},
 	} {
-		testbed.Eventually(t, 20*time.Second, "there are no "+left.what+" any more", func() bool { return !left.some() })
+		testbed.Eventually(t, "there are no "+left.what+" any more", func() bool { return !left.some() })
 	}
 	if pinned := r.metric(t, `redis_connections_active{kind="pinned"`); pinned > float64(cfg.Pool.PinnedMax) {
 		t.Errorf("%v pinned links are open", pinned)
@@ -96,7 +96,7 @@ func vanish(t *testing.T, addr, key string) {
 		return
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(testbed.Patience))
 	lines := stateful[rand.IntN(len(stateful))]
 	if rand.IntN(2) == 0 {
 		_ = c.(*net.TCPConn).SetLinger(0)
@@ -130,7 +130,7 @@ func TestNoPinnedLinkLeft(t *testing.T) {
 		blocked = append(blocked, c)
 	}
 	admin := server.Client()
-	testbed.Eventually(t, 5*time.Second, "all links are taken", func() bool {
+	testbed.Eventually(t, "all links are taken", func() bool {
 		return strings.Contains(admin.Info(t.Context(), "clients").Val(), fmt.Sprintf("blocked_clients:%d\r", cfg.Pool.PinnedMax))
 	})
 	began := time.Now()
@@ -140,8 +140,8 @@ func TestNoPinnedLinkLeft(t *testing.T) {
 	if want := "+OK|" + busy + none + none + "-EXECABORT Transaction discarded because of previous errors.|$-1|" + busy + "+OK|"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if took := time.Since(began); took < 2*cfg.Pool.PinnedWait || took > 5*time.Second {
-		t.Errorf("it waited for %v", took)
+	if took := time.Since(began); took < 2*cfg.Pool.PinnedWait {
+		t.Errorf("it waited for %v, want twice %v", took, cfg.Pool.PinnedWait)
 	}
 	if got := talk(t, r.addr, "AUTH "+key+"\r\nWATCH a\r\nMULTI\r\nSET a 1\r\nEXEC\r\nQUIT\r\n"); !strings.HasPrefix(got, "+OK|"+busy+busy) {
 		t.Errorf("a WATCH got %s", got)
@@ -149,15 +149,15 @@ func TestNoPinnedLinkLeft(t *testing.T) {
 	for _, c := range blocked[:2] {
 		_ = c.Close()
 	}
-	if got := talk(t, r.addr, "AUTH "+key+"\r\nMULTI\r\nSET a 1\r\nEXEC\r\nQUIT\r\n"); got != "+OK|+OK|+QUEUED|*1|+OK|+OK|" {
-		t.Errorf("with a link free again: %s", got)
-	}
+	testbed.Eventually(t, "a link is free again", func() bool {
+		return talk(t, r.addr, "AUTH "+key+"\r\nMULTI\r\nSET a 1\r\nEXEC\r\nQUIT\r\n") == "+OK|+OK|+QUEUED|*1|+OK|+OK|"
+	})
 }
 
 // TestPinnedLinksGoRound has more clients than links, on all loops: each gets its turn.
 func TestPinnedLinksGoRound(t *testing.T) {
 	cfg := testConfig(t)
-	cfg.Loops, cfg.Pool.PinnedMax, cfg.Pool.PinnedWait = 4, 2, 10*time.Second
+	cfg.Loops, cfg.Pool.PinnedMax, cfg.Pool.PinnedWait = 4, 2, time.Hour
 	r := startServe(t, cfg)
 	key := r.tenant(t, "acme", testbed.Redis(t).Addr, limits(0, 0))
 	var wg sync.WaitGroup

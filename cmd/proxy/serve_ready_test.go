@@ -79,9 +79,9 @@ func TestStartWithoutStore(t *testing.T) {
 	log := &testbed.Buffer{}
 	go func() { ended <- serve(ctx, cfg, slog.New(slog.NewTextHandler(log, nil)), nil, nil) }()
 	r := &running{http: cfg.HTTP.Listen}
-	testbed.Eventually(t, 20*time.Second, "it waits for the store", func() bool { return strings.Contains(log.String(), "waiting for it") })
+	testbed.Eventually(t, "it waits for the store", func() bool { return strings.Contains(log.String(), "waiting for it") })
 	away := r.metric(t, "respgate_store_away_seconds")
-	testbed.Eventually(t, 20*time.Second, "that it is away for longer and longer", func() bool {
+	testbed.Eventually(t, "that it is away for longer and longer", func() bool {
 		return r.metric(t, "respgate_store_away_seconds") > max(away, 0.01)
 	})
 	stop()

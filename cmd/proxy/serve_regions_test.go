@@ -3,7 +3,6 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/tenant"
@@ -27,7 +26,7 @@ func TestOwnRegionIsReadFrom(t *testing.T) {
 			x.send("GET k")
 			x.expect("$-1")
 		}
-		testbed.Eventually(t, 20*time.Second, "the own region's replica is read from", func() bool {
+		testbed.Eventually(t, "the own region's replica is read from", func() bool {
 			before := reads(t, own)
 			get()
 			return reads(t, own) != before
@@ -49,7 +48,7 @@ func TestOwnRegionIsReadFrom(t *testing.T) {
 			get()
 		}
 		own.Start()
-		testbed.Eventually(t, 40*time.Second, "the own region's replica is read from again", func() bool { get(); return reads(t, own) != "0" })
+		testbed.Eventually(t, "the own region's replica is read from again", func() bool { get(); return reads(t, own) != "0" })
 		if !strings.Contains(r.log.String(), "region=eu") {
 			t.Error("no line says in which region the proxy is")
 		}

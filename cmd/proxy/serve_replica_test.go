@@ -3,7 +3,6 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/tenant"
@@ -52,7 +51,7 @@ func TestReplicasAreReadFrom(t *testing.T) {
 					t.Fatalf("GET: %q", got)
 				}
 			}
-			testbed.Eventually(t, 20*time.Second, "the replica is read from", func() bool { get(); return reads(t, replica) != "0" })
+			testbed.Eventually(t, "the replica is read from", func() bool { get(); return reads(t, replica) != "0" })
 			x.send("MULTI", "GET k", "EXEC")
 			x.expect("+OK", "+QUEUED", "*1", "$1", "v")
 			if reads(t, primary) == "0" {
@@ -65,7 +64,7 @@ func TestReplicasAreReadFrom(t *testing.T) {
 			x.send("GET k")
 			x.expect("$1", "v")
 			replica.Start()
-			testbed.Eventually(t, 40*time.Second, "the replica is read from again", func() bool { get(); return reads(t, replica) != "0" })
+			testbed.Eventually(t, "the replica is read from again", func() bool { get(); return reads(t, replica) != "0" })
 		})
 	}
 }
@@ -76,7 +75,7 @@ func TestClusterReplicasAreReadFrom(t *testing.T) {
 	r := startServe(t, testConfig(t))
 	x := talkTo(t, r.addr, r.tenantAt(t, "acme", tenant.Secret(c.URL()+"?read_from=prefer_replica"), limits(0, 0)))
 	keys := []string{"a", "b", "c", "d", "e", "f"}
-	testbed.Eventually(t, 20*time.Second, "all replicas are read from", func() bool {
+	testbed.Eventually(t, "all replicas are read from", func() bool {
 		for _, k := range keys {
 			x.send("GET " + k)
 			x.expect("$-1")

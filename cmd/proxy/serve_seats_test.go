@@ -74,7 +74,7 @@ func TestConnectionLimits(t *testing.T) {
 	}
 	first = open(key, "+OK")
 	first.Close()
-	testbed.Eventually(t, 10*time.Second, "there is room when one has left", func() bool {
+	testbed.Eventually(t, "there is room when one has left", func() bool {
 		c, said := openFrom(t, r.addr, here, key)
 		first = c
 		return said == "+OK"
@@ -82,7 +82,7 @@ func TestConnectionLimits(t *testing.T) {
 
 	// Lowered, a limit ends nobody; raised, it lets more in.
 	r.setOrg(t, "acme", 1)
-	testbed.Eventually(t, 10*time.Second, "the lower limit counts", func() bool {
+	testbed.Eventually(t, "the lower limit counts", func() bool {
 		c, said := openFrom(t, r.addr, here, other)
 		c.Close()
 		return said == tooMany
@@ -93,7 +93,7 @@ func TestConnectionLimits(t *testing.T) {
 		}
 	}
 	r.setOrg(t, "acme", 0)
-	testbed.Eventually(t, 10*time.Second, "the limit is lifted", func() bool {
+	testbed.Eventually(t, "the limit is lifted", func() bool {
 		_, said := openFrom(t, r.addr, here, other)
 		return said == "+OK"
 	})
@@ -166,7 +166,7 @@ func TestConnectionLimitsHoldOnAllLoops(t *testing.T) {
 	if refused.Load() == 0 {
 		t.Error("nobody was refused: the test shows nothing")
 	}
-	testbed.Eventually(t, 10*time.Second, "all have gone", func() bool { return r.metric(t, "client_connections{") == 0 })
+	testbed.Eventually(t, "all have gone", func() bool { return r.metric(t, "client_connections{") == 0 })
 	var said []string
 	for i := range ofOrg + 1 {
 		_, s := openFrom(t, r.addr, "127.0.0.1", keys[min(1, i/ofKey)])

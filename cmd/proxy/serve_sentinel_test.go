@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/tenant"
@@ -71,7 +70,7 @@ func TestSentinelFailover(t *testing.T) {
 	ping.expect("+OK")
 	replica.WaitSynced()
 	primary.Kill()
-	testbed.Eventually(t, 30*time.Second, "the new primary is written to", func() bool {
+	testbed.Eventually(t, "the new primary is written to", func() bool {
 		ping.send("SET after 1")
 		return ping.line() == "+OK"
 	})
@@ -102,7 +101,7 @@ func TestSentinelIsFollowedByEvents(t *testing.T) {
 	c.send("SET k 1", "ROLE")
 	c.expect("+OK", "*3", "$6", "master")
 	waiting.send("BLPOP nothing 0")
-	testbed.Eventually(t, 10*time.Second, "BLPOP waits", func() bool {
+	testbed.Eventually(t, "BLPOP waits", func() bool {
 		c.send("INFO clients")
 		text := ""
 		for line := c.line(); line != ""; line = c.line() {
@@ -117,12 +116,12 @@ func TestSentinelIsFollowedByEvents(t *testing.T) {
 	if got := waiting.line(); !strings.HasPrefix(got, "-") && got != "end" {
 		t.Errorf("a client that waited at the demoted primary got %q", got)
 	}
-	testbed.Eventually(t, 20*time.Second, "the new primary is written to", func() bool {
+	testbed.Eventually(t, "the new primary is written to", func() bool {
 		c.send("SET k 2")
 		return c.line() == "+OK"
 	})
 	old := primary.Client()
-	testbed.Eventually(t, 20*time.Second, "no link to the demoted primary is left", func() bool {
+	testbed.Eventually(t, "no link to the demoted primary is left", func() bool {
 		list, err := old.ClientList(t.Context()).Result()
 		return err == nil && !strings.Contains(list, "cmd=set") && !strings.Contains(list, "cmd=blpop")
 	})

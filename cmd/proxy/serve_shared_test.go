@@ -43,9 +43,9 @@ func startFleet(t *testing.T) *fleet {
 	}
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	for _, r := range f.proxies {
-		testbed.Eventually(t, 20*time.Second, "the proxy reaches the shared Redis", func() bool { return r.metric(t, "rate_limit_shared_up") == 1 })
+		testbed.Eventually(t, "the proxy reaches the shared Redis", func() bool { return r.metric(t, "rate_limit_shared_up") == 1 })
 	}
-	testbed.Eventually(t, 20*time.Second, "all proxies are counted", func() bool {
+	testbed.Eventually(t, "all proxies are counted", func() bool {
 		return f.clock.ZCard(t.Context(), "respgate:{proxies}").Val() == 4
 	})
 	return f
@@ -166,7 +166,7 @@ func TestLimitsAcrossProxies(t *testing.T) {
 		o := f.load(t, f.tenant(t, "alone", of, tenant.Quota{}), "SET k v", all, func() {
 			second()
 			f.shared.Freeze()
-			testbed.Eventually(t, 20*time.Second, "the proxy knows, and limits by itself", func() bool {
+			testbed.Eventually(t, "the proxy knows, and limits by itself", func() bool {
 				return r.metric(t, "rate_limit_shared_up") == 0 && r.metric(t, "rate_limit_shared_fallback_buckets") > 0
 			})
 			if status, body := httpGet(t, "http://"+r.http+"/health"); status != 200 || !strings.Contains(body, `"rate_limit":{"status":"degraded"`) {
@@ -174,10 +174,10 @@ func TestLimitsAcrossProxies(t *testing.T) {
 			}
 			second()
 			f.shared.Thaw()
-			testbed.Eventually(t, 20*time.Second, "no limit is held without it any more", func() bool { return r.metric(t, "rate_limit_shared_fallback_buckets") == 0 })
+			testbed.Eventually(t, "no limit is held without it any more", func() bool { return r.metric(t, "rate_limit_shared_fallback_buckets") == 0 })
 		})
 		f.wantAbout(t, o, rate, burst, 1, 0)
-		testbed.Eventually(t, 20*time.Second, "the proxy is healthy again", func() bool {
+		testbed.Eventually(t, "the proxy is healthy again", func() bool {
 			_, body := httpGet(t, "http://"+r.http+"/health")
 			return strings.Contains(body, `"rate_limit":{"status":"healthy"`)
 		})

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
@@ -30,9 +29,7 @@ func TestSlowLog(t *testing.T) {
 	acme, globex := r.tenant(t, "acme", backend.Addr, nil), r.tenant(t, "globex", backend.Addr, nil)
 	ctx := t.Context()
 	client := func(key string) *redis.Client {
-		c := redis.NewClient(&redis.Options{Addr: r.addr, Password: key, ClientName: "bob", DisableIdentity: true, PoolSize: 1})
-		t.Cleanup(func() { c.Close() })
-		return c
+		return testbed.Client(t, &redis.Options{Addr: r.addr, Password: key, ClientName: "bob", DisableIdentity: true, PoolSize: 1})
 	}
 	clients := []*redis.Client{client(acme), client(acme), client(acme)}
 	const script = "for i=1,10000000 do end return 1"
@@ -69,10 +66,10 @@ func TestSlowLog(t *testing.T) {
 	}
 	rewrite(base + "slowlog: {threshold: 0s, max_len: 5}\n")
 	hup <- syscall.SIGHUP
-	testbed.Eventually(t, 10*time.Second, "all commands are slow, and five are kept", func() bool { return length() == 5 })
+	testbed.Eventually(t, "all commands are slow, and five are kept", func() bool { return length() == 5 })
 	rewrite(base + "slowlog: {threshold: -1s}\n")
 	hup <- syscall.SIGHUP
-	testbed.Eventually(t, 10*time.Second, "no command is slow", func() bool {
+	testbed.Eventually(t, "no command is slow", func() bool {
 		if err := clients[0].Do(ctx, "SLOWLOG", "RESET").Err(); err != nil {
 			t.Fatal(err)
 		}

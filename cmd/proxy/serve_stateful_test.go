@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -40,7 +42,10 @@ func (x *talker) send(lines ...string) {
 
 func (x *talker) line() string {
 	s, err := x.in.ReadString('\n')
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "nothing"
+	case err != nil:
 		return "end"
 	}
 	return strings.TrimSuffix(s, "\r\n")
@@ -81,7 +86,7 @@ func TestLoopingScript(t *testing.T) {
 		}
 		_, _ = io.WriteString(looping, c.loop+"\r\n")
 		direct := server.Client()
-		testbed.Eventually(t, 10*time.Second, "the server is busy", func() bool {
+		testbed.Eventually(t, "the server is busy", func() bool {
 			err := direct.Ping(t.Context()).Err()
 			return err != nil && strings.HasPrefix(err.Error(), "BUSY ")
 		})
@@ -240,7 +245,7 @@ func TestBackendLost(t *testing.T) {
 		open = append(open, x)
 	}
 	admin := server.Client()
-	testbed.Eventually(t, 5*time.Second, "one is blocked", func() bool {
+	testbed.Eventually(t, "one is blocked", func() bool {
 		return strings.Contains(admin.Info(t.Context(), "clients").Val(), "blocked_clients:1\r")
 	})
 	server.Kill()
@@ -256,7 +261,7 @@ func TestBackendLost(t *testing.T) {
 		if len(s.then) > 0 && s.then[0] == "end" {
 			continue
 		}
-		testbed.Eventually(t, 10*time.Second, s.name+": it goes on", func() bool {
+		testbed.Eventually(t, s.name+": it goes on", func() bool {
 			open[i].send("PING")
 			return open[i].line() == "+PONG"
 		})
@@ -292,7 +297,7 @@ func TestClientsOnAllLoops(t *testing.T) {
 		x.send("BLPOP nothing 0")
 	}
 	for i, x := range all[1:] {
-		testbed.Eventually(t, 5*time.Second, "it is unblocked", func() bool {
+		testbed.Eventually(t, "it is unblocked", func() bool {
 			one.send("CLIENT UNBLOCK " + ids[i+1])
 			return one.line() == ":1"
 		})
@@ -340,7 +345,7 @@ func TestWaitingIsNoLatency(t *testing.T) {
 // A backend that answers keeps its blocked clients for as long as they like.
 func TestFrozenBackend(t *testing.T) {
 	cfg := testConfig(t)
-	cfg.Pool.StallTimeout, cfg.Pool.DialTimeout = time.Second, 300*time.Millisecond
+	cfg.Pool.StallTimeout, cfg.Pool.DialTimeout = time.Second, 2*time.Second
 	r := startServe(t, cfg)
 	server := testbed.Redis(t)
 	key := r.tenant(t, "acme", server.Addr, limits(0, 0))
@@ -360,7 +365,7 @@ func TestFrozenBackend(t *testing.T) {
 	transaction.expect(lost, "end")
 	blocked.expect(lost)
 	server.Thaw()
-	testbed.Eventually(t, 10*time.Second, "it is used again", func() bool {
+	testbed.Eventually(t, "it is used again", func() bool {
 		plain.send("PING")
 		return plain.line() == "+PONG"
 	})

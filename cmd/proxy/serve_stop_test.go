@@ -33,7 +33,7 @@ func TestServeEndsWhileListing(t *testing.T) {
 			}
 		}()
 	}
-	testbed.Eventually(t, 20*time.Second, "the lists are asked for", func() bool { return r.metric(t, `database_connections{state="in_use"`) >= 3 })
+	testbed.Eventually(t, "the lists are asked for", func() bool { return r.metric(t, `database_connections{state="in_use"`) >= 3 })
 	ended := make(chan error, 1)
 	go func() { ended <- r.stop() }()
 	select {

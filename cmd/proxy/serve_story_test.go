@@ -115,12 +115,12 @@ func TestTwoProxies(t *testing.T) {
 func (p *pair) limitsAreFelt(t *testing.T, k madeKey) {
 	t.Helper()
 	p.apiA.want(t, 200, "PATCH", "/api/v1/keys/"+k.ID, `{"rate":1,"burst":5}`, nil)
-	testbed.Eventually(t, 20*time.Second, "a lower limit is felt at the other proxy", func() bool {
+	testbed.Eventually(t, "a lower limit is felt at the other proxy", func() bool {
 		_, refused := admitted(t, p.b.addr, k.Key, 50)
 		return refused >= 40
 	})
 	p.apiA.want(t, 200, "PATCH", "/api/v1/keys/"+k.ID, `{"rate":0,"commands":"+@read +ping"}`, nil)
-	testbed.Eventually(t, 20*time.Second, "no limit and other rules are felt at the other proxy", func() bool {
+	testbed.Eventually(t, "no limit and other rules are felt at the other proxy", func() bool {
 		answered, _ := admitted(t, p.b.addr, k.Key, 50)
 		return answered == 50 && strings.Contains(talk(t, p.b.addr, "AUTH "+k.Key+"\r\nSET k v\r\nQUIT\r\n"), "-NOPERM ")
 	})
@@ -133,7 +133,7 @@ func (p *pair) rotationIsFelt(t *testing.T, k madeKey) {
 	old := talkTo(t, p.b.addr, k.Key)
 	var second, third madeKey
 	p.apiA.want(t, 200, "POST", "/api/v1/keys/"+k.ID+"/rotate", `{"overlap_seconds":3600}`, &second)
-	testbed.Eventually(t, 20*time.Second, "the new secret is known to the other proxy", func() bool {
+	testbed.Eventually(t, "the new secret is known to the other proxy", func() bool {
 		return talk(t, p.b.addr, "AUTH "+second.Key+"\r\nQUIT\r\n") == "+OK|+OK|"
 	})
 	fresh := talkTo(t, p.b.addr, second.Key)
@@ -220,7 +220,7 @@ func (f *faithful) leave() {
 func (f *faithful) more(t *testing.T, n int64) {
 	t.Helper()
 	until := f.served.Load() + n
-	testbed.Eventually(t, time.Minute, "clients are served on", func() bool { return f.served.Load() >= until || t.Failed() })
+	testbed.Eventually(t, "clients are served on", func() bool { return f.served.Load() >= until || t.Failed() })
 }
 
 // TestPostgresKilled under load: no client of a known key notices, the proxies stay ready and
@@ -239,11 +239,11 @@ func TestPostgresKilled(t *testing.T) {
 
 	p.pg.Kill()
 	for _, r := range proxies {
-		testbed.Eventually(t, 20*time.Second, "the proxy knows, and says for how long", func() bool {
+		testbed.Eventually(t, "the proxy knows, and says for how long", func() bool {
 			return r.metric(t, "respgate_store_away_seconds") > 0
 		})
 		away := r.metric(t, "respgate_store_away_seconds")
-		testbed.Eventually(t, 20*time.Second, "that grows", func() bool { return r.metric(t, "respgate_store_away_seconds") > away+0.5 })
+		testbed.Eventually(t, "that grows", func() bool { return r.metric(t, "respgate_store_away_seconds") > away+0.5 })
 		if status, body := httpGet(t, "http://"+r.http+"/health"); status != 200 || !strings.Contains(body, `"status":"degraded"`) || !strings.Contains(body, "cached keys are served") {
 			t.Errorf("/health: %d %s, want it degraded", status, body)
 		}
@@ -263,7 +263,7 @@ func TestPostgresKilled(t *testing.T) {
 
 	p.pg.Start()
 	var began time.Time
-	testbed.Eventually(t, 30*time.Second, "a change is taken again", func() bool {
+	testbed.Eventually(t, "a change is taken again", func() bool {
 		began = time.Now()
 		return p.apiA.call(t, "POST", "/api/v1/keys/"+leaves.ID+"/revoke", "", nil) == 200
 	})
@@ -271,7 +271,7 @@ func TestPostgresKilled(t *testing.T) {
 		t.Logf("after the restart a revoked key's session ends after %v", awaitEnd(t, c, began, "revoked"))
 	}
 	for _, r := range proxies {
-		testbed.Eventually(t, 20*time.Second, "the proxy has caught up", func() bool {
+		testbed.Eventually(t, "the proxy has caught up", func() bool {
 			_, body := httpGet(t, "http://"+r.http+"/health")
 			return strings.Contains(body, `"status":"healthy"`) && r.metric(t, "respgate_store_away_seconds") == 0
 		})
@@ -320,12 +320,12 @@ func TestStoreAwayForTooLong(t *testing.T) {
 	k := p.key(t, "web")
 	client := talkTo(t, p.b.addr, k.Key)
 	p.pg.Kill()
-	testbed.Eventually(t, 20*time.Second, "the proxy knows", func() bool { return p.b.metric(t, "respgate_store_away_seconds") > 0 })
+	testbed.Eventually(t, "the proxy knows", func() bool { return p.b.metric(t, "respgate_store_away_seconds") > 0 })
 	awaitEnd(t, client, time.Now(), "with a stale key")
 	if got := talk(t, p.b.addr, "AUTH "+k.Key+"\r\nQUIT\r\n"); got != "-ERR authentication is temporarily unavailable|+OK|" {
 		t.Errorf("a key that was cached is answered %q", got)
 	}
-	testbed.Eventually(t, 20*time.Second, "the proxy is not ready", func() bool {
+	testbed.Eventually(t, "the proxy is not ready", func() bool {
 		status, _ := httpGet(t, "http://"+p.b.http+"/health/ready")
 		return status == 503
 	})
@@ -333,7 +333,7 @@ func TestStoreAwayForTooLong(t *testing.T) {
 		t.Error("the log does not tell why")
 	}
 	p.pg.Start()
-	testbed.Eventually(t, 30*time.Second, "the key is let in again", func() bool {
+	testbed.Eventually(t, "the key is let in again", func() bool {
 		return talk(t, p.b.addr, "AUTH "+k.Key+"\r\nPING\r\nQUIT\r\n") == "+OK|+PONG|+OK|"
 	})
 	if status, body := httpGet(t, "http://"+p.b.http+"/health/ready"); status != 200 {

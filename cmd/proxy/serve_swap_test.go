@@ -71,7 +71,7 @@ func checkClient(addr, key string, client int, stop <-chan struct{}) (sum tally)
 			sum.wrong = append(sum.wrong, err.Error())
 			return sum
 		}
-		_ = c.SetDeadline(time.Now().Add(time.Minute))
+		_ = c.SetDeadline(time.Now().Add(testbed.Patience))
 		r := bufio.NewReader(c)
 		_, _ = c.Write(resp.AppendCommand(nil, "AUTH", key))
 		if line, err := r.ReadString('\n'); line != "+OK\r\n" {
@@ -180,13 +180,13 @@ func TestNoReplyGoesAstray(t *testing.T) {
 	served := func(n int64) func() bool {
 		return func() bool { return r.commandsServed(t) > n }
 	}
-	testbed.Eventually(t, 20*time.Second, "replies flow", served(2000))
+	testbed.Eventually(t, "replies flow", served(2000))
 	server.Kill()
-	testbed.Eventually(t, 20*time.Second, "commands fail", func() bool {
+	testbed.Eventually(t, "commands fail", func() bool {
 		return strings.HasPrefix(talk(t, r.addr, "AUTH "+key+"\r\nPING\r\nQUIT\r\n"), "+OK|-ERR backend ")
 	})
 	server.Start()
-	testbed.Eventually(t, 20*time.Second, "the proxy works again on every loop", func() bool {
+	testbed.Eventually(t, "the proxy works again on every loop", func() bool {
 		for range 4 {
 			if talk(t, r.addr, "AUTH "+key+"\r\nPING\r\nQUIT\r\n") != "+OK|+PONG|+OK|" {
 				return false
@@ -220,7 +220,7 @@ func TestCheckerCatchesASwap(t *testing.T) {
 	stop := make(chan struct{})
 	result := make(chan tally)
 	go func() { result <- checkReplies(t, r.addr, key, stop) }()
-	testbed.Eventually(t, 20*time.Second, "replies flow", func() bool { return r.commandsServed(t) > 600 })
+	testbed.Eventually(t, "replies flow", func() bool { return r.commandsServed(t) > 600 })
 	close(stop)
 	if sum := <-result; len(sum.wrong) == 0 {
 		t.Errorf("the planted swap was not found in %d replies", sum.right)

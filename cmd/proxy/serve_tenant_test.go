@@ -69,7 +69,7 @@ func TestRevokedKeyEndsSessions(t *testing.T) {
 	if _, err := r.store.RevokeKey(t.Context(), keyID(revoked), 0); err != nil {
 		t.Fatal(err)
 	}
-	_ = ends.SetDeadline(time.Now().Add(2 * time.Second))
+	_ = ends.SetDeadline(time.Now().Add(testbed.Patience))
 	if got, err := io.ReadAll(ends); len(got) > 0 || err != nil {
 		t.Errorf("the revoked key's session got %q, %v, want its end", got, err)
 	}
@@ -112,7 +112,7 @@ func TestLimitsFollowTheStore(t *testing.T) {
 	if _, err := r.store.ResetLimits(t.Context(), keyID(key)); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, 10*time.Second, "the bucket is refilled", func() bool {
+	testbed.Eventually(t, "the bucket is refilled", func() bool {
 		answered, _ := admitted(t, r.addr, key, 60)
 		return answered >= 45
 	})
@@ -122,7 +122,7 @@ func TestLimitsFollowTheStore(t *testing.T) {
 	if _, err := r.store.UpdateKey(t.Context(), keyID(key), func(k *tenant.Key) error { limits(0, 0)(k); return nil }); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, 10*time.Second, "the limit is lifted", func() bool {
+	testbed.Eventually(t, "the limit is lifted", func() bool {
 		answered, _ := admitted(t, r.addr, key, 200)
 		return answered == 200
 	})
@@ -161,11 +161,11 @@ func TestDeletedInstance(t *testing.T) {
 	if err := r.store.DeleteInstance(t.Context(), "acme", "cache", store.Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(testbed.Patience))
 	if _, err := io.ReadAll(c); err != nil {
 		t.Errorf("the session goes on: %v", err)
 	}
-	testbed.Eventually(t, 10*time.Second, "its series are gone", func() bool {
+	testbed.Eventually(t, "its series are gone", func() bool {
 		_, body := httpGet(t, "http://"+r.http+"/metrics")
 		return !strings.Contains(body, `tenant="acme/cache"`)
 	})
@@ -182,28 +182,24 @@ func TestStoreGone(t *testing.T) {
 		t.Fatalf("before: %q", got)
 	}
 	unlock := lockStore(t, strings.TrimSuffix(p.config, "respgate.yaml")+"respgate.db-shm")
-	testbed.Eventually(t, 10*time.Second, "/health says degraded", func() bool {
+	testbed.Eventually(t, "/health says degraded", func() bool {
 		status, body := httpGet(t, "http://"+p.http+"/health")
 		return status == 200 && strings.Contains(body, `"status":"degraded"`)
 	})
-	testbed.Eventually(t, 10*time.Second, "the proxy knows", func() bool {
+	testbed.Eventually(t, "the proxy knows", func() bool {
 		return strings.Contains(p.log.String(), "the key store cannot be asked")
 	})
 	if got := ping(known); got != "+OK|+PONG|+OK|" {
 		t.Errorf("a cached key: %q", got)
 	}
-	began := time.Now()
 	if got := ping(unseen); !strings.HasPrefix(got, "-ERR authentication is temporarily unavailable|") {
 		t.Errorf("a key that is not cached: %q", got)
-	}
-	if took := time.Since(began); took > 500*time.Millisecond {
-		t.Errorf("it took %v to say so, want at once", took)
 	}
 	if status, body := httpGet(t, "http://"+p.http+"/health/ready"); status != 200 {
 		t.Errorf("/health/ready: %d %s", status, body)
 	}
 	unlock()
-	testbed.Eventually(t, 15*time.Second, "the proxy catches up", func() bool {
+	testbed.Eventually(t, "the proxy catches up", func() bool {
 		_, body := httpGet(t, "http://"+p.http+"/health")
 		return ping(unseen) == "+OK|+PONG|+OK|" && strings.Contains(body, `"status":"healthy"`)
 	})
@@ -242,14 +238,14 @@ func TestDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = io.WriteString(busy, "INCR n\r\n")
-	testbed.Eventually(t, 5*time.Second, "its command is under way", func() bool {
+	testbed.Eventually(t, "its command is under way", func() bool {
 		_, body := httpGet(t, "http://"+p.http+"/metrics")
 		return sumMetric(t, body, `redis_commands_total{command="incr"`) == 1
 	})
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, 5*time.Second, "it is not ready", func() bool {
+	testbed.Eventually(t, "it is not ready", func() bool {
 		status, body := httpGet(t, "http://"+p.http+"/health/ready")
 		return status == 503 && strings.Contains(body, "draining")
 	})
@@ -281,7 +277,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		t.Fatalf("got %q", got)
 	}
 	shown += p.run("instance", "set", "--org", "acme", "--name", "cache", "--url", "env:WRONG_URL", "--json")
-	testbed.Eventually(t, 5*time.Second, "the wrong password is noticed", func() bool {
+	testbed.Eventually(t, "the wrong password is noticed", func() bool {
 		return strings.Contains(talk(t, p.addr, "AUTH "+key+"\r\nPING\r\nQUIT\r\n"), "-ERR backend unavailable")
 	})
 	shown += p.run("instance", "list", "--json") + p.run("key", "list", "--json") + p.run("instance", "show", "--org", "acme", "--name", "cache")
@@ -321,12 +317,12 @@ func TestStoreRemoved(t *testing.T) {
 			return strings.Contains(body, `"status":"`+status+`"`) && ping(known) == "+OK|+PONG|+OK|"
 		}
 	}
-	testbed.Eventually(t, 10*time.Second, "/health says degraded and known keys work", says("degraded"))
+	testbed.Eventually(t, "/health says degraded and known keys work", says("degraded"))
 	if err := os.Rename(dir+"/away", dir+"/store"); err != nil {
 		t.Fatal(err)
 	}
 	later := r.key(t, "acme", func(k *tenant.Key) { k.Name = "later" })
-	testbed.Eventually(t, 10*time.Second, "it is healthy and knows a new key", func() bool {
+	testbed.Eventually(t, "it is healthy and knows a new key", func() bool {
 		_, body := httpGet(t, "http://"+r.http+"/health")
 		return strings.Contains(body, `"status":"healthy"`) && ping(later) == "+OK|+PONG|+OK|"
 	})

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/pool"
@@ -60,7 +59,7 @@ func TestTLSToSentinels(t *testing.T) {
 			x.expect("+OK", "+OK", "+QUEUED", "*1", "$1", "1")
 			replica.WaitSynced()
 			primary.Kill()
-			testbed.Eventually(t, 30*time.Second, "the new primary is written to", func() bool {
+			testbed.Eventually(t, "the new primary is written to", func() bool {
 				x.send("SET after 1")
 				return x.line() == "+OK"
 			})
@@ -107,7 +106,7 @@ func TestTLSToCluster(t *testing.T) {
 			x.send("INCR b", "INCR c")
 			x.expect(":3", ":4")
 			c.OwnerOf(slot).Kill()
-			testbed.Eventually(t, 30*time.Second, "its replica has taken over", func() bool {
+			testbed.Eventually(t, "its replica has taken over", func() bool {
 				x.send("SET a 9")
 				return x.line() == "+OK"
 			})
@@ -135,7 +134,7 @@ func TestTLSToGroupsTakesUpFiles(t *testing.T) {
 			x.send("SET k v")
 			x.expect("-ERR backend unavailable: its certificate is not trusted")
 			g.writeFile("trusted.pem", g.ca.pem)
-			testbed.Eventually(t, 30*time.Second, "the renewed file is taken up", func() bool {
+			testbed.Eventually(t, "the renewed file is taken up", func() bool {
 				x.send("SET k v")
 				return x.line() == "+OK"
 			})

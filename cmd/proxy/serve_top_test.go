@@ -74,7 +74,7 @@ func TestSlowlogOverTheAPI(t *testing.T) {
 		t.Errorf("with no slow log there are %+v", log.Entries)
 	}
 	x.operator.want(t, http.StatusOK, "PATCH", acmeCache, `{"slowlog_threshold_us":0}`, nil)
-	testbed.Eventually(t, 20*time.Second, "every command is in the slow log", func() bool {
+	testbed.Eventually(t, "every command is in the slow log", func() bool {
 		watcher.send("GET quick")
 		watcher.expect("$-1")
 		return len(x.slowlog(t).Entries) > 0
@@ -82,7 +82,7 @@ func TestSlowlogOverTheAPI(t *testing.T) {
 	watcher.send("MULTI", "SET hot 1", "EXEC")
 	watcher.expect("+OK", "+QUEUED", "*1", "+OK") // it was not cut off
 	x.operator.want(t, http.StatusOK, "PATCH", "/api/v1/keys/"+keyID(x.acme), `{"rate":50,"burst":1,"limit_mode":"delay"}`, nil)
-	testbed.Eventually(t, 20*time.Second, "the slow log tells of the wait for a limit", func() bool {
+	testbed.Eventually(t, "the slow log tells of the wait for a limit", func() bool {
 		watcher.send("GET quick", "GET quick")
 		watcher.expect("$-1", "$-1")
 		e := x.slowlog(t).Entries[0]
@@ -123,7 +123,7 @@ func TestSlowlogOverTheAPI(t *testing.T) {
 func TestTopOverTheAPI(t *testing.T) {
 	x := newTopTest(t, testConfig(t))
 	x.load(t)
-	testbed.Eventually(t, 30*time.Second, "the hot key, the busy client and the big reply are seen", func() bool {
+	testbed.Eventually(t, "the hot key, the busy client and the big reply are seen", func() bool {
 		var top control.InstanceTopView
 		x.ann.want(t, http.StatusOK, "GET", acmeCache+"/top", "", &top)
 		return len(top.HotKeys) > 0 && top.HotKeys[0].Key == "hot" && len(top.Clients) > 0 && top.Clients[0].Name == "noisy" && top.Clients[0].Rate > 0 &&
@@ -136,11 +136,11 @@ func TestTopOverTheAPI(t *testing.T) {
 		t.Errorf("the other tenant is told %+v, want nothing but its own", other)
 	}
 	var tops control.TopTenants
-	testbed.Eventually(t, 30*time.Second, "acme comes first", func() bool {
+	testbed.Eventually(t, "acme comes first", func() bool {
 		x.operator.want(t, http.StatusOK, "GET", "/api/v1/top", "", &tops)
 		return tops.Total == 2 && tops.Tenants[0].Org == "acme" && tops.Tenants[0].Commands > tops.Tenants[1].Commands && tops.Tenants[1].Commands > 0
 	})
-	testbed.Eventually(t, 30*time.Second, "globex has the most errors", func() bool {
+	testbed.Eventually(t, "globex has the most errors", func() bool {
 		x.operator.want(t, http.StatusOK, "GET", "/api/v1/top?sort=errors&limit=1", "", &tops)
 		return tops.Total == 2 && len(tops.Tenants) == 1 && tops.Tenants[0].Org == "globex" && tops.Tenants[0].Errors > 0
 	})
@@ -173,7 +173,7 @@ func TestTopAtTheShell(t *testing.T) {
 		{"slowlog reset --org acme --instance cache", `^reset acme/cache\n$`},
 		{"slowlog reset --org acme --instance nosuch", `instance "nosuch" of organization "acme" not found`},
 	} {
-		testbed.Eventually(t, 20*time.Second, c.line+" says "+c.want, func() bool { // the first figures may be of a second in which nothing came
+		testbed.Eventually(t, c.line+" says "+c.want, func() bool { // the first figures may be of a second in which nothing came
 			_, said := shell(t, c.line)
 			return regexp.MustCompile(c.want).MatchString(said)
 		})

@@ -203,7 +203,7 @@ func TestReceiverAwayHarmsNobody(t *testing.T) {
 		c.expect(replies...)
 	}
 	var made, dropped float64
-	testbed.Eventually(t, 10*time.Second, "each command is traced or dropped", func() bool {
+	testbed.Eventually(t, "each command is traced or dropped", func() bool {
 		made, dropped = r.metric(t, `respgate_trace_spans_total{reason="ratio"`), r.metric(t, `respgate_trace_spans_dropped_total{reason="queue"`)
 		return made+dropped >= rounds*pipeline
 	})
@@ -271,7 +271,7 @@ func TestSamplingIsReloaded(t *testing.T) {
 	c.expect("$-1")
 	rewrite(text + "tracing: {endpoint: 'http://127.0.0.1:1', sample_ratio: 1}\n")
 	hup <- syscall.SIGHUP
-	testbed.Eventually(t, 10*time.Second, "commands are traced", func() bool {
+	testbed.Eventually(t, "commands are traced", func() bool {
 		c.send("EXISTS after")
 		c.expect(":0")
 		return slices.Contains(names(receiver.Spans()), "EXISTS")
@@ -279,7 +279,7 @@ func TestSamplingIsReloaded(t *testing.T) {
 	if all := names(receiver.Spans()); slices.Contains(all, "GET") {
 		t.Errorf("what came before is traced too: %q", all)
 	}
-	testbed.Eventually(t, 10*time.Second, "the log tells what waits for a restart", func() bool {
+	testbed.Eventually(t, "the log tells what waits for a restart", func() bool {
 		return strings.Contains(r.log.String(), `needs a restart" keys=tracing.endpoint`)
 	})
 }

@@ -47,7 +47,7 @@ func (f *traffic) visits() {
 			f.t.Errorf("a visitor cannot connect: %v", err)
 			return
 		}
-		_ = c.SetDeadline(time.Now().Add(time.Minute))
+		_ = c.SetDeadline(time.Now().Add(testbed.Patience))
 		for _, step := range [][2]string{{"AUTH " + f.key + "\r\n", "+OK\r\n"}, {"PING\r\n", "+PONG\r\n"}} {
 			got := make([]byte, len(step[1]))
 			_, err = io.WriteString(c, step[0])
@@ -92,7 +92,7 @@ func (f *traffic) counts(name string, batch int, ahead bool, executed func(key s
 
 // asks wants to hear over HTTP, each time on a new connection, that the proxy is ready.
 func (f *traffic) asks() {
-	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: testbed.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	for !f.stopped() {
 		res, err := client.Get("http://" + f.p.http + "/health/ready")
 		if err != nil {
@@ -130,13 +130,13 @@ func TestTakeover(t *testing.T) {
 	defer end()
 	for i := range 5 {
 		before := f.served.Load()
-		testbed.Eventually(t, 20*time.Second, "visitors are served", func() bool { return f.served.Load() > before+100 })
+		testbed.Eventually(t, "visitors are served", func() bool { return f.served.Load() > before+100 })
 		next := p.successor("")
 		select {
 		case <-p.ended:
 		case <-next.ended:
 			t.Fatalf("successor %d has ended", i)
-		case <-time.After(60 * time.Second):
+		case <-time.After(testbed.Patience):
 			t.Fatalf("predecessor %d has not ended", i)
 		}
 		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
@@ -173,7 +173,7 @@ func TestTakeoverThatFails(t *testing.T) {
 				t.Fatal(err)
 			}
 			next := p.successor(config)
-			testbed.Eventually(t, 10*time.Second, "it says why", func() bool { return strings.Contains(next.log.String(), c.want) })
+			testbed.Eventually(t, "it says why", func() bool { return strings.Contains(next.log.String(), c.want) })
 			_ = next.cmd.Process.Kill()
 			<-next.ended
 			if status, body := httpGet(t, "http://"+p.http+"/health/ready"); status != http.StatusOK {
@@ -229,7 +229,7 @@ func TestTakeoverByAnother(t *testing.T) {
 	r := startServe(t, cfg)
 	for _, answer := range []string{"", "ready", "READY\n", "no thanks\n"} {
 		var p *predecessor
-		testbed.Eventually(t, 10*time.Second, "the proxy can be asked", func() (ok bool) {
+		testbed.Eventually(t, "the proxy can be asked", func() (ok bool) {
 			var err error
 			p, err = inherit(t.Context(), cfg, slog.New(slog.DiscardHandler))
 			return err == nil && p != nil
@@ -242,7 +242,7 @@ func TestTakeoverByAnother(t *testing.T) {
 		}
 		p.close()
 	}
-	testbed.Eventually(t, 10*time.Second, "the proxy is ready as before", func() bool {
+	testbed.Eventually(t, "the proxy is ready as before", func() bool {
 		status, _ := httpGet(t, "http://"+r.http+"/health/ready")
 		return status == http.StatusOK
 	})

@@ -111,7 +111,7 @@ func (x *terminal) eventually(what string, ok func(lines []string) bool) {
 			x.t.Logf("the screen:\n%s", strings.Join(x.lines(), "\n"))
 		}
 	}()
-	testbed.Eventually(x.t, 30*time.Second, what, func() bool { return ok(x.lines()) })
+	testbed.Eventually(x.t, what, func() bool { return ok(x.lines()) })
 }
 
 // TestTopOnADumbTerminal, which can do nothing but print, is one table.
@@ -129,7 +129,7 @@ func TestTopOnADumbTerminal(t *testing.T) {
 		if status != 0 || stderr.String() != "" {
 			t.Errorf("it ends with %d, %s", status, &stderr)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(testbed.Patience):
 		t.Fatal("it does not end by itself")
 	}
 	tty.eventually("the table is there", func(lines []string) bool { return strings.HasPrefix(lines[0], "TENANT ") })
@@ -185,7 +185,7 @@ func TestTopInATerminal(t *testing.T) {
 		if status != 0 || stderr.String() != "" {
 			t.Errorf("it ends with %d, %s", status, &stderr)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(testbed.Patience):
 		t.Fatal("q does not leave")
 	}
 	after, err := term.GetState(tty.side.Fd())

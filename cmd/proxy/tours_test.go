@@ -98,8 +98,7 @@ func newOperatorsShell(t *testing.T) *operatorsShell {
 	p := startProcess(t, fmt.Sprintf("export RESPGATE_HTTP_PPROF=true RESPGATE_HTTP_ADMIN_TOKEN=%q '%s'; ", operatorsToken, strings.Join(store, "' '")), fmt.Sprintf("tls: {listen: %q, cert_file: %q, key_file: %q}\n", tls, cert, file("key.pem", keyPEM)))
 	p.env = store
 	key := p.tenant("acme", backend.Addr)
-	client := redis.NewClient(&redis.Options{Addr: p.addr, Username: "cache", Password: key, DisableIdentity: true})
-	t.Cleanup(func() { _ = client.Close() })
+	client := testbed.Client(t, &redis.Options{Addr: p.addr, Username: "cache", Password: key, DisableIdentity: true})
 	if err := client.Set(t.Context(), "greeting", "hello", time.Hour).Err(); err != nil {
 		t.Fatal(err)
 	}

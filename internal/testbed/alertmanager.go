@@ -30,7 +30,7 @@ func Alertmanager(tb testing.TB, config string) string {
 	done := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(done) }()
 	tb.Cleanup(func() { _ = cmd.Process.Kill(); <-done })
-	Eventually(tb, startTime, "alertmanager is ready", func() bool {
+	Eventually(tb, "alertmanager is ready", func() bool {
 		select {
 		case <-done:
 			tb.Fatalf("alertmanager ended at once:\n%s", out)

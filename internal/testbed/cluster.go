@@ -207,7 +207,7 @@ func (c *Cluster) settle(slot int, to *ClusterNode) {
 	// later, and who has a slot may change back meanwhile: then it is given again, with an
 	// epoch above all others.
 	given := time.Now()
-	Eventually(c.tb, startTime, "all know whose the slot is", func() bool {
+	Eventually(c.tb, "all know whose the slot is", func() bool {
 		if time.Since(given) > settleTime {
 			_ = to.client().Do(context.Background(), "CLUSTER", "BUMPEPOCH").Err()
 			give()
@@ -250,7 +250,7 @@ func (c *Cluster) join(node *ClusterNode) {
 		if known == node {
 			other = first.ID
 		}
-		Eventually(c.tb, startTime, "the nodes have met", func() bool {
+		Eventually(c.tb, "the nodes have met", func() bool {
 			nodes, err := known.client().ClusterNodes(context.Background()).Result()
 			return err == nil && strings.Contains(nodes, other) && !strings.Contains(nodes, "handshake")
 		})
@@ -260,7 +260,7 @@ func (c *Cluster) join(node *ClusterNode) {
 // waitAgreed waits until node knows n nodes and finds the cluster fit to serve.
 func (c *Cluster) waitAgreed(node *ClusterNode, n int) {
 	c.tb.Helper()
-	Eventually(c.tb, startTime, "the cluster is ready", func() bool {
+	Eventually(c.tb, "the cluster is ready", func() bool {
 		info, err := node.client().ClusterInfo(context.Background()).Result()
 		return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", n))
 	})
@@ -269,7 +269,7 @@ func (c *Cluster) waitAgreed(node *ClusterNode, n int) {
 func (c *Cluster) do(node *ClusterNode, args ...any) {
 	c.tb.Helper()
 	ctx, err := context.Background(), error(nil)
-	Eventually(c.tb, startTime, fmt.Sprintf("%v", args[:2]), func() bool {
+	Eventually(c.tb, fmt.Sprintf("%v", args[:2]), func() bool {
 		err = node.client().Do(ctx, args...).Err()
 		return err == nil || !strings.Contains(err.Error(), "Unknown node") // gossip is on its way
 	})

@@ -124,7 +124,7 @@ func (s *PostgresServer) Start() {
 	}
 	spawn()
 	tries := 1
-	Eventually(s.tb, startTime, "postgres answers", func() bool {
+	Eventually(s.tb, "postgres answers", func() bool {
 		select {
 		case <-s.done:
 			// After a kill the children may still be there, and it refuses to start beside them.

@@ -22,9 +22,6 @@ type PrometheusServer struct {
 	tb testing.TB
 }
 
-// scrapedTime bounds how long targets may take to answer, which a scrape that is late must not.
-const scrapedTime = time.Minute
-
 // alignment is more than by what Prometheus moves the time of a scrape, so that their
 // distances are alike.
 const alignment = 5 * time.Millisecond
@@ -79,7 +76,7 @@ func Prometheus(tb testing.TB, config string, flags ...string) *PrometheusServer
 	go func() { _ = cmd.Wait(); close(done) }()
 	tb.Cleanup(func() { _ = cmd.Process.Kill(); <-done })
 	p := &PrometheusServer{URL: "http://" + addr, tb: tb}
-	Eventually(tb, startTime, "prometheus is ready", func() bool {
+	Eventually(tb, "prometheus is ready", func() bool {
 		select {
 		case <-done:
 			tb.Fatalf("prometheus ended at once:\n%s", out)
@@ -114,7 +111,7 @@ func (p *PrometheusServer) Range(expr string, start, end time.Time, step time.Du
 func (p *PrometheusServer) Scraped() {
 	p.tb.Helper()
 	since := unix(time.Now().Add(alignment))
-	Eventually(p.tb, scrapedTime, "prometheus has scraped every target", func() bool {
+	Eventually(p.tb, "prometheus has scraped every target", func() bool {
 		var targets struct{ ActiveTargets []struct{} }
 		p.Get("/api/v1/targets?state=active", &targets)
 		return len(targets.ActiveTargets) > 0 && len(p.Query("timestamp(up) > "+since+" and up == 1")) == len(targets.ActiveTargets)

@@ -48,7 +48,7 @@ func Sentinels(tb testing.TB, n int, primary *Server, password string) []*Server
 	}
 	for _, s := range sentinels {
 		client := s.Client()
-		Eventually(tb, startTime, "the sentinels know each other and the replicas", func() bool {
+		Eventually(tb, "the sentinels know each other and the replicas", func() bool {
 			known, err := client.Do(tb.Context(), "SENTINEL", "CKQUORUM", PrimaryName).Text()
 			return err == nil && known == fmt.Sprintf("OK %d usable Sentinels. Quorum and failover authorization can be reached", n)
 		})

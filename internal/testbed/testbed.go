@@ -17,8 +17,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// startTime bounds how long a server may take to answer.
-const startTime = 20 * time.Second
+// Patience is how long a test waits for what has to happen and says nothing of how fast:
+// processes, their answers and their clients' commands on a machine that is busy with others.
+const Patience = time.Minute
 
 // Binary returns the path of a command, or fails the test saying which Debian
 // package brings it.
@@ -31,14 +32,21 @@ func Binary(tb testing.TB, name, debianPackage string) string {
 	return path
 }
 
-// Eventually waits until cond holds and fails the test after timeout.
-func Eventually(tb testing.TB, timeout time.Duration, what string, cond func() bool) {
+// Eventually waits until cond holds, and fails the test when its [Patience] is at an end.
+func Eventually(tb testing.TB, what string, cond func() bool) {
+	tb.Helper()
+	Within(tb, Patience, what, cond)
+}
+
+// Within waits until cond holds, and fails the test after d: for what another rule would
+// bring about later, or what takes longer than [Patience].
+func Within(tb testing.TB, d time.Duration, what string, cond func() bool) {
 	tb.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(timeout); !cond(); <-tick.C {
+	for deadline := time.Now().Add(d); !cond(); <-tick.C {
 		if time.Now().After(deadline) {
-			tb.Fatalf("not within %v: %s", timeout, what)
+			tb.Fatalf("not within %v: %s", d, what)
 		}
 	}
 }
@@ -86,7 +94,7 @@ func Replica(tb testing.TB, primary *Server, args ...string) *Server {
 func (s *Server) WaitSynced() {
 	s.tb.Helper()
 	client := s.Client()
-	Eventually(s.tb, startTime, "the replica is in step with its primary", func() bool {
+	Eventually(s.tb, "the replica is in step with its primary", func() bool {
 		info, err := client.Info(context.Background(), "replication").Result()
 		return err == nil && strings.Contains(info, "master_link_status:up")
 	})
@@ -127,7 +135,7 @@ func (s *Server) Start() {
 	go func(cmd *exec.Cmd, done chan struct{}) { _ = cmd.Wait(); close(done) }(s.cmd, s.done)
 	client := s.Client()
 	defer func() { _ = client.Close() }()
-	Eventually(s.tb, startTime, "redis-server answers", func() bool {
+	Eventually(s.tb, "redis-server answers", func() bool {
 		select {
 		case <-s.done:
 			s.tb.Fatalf("redis-server ended at once:\n%s", s.out.String())
@@ -139,8 +147,15 @@ func (s *Server) Start() {
 
 // Client returns a client of the server itself, closed when the test ends.
 func (s *Server) Client() *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: s.Addr, Password: s.Password, TLSConfig: s.TLS, MaxRetries: -1})
-	s.tb.Cleanup(func() { _ = c.Close() })
+	return Client(s.tb, &redis.Options{Addr: s.Addr, Password: s.Password, TLSConfig: s.TLS, MaxRetries: -1})
+}
+
+// Client returns a client that waits for answers for as long as its [Patience] lasts, closed
+// when the test ends.
+func Client(tb testing.TB, opts *redis.Options) *redis.Client {
+	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout, opts.PoolTimeout = Patience, Patience, Patience, Patience
+	c := redis.NewClient(opts)
+	tb.Cleanup(func() { _ = c.Close() })
 	return c
 }
 

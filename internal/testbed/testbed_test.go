@@ -3,7 +3,6 @@ package testbed
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestSentinelsFailOver(t *testing.T) {
@@ -12,7 +11,7 @@ func TestSentinelsFailOver(t *testing.T) {
 	sentinels := Sentinels(t, 3, primary, "w4tch")
 	primary.Kill()
 	client := sentinels[0].Client()
-	Eventually(t, 20*time.Second, "the sentinels name the replica", func() bool {
+	Eventually(t, "the sentinels name the replica", func() bool {
 		addr, err := client.Do(t.Context(), "SENTINEL", "GET-MASTER-ADDR-BY-NAME", PrimaryName).StringSlice()
 		return err == nil && strings.Join(addr, ":") == replica.Addr
 	})
@@ -36,7 +35,7 @@ func TestClusterMovesSlotsAndFailsOver(t *testing.T) {
 		t.Errorf("GET of a moved key: %q, %v", got, err)
 	}
 	c.Primaries[1].Kill()
-	Eventually(t, 20*time.Second, "the replica has become a primary", func() bool {
+	Eventually(t, "the replica has become a primary", func() bool {
 		return strings.Contains(c.Replicas[1].client().Info(t.Context(), "replication").Val(), "role:master")
 	})
 }

@@ -259,7 +259,7 @@ func TestProcess(t *testing.T) {
 			if err != nil && !slices.Contains([]string{"defaults", "tls"}, name) {
 				t.Errorf("it ended with %v\n%s", err, out)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Errorf("it does not end\n%s", out)
 		}
 	})

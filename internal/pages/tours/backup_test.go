@@ -86,7 +86,7 @@ func TestBackupOfManyKeys(t *testing.T) {
 	if err := stopped.Start(); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, 2*time.Minute, "some of it is in the file", func() bool {
+	testbed.Within(t, 2*time.Minute, "some of it is in the file", func() bool {
 		info, err := os.Stat(filepath.Join(dir, "keys.backup.partial"))
 		return err == nil && info.Size() > int64(5*n) || fileThere(filepath.Join(dir, "keys.backup"))
 	})

@@ -184,7 +184,7 @@ func (r *Receiver) Header(name string) []string {
 // Wait returns the spans for which want is true, when there are n of them or more.
 func (r *Receiver) Wait(n int, what string, want func(Span) bool) (found []Span) {
 	r.tb.Helper()
-	testbed.Eventually(r.tb, 20*time.Second, what, func() bool {
+	testbed.Eventually(r.tb, what, func() bool {
 		found = slices.DeleteFunc(r.Spans(), func(s Span) bool { return !want(s) })
 		return len(found) >= n
 	})
