@@ -115,8 +115,12 @@ func Copy(ctx context.Context, from, to *Redis, o Options) (Result, error) {
 // done counts entries, and tells of them.
 func (o Options) done(p *Progress, entries []Entry) {
 	p.add(entries)
+	o.tell(*p)
+}
+
+func (o Options) tell(p Progress) {
 	if o.Progress != nil {
-		o.Progress(*p)
+		o.Progress(p)
 	}
 }
 

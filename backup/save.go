@@ -60,9 +60,7 @@ func (f *fileWriter) save(ctx context.Context, from *Redis, info Info, h Header,
 			return err
 		}
 		f.left = left + rd.large.N
-		if o.Progress != nil {
-			o.Progress(progress)
-		}
+		o.tell(progress)
 		if time.Since(marked) < markEvery {
 			return nil
 		}

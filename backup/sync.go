@@ -104,12 +104,19 @@ func (m *mender) flush(ctx context.Context) error {
 	return nil
 }
 
-// Clear deletes all keys of the databases; nil is all that have keys.
+// Clear deletes all keys of the databases that match; nil is all databases that have keys.
 func Clear(ctx context.Context, r *Redis, o Options) (deleted int64, err error) {
+	info, err := r.Info(ctx)
+	if err != nil {
+		return 0, err
+	}
+	total := info.total(o.Match, o.Databases)
 	m := &mender{w: &writer{redis: r}, extras: map[int][]string{}}
 	err = r.scan(ctx, o.Match, o.Databases, &Position{}, func(db int, keys []string, _ Position) error {
 		m.extras[db] = keys
-		return m.flush(ctx)
+		err := m.flush(ctx)
+		o.tell(Progress{Keys: m.deleted, Total: total})
+		return err
 	})
 	return m.deleted, err
 }

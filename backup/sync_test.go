@@ -42,8 +42,10 @@ func TestSync(t *testing.T) {
 		t.Errorf("cleared %d, %v", deleted, err)
 	}
 	sync(Synced{Keys: n + 3, Copied: deleted})
-	if all, err := Clear(ctx, to, Options{}); err != nil || all != n+3 {
-		t.Errorf("cleared %d, %v, want %d", all, err, n+3)
+	var last Progress
+	all, err := Clear(ctx, to, Options{Progress: func(p Progress) { last = p }})
+	if want := (Progress{Keys: n + 3, Total: n + 3}); err != nil || all != n+3 || last != want {
+		t.Errorf("cleared %d, at last %+v, %v, want %+v", all, last, err, want)
 	}
 }
 

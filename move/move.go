@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/respgate/respgate/backup"
@@ -67,10 +68,8 @@ func Run(ctx context.Context, st *store.Store, ends Ends, o Options) (r Result, 
 	if err := m.check(ctx); err != nil || o.DryRun {
 		return r, err
 	}
-	for _, id := range o.Without {
-		if err := st.ForgetProxy(ctx, id); err != nil {
-			return r, err
-		}
+	if err := m.forget(ctx); err != nil {
+		return r, err
 	}
 	mv, in, err := m.begin(ctx)
 	if err != nil {
@@ -90,6 +89,27 @@ func Run(ctx context.Context, st *store.Store, ends Ends, o Options) (r Result, 
 		return r, err
 	}
 	return m.switchOver(ctx, mv, in, r)
+}
+
+// forget has the store forget the proxies that are known to have ended. One that it does not
+// know may be a slip: the one that was meant is waited for.
+func (m *mover) forget(ctx context.Context) error {
+	if len(m.Without) == 0 {
+		return nil
+	}
+	proxies, err := m.store.Proxies(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range m.Without {
+		if !slices.ContainsFunc(proxies, func(p tenant.Proxy) bool { return p.ID == id }) {
+			m.Say("warning: --without " + id + ": the store knows no such proxy")
+		}
+		if err := m.store.ForgetProxy(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // begin notes the move in the store. A move whose mover has died is in the way until proxies,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -86,7 +87,7 @@ func (s *scene) proxy(id string, holds func(m tenant.Move) bool) {
 	}
 	report()
 	running.Go(func() {
-		beat := time.NewTicker(20 * time.Millisecond)
+		beat := time.NewTicker(100 * time.Millisecond)
 		defer beat.Stop()
 		for {
 			select {
@@ -122,6 +123,31 @@ func TestHeld(t *testing.T) {
 		t.Errorf("the instance is at %q", got.Reveal())
 	}
 	t.Logf("%d keys: writes held for %v\n%s", *keys, r.Held, strings.Join(s.said, "\n"))
+}
+
+// TestWithout moves without a proxy that has ended, and says that another one is not known: that
+// may be a slip.
+func TestWithout(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.proxy("proxy1", func(tenant.Move) bool { return true })
+	ended := tenant.Proxy{ID: "ended1", StartedAt: time.Now(), SeenAt: time.Now()}
+	if _, err := s.store.ReportProxy(t.Context(), ended, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.options.Without = []string{"ended1", "nobody"}
+	if _, err := Run(t.Context(), s.store, s.ends, s.options); err != nil {
+		t.Fatalf("%v\n%s", err, strings.Join(s.said, "\n"))
+	}
+	var warnings []string
+	for _, line := range s.said {
+		if strings.HasPrefix(line, "warning: ") {
+			warnings = append(warnings, line)
+		}
+	}
+	if want := []string{"warning: --without nobody: the store knows no such proxy"}; !slices.Equal(warnings, want) {
+		t.Errorf("got the warnings %q, want %q", warnings, want)
+	}
 }
 
 // TestFunctions: libraries of functions that change while keys are copied are at the new backend as
@@ -184,14 +210,14 @@ func TestRollBack(t *testing.T) {
 			return s.t.Context()
 		}, "was ended by a proxy"},
 		{"an instance that is changed meanwhile", func(s *scene) context.Context {
-			s.proxy("proxy1", func(tenant.Move) bool {
+			change := sync.OnceFunc(func() {
 				threshold := time.Second
 				_, _ = s.store.UpdateInstance(context.Background(), "acme", "cache", func(in *tenant.Instance) error {
 					in.SlowlogThreshold = &threshold
 					return nil
 				})
-				return true
 			})
+			s.proxy("proxy1", func(tenant.Move) bool { change(); return true })
 			return s.t.Context()
 		}, "it is version 2, not 1"},
 		{"a backend that is another one by now", func(s *scene) context.Context {

@@ -105,6 +105,8 @@ func TestBarsOnATerminal(t *testing.T) {
 		{"backup", "backup --org acme --instance cache -o " + filepath.Join(t.TempDir(), "file"), []string{"backed up"}, []string{"keys        1000"}},
 		{"move", "instance move --org acme --name cache --yes --url redis://" + to.Addr, []string{"copied", "compared in pass 1", "compared in the last pass"},
 			[]string{"copying, while clients are served", "copied 1000 keys, ", "pass 1: of 1000 keys 0 had changed, in ", "last pass: of 1000 keys 0 had changed", "switched: ", "moved acme/cache"}},
+		{"move back", "instance move --org acme --name cache --yes --replace --url redis://" + from.Addr, []string{"deleted", "copied"},
+			[]string{"deleting what the new backend has", "copying, while clients are served", "moved acme/cache"}},
 	} {
 		tty := newTerminal(t, 120, 40)
 		if status := run(t.Context(), strings.Fields(c.command), strings.NewReader(""), tty.side, tty.side); status != 0 {
