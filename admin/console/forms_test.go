@@ -77,9 +77,10 @@ func testForms(t *testing.T, open stores.Opener) {
 	page := "/console/keys/" + w.key.ID
 	before := b.get(page)
 	before.send(page, b, "rate", "50", "burst", "60", "commands", "+@read", "max_connections", "4", "audit", "+@write").want(200, "held to it at once", "50/s, burst 60", "+@read")
-	before.send(page, b, "rate", "70").want(409, "changed meanwhile", "50/s, burst 60")
+	wantFields(t, before.send(page, b, "rate", "70").want(409, "changed meanwhile", "50/s, burst 60"), "rate", "50")
 	b.get(page).send(page, b, "commands", "~x").want(422, "Not done")
-	b.get(page).send(page, b, "allow_from", "10.0.0.0/99").want(422, "Networks")
+	s = b.get(page).send(page, b, "allow_from", "10.0.0.0/99", "rate", "55").want(422, "Networks", "50/s, burst 60")
+	wantFields(t, s, "allow_from", "10.0.0.0/99", "rate", "55", "burst", "60", "commands", "+@read")
 	b.get(page).send(page, b, "byte_rate", "10 MiB", "limit_mode", "dry_run").want(200, "10MiB", "commands are counted only")
 	b.get(page).send(page, b, "byte_rate", "0").want(200, "Bytes per second unlimited")
 	b.get(page).send(page, b, "byte_rate", "10MB").want(422, "Byte rate: want a size such as 64KiB or 10MiB")
@@ -111,8 +112,9 @@ func testInstanceForm(t *testing.T, w *world, b *browser) {
 	org, page := "/console/organizations/acme", "/console/organizations/acme/instances/queue"
 	before := b.get(page).want(200, "Slow log as the proxy is set", "Near cache off")
 	before.send(page, b, "near_cache", "64 MiB", "slow_log", "5ms").want(200, "The instance is changed", "Near cache 64MiB", "commands of 5ms or longer")
-	before.send(page, b, "near_cache", "1MiB").want(409, "changed meanwhile", "Near cache 64MiB")
-	b.get(page).send(page, b, "near_cache", "64MB").want(422, "Near cache: want a size such as 64KiB or 10MiB", "Near cache 64MiB")
+	wantFields(t, before.send(page, b, "near_cache", "1MiB").want(409, "changed meanwhile", "Near cache 64MiB"), "near_cache", "64MiB", "slow_log", "5ms")
+	s := b.get(page).send(page, b, "near_cache", "64MB", "slow_log", "7ms").want(422, "Near cache: want a size such as 64KiB or 10MiB", "Near cache 64MiB")
+	wantFields(t, s, "near_cache", "64MB", "slow_log", "7ms")
 	b.get(page).send(page, b, "near_cache", "2TiB").want(422, "Cache of 2199023255552 bytes: want 0 to 1099511627776")
 	b.get(page).send(page, b, "slow_log", "10").want(422, "Slow log: want a duration of whole microseconds", `got "10"`)
 	events := must[[]tenant.Event](t)(w.store.Events(t.Context(), store.EventFilter{Action: "instance.update"}, store.Page{}))
@@ -120,9 +122,21 @@ func testInstanceForm(t *testing.T, w *world, b *browser) {
 		t.Errorf("the audit log has %+v, want a change of the near cache", events)
 	}
 	b.get(page).send(page, b, "near_cache", "0", "slow_log", "off").want(200, "Near cache off", "Slow log off")
-	s := b.get(org).send(org+"/instances", b, "name", "near", "url", "redis://10.0.0.7:6379?read_from=nearest&region.us=10.2.0.0/16&region.eu=10.1.0.0/16", "near_cache", "1MiB", "slow_log", "0")
+	s = b.get(org).send(org+"/instances", b, "name", "near", "url", "redis://10.0.0.7:6379?read_from=nearest&region.us=10.2.0.0/16&region.eu=10.1.0.0/16", "near_cache", "1MiB", "slow_log", "0")
 	s.want(200, "The instance is there", "Near cache 1MiB", "Slow log every command", "Regions eu, us")
 	b.get(org).send(org+"/instances", b, "of", "instance", "name", "far", "url", "redis://10.0.0.7", "near_cache", "much").want(422, "Near cache: want a size")
+}
+
+// wantFields looks at what fields say, by their id; a form that is shown again has what was sent,
+// and one whose subject was changed meanwhile has what that is now.
+func wantFields(t *testing.T, s *seen, pairs ...string) {
+	t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		field := find(s.root, func(n *html.Node) bool { return attr(n, "id") == pairs[i] })
+		if got := attr(field, "value"); got != pairs[i+1] {
+			t.Errorf("the field %s says %q, want %q", pairs[i], got, pairs[i+1])
+		}
+	}
 }
 
 // testTheme: light or dark stays, and leads back to the page.

@@ -72,7 +72,8 @@ type view struct {
 	Problem  string
 	Org      *orgView
 	Tab      string
-	Form     func(name string) string // what was sent and is to be corrected
+	Form     func(name string) string             // what was sent and is to be corrected
+	Kept     func(name string, stored any) string // the same of what is there already, and else what is stored
 	Data     any
 }
 
@@ -99,7 +100,7 @@ func (v *visit) render(p *page) {
 func (v *visit) view(p *page) view {
 	section, _, _ := strings.Cut(strings.TrimPrefix(v.r.URL.Path, Prefix+"/"), "/")
 	out := view{Title: p.title, Theme: v.theme(), CSRF: v.csrf(), Section: section, Problem: v.problem, Org: p.org, Tab: p.tab, Data: p.data,
-		Form: func(string) string { return "" }, Me: v.actor.User.ID, Operator: v.actor.Operator()}
+		Form: func(string) string { return "" }, Kept: func(_ string, stored any) string { return fmt.Sprint(stored) }, Me: v.actor.User.ID, Operator: v.actor.Operator()}
 	switch v.actor.Kind {
 	case tenant.ByUser:
 		out.Name = v.actor.User.Email
@@ -111,6 +112,9 @@ func (v *visit) view(p *page) view {
 		out.Notice = notices[v.r.URL.Query().Get("done")]
 	} else if v.problem != "" {
 		out.Form = v.again
+		if !v.stale {
+			out.Kept = v.sent
+		}
 	}
 	return out
 }
@@ -123,6 +127,14 @@ func (v *visit) again(name string) string {
 		return ""
 	}
 	return v.r.PostForm.Get(name)
+}
+
+// sent is what was sent in a field, and stored where the form that was sent has no such field.
+func (v *visit) sent(name string, stored any) string {
+	if v.r.PostForm.Has(name) {
+		return v.again(name)
+	}
+	return fmt.Sprint(stored)
 }
 
 // notices say what a form has done, by a word in the address of the page that follows.

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/respgate/respgate/admin/control"
+	"github.com/respgate/respgate/store"
 	"github.com/respgate/respgate/tenant"
 )
 
@@ -34,6 +35,7 @@ type visit struct {
 	secret  string // what forms' tokens are made of: the cookie of who has signed in, or of who may
 	actor   control.Actor
 	problem string // what is wrong with what was sent, on the page that is shown again
+	stale   bool   // it was changed meanwhile: the page shows what it is now, not what was sent
 }
 
 // form is what was sent in a field.
@@ -159,7 +161,7 @@ func (v *visit) refused(err error) *page {
 	if v.route.back == nil || !correctable(f.status) {
 		return failed
 	}
-	v.problem = f.words()
+	v.problem, v.stale = f.words(), errors.Is(err, store.ErrStale)
 	again, backErr := v.route.back(v)
 	if backErr != nil {
 		v.problem = ""
