@@ -93,11 +93,21 @@ func (l *load) dropped() (n int64) {
 	return n
 }
 
+// said are the last words to each client that was told anything but an answer.
+func (l *load) said() (all []string) {
+	for _, c := range l.clients {
+		if said, ok := c.told.Load().(string); ok {
+			all = append(all, said)
+		}
+	}
+	return all
+}
+
 // expect complains about whatever was told to the clients that is worse.
 func (l *load) expect(t *testing.T, who string, worst told) {
 	t.Helper()
 	if n := l.total(refused); worst < refusals && n > 0 {
-		t.Errorf("%s: %d commands were refused, want none", who, n)
+		t.Errorf("%s: %d commands were refused, want none; the clients' last refusals are %q", who, n, l.said())
 	}
 	if n := l.total(unknown); worst < doubts && n > 0 {
 		t.Errorf("%s: of %d commands it is unknown whether they were done, want none", who, n)

@@ -47,7 +47,7 @@ func TestExemplars(t *testing.T) {
 			m.HTTP("GET", "/health", 200, 30*time.Millisecond, "")
 			server := httptest.NewServer(promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 			defer server.Close()
-			p := testbed.Prometheus(t, testbed.ScrapeConfig(time.Second, strings.TrimPrefix(server.URL, "http://")), "--enable-feature="+tt.flags)
+			p := testbed.Prometheus(t, testbed.ScrapeConfig(3*time.Second, strings.TrimPrefix(server.URL, "http://")), "--enable-feature="+tt.flags)
 			p.Scraped()
 			got := map[string]float64{}
 			var found []struct {

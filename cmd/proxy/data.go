@@ -29,7 +29,7 @@ type dataPlane struct {
 	id         string // of this proxy, in the ids of sessions
 	maxClients atomic.Int64
 	maxOpen    int64 // clients and links together; more have no descriptors
-	spareFiles int64 // descriptors for new links
+	lingering  int64 // refused connections that may be open
 	account    *loop.Account
 	log        *slog.Logger
 	metrics    *metrics.Metrics
@@ -63,7 +63,7 @@ const proxyIDLength = 6
 func newDataPlane(ctx context.Context, id string, tracer *tracing.Tracer, cfg Config, has resources, service *auth.Service, limiters *ratelimit.Registry, m *metrics.Metrics, log *slog.Logger) (*dataPlane, error) {
 	d := &dataPlane{
 		id:      id,
-		maxOpen: int64(has.files - has.spareFiles()), spareFiles: int64(has.spareFiles()),
+		maxOpen: int64(has.files - has.spareFiles()), lingering: int64(has.lingering()),
 		account: loop.NewAccount(cfg.Limits.memoryBound(has.memory)), log: log, metrics: m,
 		dialer: pool.NewDialer(cfg.dial(), log, m),
 		slots:  pool.NewSlots(cfg.Pool.PinnedMax, cfg.Pool.SubscribersMax),

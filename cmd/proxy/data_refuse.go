@@ -53,7 +53,7 @@ func (d *dataPlane) refuse(nc net.Conn, why string, secure bool) {
 	switch {
 	case secure:
 		_ = nc.Close()
-	case d.turnedAway.Load() < d.spareFiles/4: // they take what is kept for backends
+	case d.turnedAway.Load() < d.lingering:
 		d.linger(nc)
 	default:
 		// It fits into the socket's empty buffer: this cannot block.

@@ -61,17 +61,28 @@ func available(root fs.FS) resources {
 	return resources{memory: availableMemory(root), cpus: availableCPUs(root, runtime.NumCPU()), files: loop.MaxFiles()}
 }
 
+// ownFiles are the descriptors of the process itself, at most: 30 with one loop and as many
+// connections to SQLite as there may be, and two with each loop more. With many loops they take
+// of what is spare.
+const ownFiles = 48
+
 // spareFiles returns how many descriptors clients are not given: backends must be dialled
 // and /metrics asked when clients have taken all others.
-func (r resources) spareFiles() int { return min(max(32, r.files/8), r.files/2) }
+func (r resources) spareFiles() int { return min(ownFiles+max(32, r.files/8), r.files/2) }
+
+// freeFiles returns how many of them the process does not need for itself.
+func (r resources) freeFiles() int { return max(r.spareFiles()-ownFiles, r.spareFiles()/4) }
+
+// lingering is how many connections that are refused may be open, for their clients to read why.
+func (r resources) lingering() int { return r.freeFiles() / 4 }
 
 // maxHTTP is how many connections over HTTP are served at once: far more than those who
 // watch a proxy need.
 const maxHTTP = 256
 
 // httpConnections returns how many there may be: no more than half of the descriptors that
-// clients are not given, so that backends can be dialled.
-func (r resources) httpConnections() int { return min(maxHTTP, r.spareFiles()/2) }
+// nobody else is given, so that backends can be dialled.
+func (r resources) httpConnections() int { return min(maxHTTP, r.freeFiles()/2) }
 
 // warnings are what the configuration wants and the system does not give.
 func (r resources) warnings(c LimitsConfig) (all []string) {

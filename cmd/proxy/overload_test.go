@@ -127,7 +127,7 @@ func TestResourceWarnings(t *testing.T) {
 		{"enough", resources{memory: 1 << 30, files: 20_000}, LimitsConfig{MaxClients: 10_000, MemoryBytes: 1 << 29}, ""},
 		{"nothing is known", resources{files: math.MaxInt}, LimitsConfig{MaxClients: 10_000, MemoryBytes: 1 << 29}, ""},
 		{"few descriptors", resources{files: 1024}, LimitsConfig{MaxClients: 10_000},
-			"limits.max_clients is 10000, but with 1024 descriptors (ulimit -n), of which 128 are kept for backends, at most 896 clients are served"},
+			"limits.max_clients is 10000, but with 1024 descriptors (ulimit -n), of which 176 are kept for backends, at most 848 clients are served"},
 		{"very few", resources{files: 40}, LimitsConfig{MaxClients: 30},
 			"limits.max_clients is 30, but with 40 descriptors (ulimit -n), of which 20 are kept for backends, at most 20 clients are served"},
 		{"little memory", resources{memory: 1 << 20, files: 20_000}, LimitsConfig{MaxClients: 1, MemoryBytes: 1 << 29},

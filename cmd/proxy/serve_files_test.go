@@ -18,7 +18,7 @@ func TestSilentPeersLeaveDescriptors(t *testing.T) {
 	file := filesIn(t, t.TempDir())
 	certPEM, keyPEM := ca.pair()
 	secure := testbed.FreeAddr(t)
-	p := startProcess(t, "ulimit -n 200; ", fmt.Sprintf("tls: {listen: %q, cert_file: %q, key_file: %q}\nlimits: {auth_timeout: 1h}\n", secure, file("cert.pem", certPEM), file("key.pem", keyPEM)))
+	p := startProcess(t, "ulimit -n 250; ", fmt.Sprintf("tls: {listen: %q, cert_file: %q, key_file: %q}\nlimits: {auth_timeout: 1h}\n", secure, file("cert.pem", certPEM), file("key.pem", keyPEM)))
 	key := p.tenant("acme", testbed.Redis(t).Addr)
 	for _, tt := range []struct {
 		name, addr string

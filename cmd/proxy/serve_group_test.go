@@ -214,7 +214,7 @@ func TestGroupChangesWhileItIsLookedFor(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := testConfig(t)
-			cfg.Pool.DialTimeout = time.Hour
+			cfg.Pool.DialTimeout = 2 * time.Second
 			r := startServe(t, cfg)
 			key := r.tenantAt(t, "acme", tenant.Secret("redis-cluster://"+silent.Addr), limits(0, 0))
 			x := &talker{t, dial(t, r.addr), nil}

@@ -34,7 +34,7 @@ func TestPrometheusTakesBothKindsOfHistogram(t *testing.T) {
 	const ofGet, ofTenant = `redis_command_duration_seconds%s{command="get"}`, `redis_tenant_duration_seconds%s{tenant="acme/cache",phase="backend"}`
 	const ofHTTP, ofDatabase = `http_request_duration_seconds%s{path="/api/v1/openapi.json"}`, `database_query_duration_seconds%s{query="grant"}`
 	t.Run("classic", func(t *testing.T) {
-		p := testbed.Prometheus(t, testbed.ScrapeConfig(time.Second, r.http))
+		p := testbed.Prometheus(t, testbed.ScrapeConfig(3*time.Second, r.http))
 		p.Scraped()
 		for series, want := range map[string]float64{ofGet: n, ofTenant: 2 * n, ofHTTP: 1} {
 			// OpenMetrics has le="1.0" where the text format has le="1": neither is asked for.
@@ -48,7 +48,7 @@ func TestPrometheusTakesBothKindsOfHistogram(t *testing.T) {
 		}
 	})
 	t.Run("native", func(t *testing.T) {
-		p := testbed.Prometheus(t, testbed.ScrapeConfig(time.Second, r.http), "--enable-feature=native-histograms")
+		p := testbed.Prometheus(t, testbed.ScrapeConfig(3*time.Second, r.http), "--enable-feature=native-histograms")
 		p.Scraped()
 		for series, want := range map[string]float64{ofGet: n, ofTenant: 2 * n, ofHTTP: 1} {
 			native := strings.Replace(series, "%s", "", 1)
@@ -76,7 +76,7 @@ func TestTwoProxiesAreApart(t *testing.T) {
 		r.load(t, r.tenant(t, "acme", backend, limits(0, 0)), n)
 		targets = append(targets, r.http)
 	}
-	p := testbed.Prometheus(t, testbed.ScrapeConfig(time.Second, targets...))
+	p := testbed.Prometheus(t, testbed.ScrapeConfig(3*time.Second, targets...))
 	p.Scraped()
 	for i, n := range []float64{100, 300} {
 		expectValue(t, p, `sum(redis_commands_total{instance="`+targets[i]+`",tenant="acme/cache",command="get"})`, n)
