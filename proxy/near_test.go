@@ -172,13 +172,16 @@ EVAL return{redis.call('set',KEYS[1],ARGV[1])} 1 K V`, "\n")
 // TestModelWithCache has random programs say byte for byte the same through a near cache as to
 // Redis: a client alone sees no difference.
 func TestModelWithCache(t *testing.T) {
+	ordered := slices.DeleteFunc(slices.Clone(kept), func(line string) bool { // of large hashes each server has an order of its own
+		return slices.Contains([]string{"HGETALL", "HKEYS", "HVALS", "SMEMBERS"}, strings.Fields(line)[0])
+	})
 	for _, c := range []struct {
 		name string
 		language
 		n    int
 		hits uint64
 	}{
-		{"all commands", ordinary, 1000, 1},
+		{"all commands", language{[][]string{slices.Concat(vocabulary, slices.Repeat(ordered, len(vocabulary)/len(ordered)))}, ordinary.apart, nil, false}, 1000, 5},
 		{"those that are kept", language{[][]string{slices.Concat(kept, kept, kept, changed), slices.Concat(kept, kept, kept, kept, kept, changed[:3])}, ordinary.apart, nil, true}, 1500, 500},
 	} {
 		t.Run(c.name, func(t *testing.T) {
