@@ -87,11 +87,12 @@ func TestSameAsRedis(t *testing.T) {
 		{"modules", "JSON.SET a $ 1|FT.SEARCH i q|GET a|MULTI|JSON.GET a|EXEC"},
 		{"a transaction by a subscriber", "MULTI|PUBLISH a x|EXEC|SUBSCRIBE a|UNSUBSCRIBE a|MULTI|EXEC"},
 	} {
-		for _, proto := range []string{"2", "3"} {
+		protos := []string{"2", "3"}
+		if strings.Contains(c.in, "RESET") || strings.Contains(c.in, "HELLO") { // they choose it themselves
+			protos = protos[:1]
+		}
+		for _, proto := range protos {
 			t.Run(c.name+"/"+proto, func(t *testing.T) {
-				if strings.Contains(c.in, "RESET") && proto == "3" || strings.Contains(c.in, "HELLO") && proto == "3" {
-					t.SkipNow()
-				}
 				in := "HELLO " + proto + "|" + c.in + "|QUIT|"
 				var got [2]string
 				for i, to := range []struct{ addr, first string }{{server.Addr, ""}, {addr, "AUTH " + key + "\r\n"}} {
