@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 )
@@ -112,7 +113,7 @@ func TestAccountOfOutput(t *testing.T) {
 			if _, err := io.CopyN(io.Discard, client, size); err != nil {
 				t.Fatal(err)
 			}
-			testbed.Eventually(t, "nothing is left on the account", func() bool { return a.Held() == 0 })
+			testbed.Within(t, 10*time.Second, "nothing is left on the account", func() bool { return a.Held() == 0 })
 		})
 	}
 }

@@ -77,7 +77,7 @@ func TestHandshakesAreHeld(t *testing.T) {
 	for _, c := range clients {
 		c.Close()
 	}
-	testbed.Eventually(t, "nothing is held", func() bool { return account.Held() == 0 })
+	testbed.Within(t, 10*time.Second, "nothing is held", func() bool { return account.Held() == 0 })
 }
 
 // A peer is told by an alert what was wrong, also when it has sent more meanwhile.

@@ -221,7 +221,7 @@ func TestDialsArePaced(t *testing.T) {
 func TestDialsAtOnce(t *testing.T) {
 	f := newFront(t, "")
 	obs := &links{}
-	d := NewDialer(DialConfig{Attempts: 3, RetryDelay: time.Minute, Timeout: time.Minute}, slog.New(slog.DiscardHandler), obs)
+	d := NewDialer(DialConfig{Attempts: 3, RetryDelay: time.Hour, Timeout: time.Hour}, slog.New(slog.DiscardHandler), obs)
 	b := mustParse(t, "redis://"+f.addr)
 	ctx, cancel := context.WithCancel(t.Context())
 	const n = 100

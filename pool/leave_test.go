@@ -111,7 +111,7 @@ func TestWishesEndWhenTheirServerLeaves(t *testing.T) {
 					t.Fatal("a wish is not answered")
 				}
 			}
-			testbed.Eventually(t, "its slot is free", func() bool {
+			testbed.Within(t, 10*time.Second, "its slot is free", func() bool {
 				b.pool.slots.mu.Lock()
 				defer b.pool.slots.mu.Unlock()
 				return len(b.pool.slots.used) == 0

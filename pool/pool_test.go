@@ -72,7 +72,7 @@ func newBenches(t *testing.T, n int, slots *Slots) (all []*bench) {
 	log, obs := slog.New(slog.DiscardHandler), &links{}
 	cfg := Config{
 		Dial:        DialConfig{Attempts: 3, RetryDelay: 50 * time.Millisecond, Timeout: 2 * time.Second},
-		IdleTimeout: time.Minute, StallTimeout: time.Minute, PinnedWait: time.Second,
+		IdleTimeout: time.Hour, StallTimeout: time.Hour, PinnedWait: time.Second,
 	}
 	dialer := NewDialer(cfg.Dial, log, obs)
 	for range n {

@@ -251,7 +251,7 @@ func TestBorrowerLeavesWhileDialling(t *testing.T) {
 	f := newFront(t, "")
 	b := newBench(t)
 	cfg := *b.pool.dialer.cfg.Load()
-	cfg.Timeout = time.Minute
+	cfg.Timeout = time.Hour
 	b.pool.dialer.SetConfig(cfg)
 	key := Key{Instance: "i", Label: testTenant, Backend: mustParse(t, "redis://"+f.addr), Proto: 2}
 	var leave func()
@@ -260,8 +260,8 @@ func TestBorrowerLeavesWhileDialling(t *testing.T) {
 	})
 	testbed.Eventually(t, "it dials", func() bool { return f.present.Load() == 1 })
 	b.loop.Do(leave)
-	testbed.Eventually(t, "the connection is closed, long before the dial's own time is out", func() bool { return f.present.Load() == 0 })
-	testbed.Eventually(t, "its slot is free", func() bool {
+	testbed.Within(t, 10*time.Second, "the connection is closed, long before the dial's own time is out", func() bool { return f.present.Load() == 0 })
+	testbed.Within(t, 10*time.Second, "its slot is free", func() bool {
 		b.pool.slots.mu.Lock()
 		defer b.pool.slots.mu.Unlock()
 		return len(b.pool.slots.used) == 0

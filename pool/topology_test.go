@@ -79,7 +79,7 @@ func follow(t *testing.T, url string) *Topology {
 		t.Fatal(err)
 	}
 	ctx := t.Context()
-	topologies := NewTopologies(ctx, DialConfig{Timeout: 2 * testbed.Patience}, slog.New(slog.DiscardHandler), nil, func(*Topology, []Backend) {})
+	topologies := NewTopologies(ctx, DialConfig{Timeout: 20 * time.Second}, slog.New(slog.DiscardHandler), nil, func(*Topology, []Backend) {})
 	t.Cleanup(topologies.Wait)
 	topology := topologies.Of("id", "acme/cache", backend)
 	testbed.Eventually(t, "who is who is known", func() bool { return topology.Layout() != nil })
@@ -97,7 +97,7 @@ func TestSilentSentinelHoldsUpNothing(t *testing.T) {
 	t.Cleanup(sentinels[0].Thaw)
 	primary.Freeze()
 	t.Cleanup(primary.Thaw)
-	testbed.Eventually(t, "the new primary is known", func() bool {
+	testbed.Within(t, 15*time.Second, "the new primary is known", func() bool {
 		return topology.Layout().Primaries[0].Addr == replica.Addr
 	})
 }
@@ -121,7 +121,7 @@ func TestSilentNodeHoldsUpNothing(t *testing.T) {
 	slot := Slot([]byte("foo")) // of the last primary
 	cluster.Primaries[2].Freeze()
 	t.Cleanup(cluster.Primaries[2].Thaw)
-	testbed.Eventually(t, "its replica is known to have its slots", func() bool {
+	testbed.Within(t, 15*time.Second, "its replica is known to have its slots", func() bool {
 		topology.Refresh()
 		l := topology.Layout()
 		return l.Primaries[l.Owner(slot)].Addr == cluster.Replicas[2].Addr

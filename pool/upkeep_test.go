@@ -60,12 +60,12 @@ func TestReconnect(t *testing.T) {
 	}
 	before := b.do(link, "CLIENT", "ID")
 	b.loop.Do(func() { b.pool.Reconnect("other"); b.pool.Reconnect("i") })
-	testbed.Eventually(t, "the link that nobody has is closed", func() bool { return b.surveyed("pinned").Connected == 1 })
+	testbed.Within(t, 10*time.Second, "the link that nobody has is closed", func() bool { return b.surveyed("pinned").Connected == 1 })
 	if after := b.do(link, "CLIENT", "ID"); after == before || after[0] != ':' {
 		t.Errorf("the shared link says it is client %q, and before %q", after, before)
 	}
 	b.loop.Do(func() { held.GiveBack(Clean) })
-	testbed.Eventually(t, "the link that was given back is closed", func() bool { return b.surveyed("pinned") == Status{} })
+	testbed.Within(t, 10*time.Second, "the link that was given back is closed", func() bool { return b.surveyed("pinned") == Status{} })
 	if s, want := b.surveyed("shared"), (Status{Instance: "i", Label: "acme/cache", Kind: "shared", Connected: 1, Limit: maxShared}); s != want {
 		t.Errorf("shared links are %+v, want %+v", s, want)
 	}
@@ -81,7 +81,7 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.loop.Do(func() { held.Hold(nobody{}); b.pool.Kill("i") })
-	testbed.Eventually(t, "there are no links", func() bool {
+	testbed.Within(t, 10*time.Second, "there are no links", func() bool {
 		return b.surveyed("pinned") == Status{} && b.surveyed("shared") == Status{}
 	})
 	if got, want := b.do(link, "PING"), "backend unavailable: an operator has ended all connections"; got != want {

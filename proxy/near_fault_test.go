@@ -138,7 +138,7 @@ func TestCacheLosesItsLink(t *testing.T) {
 	if first != "$1|x|" || second != "$1|2|" && second != "$1|1|" || third != "$1|z|" {
 		t.Errorf("reads under way got %q, %q, %q, want their values and z", first, second, third)
 	}
-	testbed.Eventually(t, "the loss is noticed", func() (lost bool) {
+	testbed.Within(t, 5*time.Second, "the loss is noticed", func() (lost bool) {
 		p.on(func(near *nearCache) { lost = near.kept.Len() == 0 })
 		return lost
 	})
@@ -162,7 +162,7 @@ func TestCacheOfASilentServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	fresh := p.call("3") // others wait for what they have asked over the link
-	testbed.Eventually(t, "the change is seen although the link is silent", func() bool {
+	testbed.Within(t, 10*time.Second, "the change is seen although the link is silent", func() bool {
 		return fresh.do("GET", "k") == "$1|2|"
 	})
 	p.on(func(near *nearCache) {
@@ -171,7 +171,7 @@ func TestCacheOfASilentServer(t *testing.T) {
 		}
 	})
 	fresh.send("GET", "k")
-	testbed.Eventually(t, "the silent link is given up", func() (lost bool) {
+	testbed.Within(t, 20*time.Second, "the silent link is given up", func() (lost bool) {
 		p.on(func(near *nearCache) { lost = near.link == nil })
 		return lost
 	})
@@ -203,7 +203,7 @@ func TestCacheAndKeysThatEnd(t *testing.T) {
 	must("set", "brief", "1", "px", "1500")
 	p.hot(c, "GET", "brief")
 	must("persist", "nosuch")
-	testbed.Eventually(t, "it has ended", func() bool { return direct.PTTL(t.Context(), "brief").Val() < 0 })
+	testbed.Within(t, 10*time.Second, "it has ended", func() bool { return direct.PTTL(t.Context(), "brief").Val() < 0 })
 	if got := c.do("GET", "brief"); got != "$-1|" {
 		t.Errorf("a key that has ended is %q", got)
 	}
@@ -301,13 +301,13 @@ func TestCacheIsReplaced(t *testing.T) {
 		first = near.link
 		p.core.Links.(*pool.Pool).Reconnect("acme")
 	})
-	testbed.Eventually(t, "there is another link", func() (replaced bool) {
+	testbed.Within(t, 10*time.Second, "there is another link", func() (replaced bool) {
 		p.on(func(near *nearCache) { replaced = near.ready && near.link != first })
 		return replaced
 	})
 	p.hot(c, "GET", "k")
 	p.on(func(near *nearCache) { near.used -= int64(2 * nearIdle) })
-	testbed.Eventually(t, "it has ended", func() bool {
+	testbed.Within(t, 10*time.Second, "it has ended", func() bool {
 		left := 0
 		p.on(func(*nearCache) { left++ })
 		return left == 0 && p.core.Cache.Used() == 0

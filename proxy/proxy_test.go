@@ -96,7 +96,7 @@ func startProxyWith(t *testing.T, st fixed, book *insight.Book, prepare ...func(
 	m, service := parts(t, st, log)
 	cfg := pool.Config{
 		Dial:        pool.DialConfig{Attempts: 2, RetryDelay: 50 * time.Millisecond, Timeout: 2 * time.Second},
-		IdleTimeout: time.Minute, StallTimeout: time.Minute, PinnedWait: time.Second,
+		IdleTimeout: time.Hour, StallTimeout: time.Hour, PinnedWait: time.Second,
 	}
 	core := &Core{
 		Ctx: t.Context(), Clock: l, Auth: service, Limiters: ratelimit.New(ratelimit.Defaults{RPS: 100, MaxDelay: time.Hour}), Metrics: m.Loop(0), SlowLog: book,

@@ -149,7 +149,7 @@ func TestClose(t *testing.T) {
 			r := otlp.Receive(t, protocol)
 			tracer, heard := open(t, Config{Endpoint: r.URL, Protocol: protocol, Sampling: Sampling{Ratio: 1}}, nil)
 			l := tracer.Loop(nil)
-			const n = 100 // less than what is exported at once
+			const n = maxBatch + 100
 			for range n {
 				show(l)
 			}

@@ -34,7 +34,7 @@ var onMovedSlot = []struct{ name, first, then, want string }{
 // for is forgotten when it is answered.
 func (r *running) holdsNothing(t *testing.T) {
 	t.Helper()
-	testbed.Eventually(t, "nothing is in flight", func() bool {
+	testbed.Within(t, 10*time.Second, "nothing is in flight", func() bool {
 		return r.metric(t, "respgate_memory_in_flight_bytes") == 0
 	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/tenant"
@@ -58,7 +59,7 @@ func TestClusterWait(t *testing.T) {
 	x.expect("+OK", "+OK", "+OK", ":0")
 
 	x.send("WAIT 2 0")
-	testbed.Eventually(t, "the client waits", func() bool {
+	testbed.Within(t, 10*time.Second, "the client waits", func() bool {
 		other.send("CLIENT LIST ID " + id)
 		other.line()
 		line := other.line()

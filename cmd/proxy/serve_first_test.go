@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 )
@@ -26,7 +27,7 @@ func TestFirstClientOfAGroup(t *testing.T) {
 		}
 		c.expect("$9", "subscribe", "$4", "news", ":1")
 		conn.Close()
-		testbed.Eventually(t, "no link is subscribed", func() bool {
+		testbed.Within(t, 10*time.Second, "no link is subscribed", func() bool {
 			n, err := admin.PubSubNumSub(t.Context(), "news").Result()
 			return err == nil && n["news"] == 0
 		})

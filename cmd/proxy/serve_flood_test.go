@@ -80,7 +80,7 @@ func TestHandshakeFlood(t *testing.T) {
 			t.Fatalf("half-open connection %d (%d bytes sent) is still open", i, len(states[i%len(states)]))
 		}
 	}
-	testbed.Eventually(t, "the failed handshakes are counted", func() bool {
+	testbed.Within(t, 10*time.Second, "the failed handshakes are counted", func() bool {
 		return r.metric(t, `respgate_tls_handshakes_total{result="error"}`) >= 500
 	})
 	if got := r.metric(t, `respgate_tls_handshakes_total{result="ok"}`); got < 2 {

@@ -16,7 +16,7 @@ import (
 
 // next is line for what may never come.
 func (x *talker) next() string {
-	_ = x.SetReadDeadline(time.Now().Add(testbed.Patience))
+	_ = x.SetReadDeadline(time.Now().Add(5 * time.Second))
 	return x.line()
 }
 
@@ -79,7 +79,7 @@ func TestClusterEndsTheWaitOfOneThatLeaves(t *testing.T) {
 	}
 	for _, of := range []string{"a", "b", "c"} {
 		x.send("BLPOP " + of + " 0")
-		testbed.Eventually(t, "the client waits", func() bool { return blocked(of) == "1" })
+		testbed.Within(t, 5*time.Second, "the client waits", func() bool { return blocked(of) == "1" })
 		if of == "c" {
 			break
 		}
@@ -90,7 +90,7 @@ func TestClusterEndsTheWaitOfOneThatLeaves(t *testing.T) {
 		x.expect("*-1")
 	}
 	_ = x.Close()
-	testbed.Eventually(t, "nothing waits", func() bool { return blocked("c") == "0" })
+	testbed.Within(t, 5*time.Second, "nothing waits", func() bool { return blocked("c") == "0" })
 }
 
 // TestClusterLostAtMulti loses the node while a transaction is opened: the client is not
@@ -106,8 +106,9 @@ func TestClusterLostAtMulti(t *testing.T) {
 	x := talkTo(t, r.addr, r.tenantAt(t, "acme", tenant.Secret(c.URL()), limits(0, 0)))
 	x.send("MULTI", "PUBLISH a b", "SET a 1")
 	x.expect("+OK", "+QUEUED")
-	if got := x.next(); got != "end" {
-		t.Errorf("got %q, want the end", got)
+	begun := time.Now()
+	if got := x.next(); got != "end" || time.Since(begun) > 4*time.Second {
+		t.Errorf("got %q after %v, want the end", got, time.Since(begun))
 	}
 }
 
@@ -150,7 +151,7 @@ func TestClusterShrinks(t *testing.T) {
 	c.Share(0)
 	x.send("GET a")
 	x.expect("+0")
-	testbed.Eventually(t, "the layout changes", func() bool {
+	testbed.Within(t, 5*time.Second, "the layout changes", func() bool {
 		return r.metric(t, `redis_topology_refreshes_total{result="changed"`) >= 2
 	})
 	x.send("ECHO x", "SCAN x", "UNWATCH", "ECHO x")
@@ -182,13 +183,14 @@ func TestClusterChangesWhileALinkIsWaitedFor(t *testing.T) {
 	c.Share(1, 0)
 	z.send("GET a")
 	z.expect("+0")
-	testbed.Eventually(t, "the layout changes", func() bool {
+	testbed.Within(t, 5*time.Second, "the layout changes", func() bool {
 		return r.metric(t, `redis_topology_refreshes_total{result="changed"`) >= 2
 	})
 	x.send("UNWATCH")
 	x.expect("+0")
-	if got := y.next(); got != "+0" {
-		t.Errorf("WATCH: %q", got)
+	begun := time.Now()
+	if got := y.next(); got != "+0" || time.Since(begun) > 4*time.Second {
+		t.Errorf("WATCH: %q after %v", got, time.Since(begun))
 	}
 }
 
@@ -221,18 +223,19 @@ func TestGroupChangesWhileItIsLookedFor(t *testing.T) {
 			defer x.Close()
 			x.in = bufio.NewReader(x.Conn)
 			x.send("AUTH " + key)
-			testbed.Eventually(t, "the client authenticates", func() bool {
+			testbed.Within(t, 5*time.Second, "the client authenticates", func() bool {
 				return r.metric(t, "client_connections") == 1
 			})
 			if err := c.change(r); err != nil {
 				t.Fatal(err)
 			}
+			begun := time.Now()
 			got := x.next()
 			if c.want == "end" && got == "+OK" {
 				got = x.next()
 			}
-			if got != c.want {
-				t.Errorf("got %q, want %q", got, c.want)
+			if got != c.want || time.Since(begun) > 4*time.Second {
+				t.Errorf("got %q after %v, want %q", got, time.Since(begun), c.want)
 			}
 		})
 	}
@@ -255,7 +258,7 @@ func TestGroupIsLeftByABusyClient(t *testing.T) {
 	if _, err := r.store.UpdateInstance(t.Context(), "acme", "cache", at(tenant.Secret(after.URL()))); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, "the client's commands go to the other cluster", func() bool {
+	testbed.Within(t, 5*time.Second, "the client's commands go to the other cluster", func() bool {
 		x.send("GET a")
 		return x.line() == "+after"
 	})
@@ -281,14 +284,14 @@ func TestClusterMovesThoseThatWait(t *testing.T) {
 	x := talkTo(t, r.addr, r.tenantAt(t, "acme", tenant.Secret(c.URL()), limits(0, 0)))
 	x.send("BLPOP a 0", "BLPOP d 0", "GET a", "GET b")
 	x.expect("+1", "+0", "+1", "+0")
-	testbed.Eventually(t, "nobody looks any more", func() bool {
+	testbed.Within(t, 5*time.Second, "nobody looks any more", func() bool {
 		return r.metric(t, `redis_topology_refreshes_total{result="ok"`) >= 1
 	})
 	moved.Store(true)
 	c.Share(0)
 	x.send("BLPOP a 0", "GET b")
 	x.expect("+0", "+0")
-	testbed.Within(t, 8*time.Second, "the layout changes before it is looked at anyway, each 10 s", func() bool {
+	testbed.Within(t, 5*time.Second, "the layout changes", func() bool {
 		return r.metric(t, `redis_topology_refreshes_total{result="changed"`) >= 2
 	})
 }

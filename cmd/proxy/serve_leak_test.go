@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -49,7 +50,7 @@ func TestNothingIsLeft(t *testing.T) {
 	for _, c := range clients {
 		c.Close()
 	}
-	testbed.Eventually(t, "nothing is in flight", func() bool { return r.metric(t, inFlight) == 0 })
+	testbed.Within(t, 5*time.Second, "nothing is in flight", func() bool { return r.metric(t, inFlight) == 0 })
 	check := exec.Command(testbed.Binary(t, "promtool", "prometheus"), "check", "metrics")
 	_, body := httpGet(t, "http://"+r.http+"/metrics")
 	check.Stdin = strings.NewReader(body)
@@ -68,7 +69,7 @@ func TestNothingIsLeft(t *testing.T) {
 	if err := r.store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, "the backend has no clients but the test's", func() bool {
+	testbed.Within(t, 5*time.Second, "the backend has no clients but the test's", func() bool {
 		list, err := admin.ClientList(t.Context()).Result()
 		return err == nil && strings.Count(list, "\n") == 1
 	})

@@ -117,7 +117,7 @@ func TestGreediestIsDropped(t *testing.T) {
 					gone++
 				}
 			}
-			testbed.Eventually(t, "those too many are dropped", func() bool {
+			testbed.Within(t, 30*time.Second, "those too many are dropped", func() bool {
 				return r.metric(t, `respgate_clients_dropped_total{reason="memory"}`) == float64(gone)
 			})
 			for i, conn := range all {
@@ -140,7 +140,7 @@ func TestGreediestIsDropped(t *testing.T) {
 			if got := strings.Count(r.log.String(), "too much is in flight, and this client holds the most"); got != gone {
 				t.Errorf("%d drops are in the log, want %d", got, gone)
 			}
-			testbed.Eventually(t, "nothing is left on the account", func() bool { return r.metric(t, inFlight) == 0 })
+			testbed.Within(t, 5*time.Second, "nothing is left on the account", func() bool { return r.metric(t, inFlight) == 0 })
 		})
 	}
 }
@@ -162,13 +162,13 @@ func TestUnreadRepliesAreBounded(t *testing.T) {
 		_, _ = io.WriteString(c, "AUTH "+key+"\r\n"+strings.Repeat("GET big\r\n", 100))
 	}
 	// The last has the rest to itself, which is too much too.
-	testbed.Eventually(t, "all are dropped", func() bool {
+	testbed.Within(t, 20*time.Second, "all are dropped", func() bool {
 		return r.metric(t, `respgate_clients_dropped_total{reason="memory"}`) == greedy
 	})
 	if n := quiet.end(); n == 0 {
 		t.Error("the steady client was not served")
 	}
-	testbed.Eventually(t, "nothing is left on the account", func() bool { return r.metric(t, inFlight) == 0 })
+	testbed.Within(t, 5*time.Second, "nothing is left on the account", func() bool { return r.metric(t, inFlight) == 0 })
 }
 
 // TestSlowReaderIsPaused has a client that has not read its replies ask for more than may
@@ -343,7 +343,7 @@ func TestHandshakesAreDroppedForMemory(t *testing.T) {
 		defer c.Close()
 		_, _ = c.Write(piece)
 	}
-	testbed.Eventually(t, "the bound holds", func() bool {
+	testbed.Within(t, 10*time.Second, "the bound holds", func() bool {
 		return r.metric(t, `respgate_clients_dropped_total{reason="memory"}`) > 0 && r.metric(t, "respgate_memory_in_flight_bytes") <= 1<<20
 	})
 	if got := ask(t, login(t, cfg.TLS.Listen, ca.trusts("127.0.0.1"), key), "PING"); got != "+PONG" {

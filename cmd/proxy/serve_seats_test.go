@@ -166,7 +166,7 @@ func TestConnectionLimitsHoldOnAllLoops(t *testing.T) {
 	if refused.Load() == 0 {
 		t.Error("nobody was refused: the test shows nothing")
 	}
-	testbed.Eventually(t, "all have gone", func() bool { return r.metric(t, "client_connections{") == 0 })
+	testbed.Within(t, 10*time.Second, "all have gone", func() bool { return r.metric(t, "client_connections{") == 0 })
 	var said []string
 	for i := range ofOrg + 1 {
 		_, s := openFrom(t, r.addr, "127.0.0.1", keys[min(1, i/ofKey)])

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/tenant"
@@ -121,7 +122,7 @@ func TestSentinelIsFollowedByEvents(t *testing.T) {
 		return c.line() == "+OK"
 	})
 	old := primary.Client()
-	testbed.Eventually(t, "no link to the demoted primary is left", func() bool {
+	testbed.Within(t, 20*time.Second, "no link to the demoted primary is left", func() bool {
 		list, err := old.ClientList(t.Context()).Result()
 		return err == nil && !strings.Contains(list, "cmd=set") && !strings.Contains(list, "cmd=blpop")
 	})

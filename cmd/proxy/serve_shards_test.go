@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/respgate/respgate/internal/testbed"
 	"github.com/respgate/respgate/pool"
@@ -76,7 +77,7 @@ func TestClusterShardChannels(t *testing.T) {
 			x.expect(push+"3", "$11", "unsubscribe", "$1", "a", ":0", "+PONG")
 		})
 	}
-	testbed.Eventually(t, "no subscriber's link is left", func() bool {
+	testbed.Within(t, 10*time.Second, "no subscriber's link is left", func() bool {
 		return r.metric(t, `redis_connections_active{kind="subscriber"`) == 0
 	})
 }
@@ -125,11 +126,11 @@ func TestClusterShardChannelGivenUpWhileItMoves(t *testing.T) {
 	x := talkTo(t, r.addr, r.tenantAt(t, "acme", tenant.Secret(c.URL()), limits(0, 0)))
 	x.send("SSUBSCRIBE c")
 	x.expect("*3", "$10", "ssubscribe", "$1", "c", ":1")
-	testbed.Eventually(t, "the channel is looked for again", func() bool { return asked.Load() > 1 })
+	testbed.Within(t, 5*time.Second, "the channel is looked for again", func() bool { return asked.Load() > 1 })
 	x.send("SUNSUBSCRIBE c")
 	x.expect("*3", "$12", "sunsubscribe", "$1", "c", ":0")
 	served.Store(1)
-	testbed.Eventually(t, "the node is told too", func() bool { return ended.Load() > 0 })
+	testbed.Within(t, 5*time.Second, "the node is told too", func() bool { return ended.Load() > 0 })
 	x.send("GET k")
 	x.expect("+OK")
 }

@@ -69,7 +69,7 @@ func TestRevokedKeyEndsSessions(t *testing.T) {
 	if _, err := r.store.RevokeKey(t.Context(), keyID(revoked), 0); err != nil {
 		t.Fatal(err)
 	}
-	_ = ends.SetDeadline(time.Now().Add(testbed.Patience))
+	_ = ends.SetDeadline(time.Now().Add(2 * time.Second))
 	if got, err := io.ReadAll(ends); len(got) > 0 || err != nil {
 		t.Errorf("the revoked key's session got %q, %v, want its end", got, err)
 	}
@@ -161,7 +161,7 @@ func TestDeletedInstance(t *testing.T) {
 	if err := r.store.DeleteInstance(t.Context(), "acme", "cache", store.Deletion{Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetDeadline(time.Now().Add(testbed.Patience))
+	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
 	if _, err := io.ReadAll(c); err != nil {
 		t.Errorf("the session goes on: %v", err)
 	}
@@ -192,8 +192,12 @@ func TestStoreGone(t *testing.T) {
 	if got := ping(known); got != "+OK|+PONG|+OK|" {
 		t.Errorf("a cached key: %q", got)
 	}
+	began := time.Now()
 	if got := ping(unseen); !strings.HasPrefix(got, "-ERR authentication is temporarily unavailable|") {
 		t.Errorf("a key that is not cached: %q", got)
+	}
+	if took := time.Since(began); took > 500*time.Millisecond {
+		t.Errorf("it took %v to say so, want at once", took)
 	}
 	if status, body := httpGet(t, "http://"+p.http+"/health/ready"); status != 200 {
 		t.Errorf("/health/ready: %d %s", status, body)
